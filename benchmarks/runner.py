@@ -1,0 +1,226 @@
+"""Runs a workload: one process for each engine on one core, results compared first, then alternating rounds.
+
+All engines of a workload are alive at once and sit on the same core; only the one that was asked works.
+Rounds alternate and each begins with another engine, so that what slows the machine for a while slows all.
+"""
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import numpy as np
+
+from benchmarks.workload import Arrays, Engine, Workload
+
+ROOT = Path(__file__).resolve().parents[1]
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "TAPEJIT_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+    "JAX_PLATFORMS": "cpu",
+}
+
+
+class EngineError(Exception):
+    """An engine's process ended or was silent for too long; the message ends with what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to measure."""
+
+    pythons: Mapping[str, Path]
+    """The interpreter for each environment; engines of others run under this one."""
+    rounds: int = 15
+    seconds: float = 0.2
+    """What one timed batch takes."""
+    core: int | None = None
+    """Where the engines are pinned; None where the system can't."""
+    patience: float = 300.0
+    """Seconds after which a silent engine is given up."""
+
+    def __post_init__(self) -> None:
+        if self.rounds < 2:
+            raise ValueError(f"rounds is {self.rounds}: a spread needs at least 2")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one engine: `status` is "measured", "not installed", "failed" or "disagrees"."""
+
+    engine: Engine
+    status: str = "measured"
+    detail: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    import_seconds: float = 0.0
+    first_step_seconds: float = 0.0
+    samples: list[float] = field(default_factory=list)
+    """Seconds of one step, one figure a round."""
+
+    @property
+    def quartiles(self) -> tuple[float, float, float]:
+        first, _, third = quantiles(self.samples, n=4, method="inclusive")
+        return first, median(self.samples), third
+
+
+class Worker:
+    """One engine's process and the lines of JSON that go to and fro."""
+
+    def __init__(self, workload: Workload, engine: Engine, inputs: Path, options: Options) -> None:
+        self.engine = engine
+        self.patience = options.patience
+        python = options.pythons.get(engine.needs, Path(sys.executable))
+        self.errors = inputs.with_name(f"{engine.name}.stderr")
+        with self.errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [str(python), "-m", "benchmarks.worker", workload.name, engine.name, str(inputs)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                cwd=ROOT,
+                env={**os.environ, **ONE_THREAD},
+            )
+        if options.core is not None:
+            with contextlib.suppress(ProcessLookupError):  # it has ended already; `hear` says why
+                os.sched_setaffinity(self.process.pid, {options.core})
+
+    def hear(self) -> dict[str, Any]:
+        """Wait for the engine's next line."""
+        pipe = self.process.stdout
+        assert pipe is not None
+        ready, _, _ = select.select([pipe], [], [], self.patience)
+        if not ready:
+            raise EngineError(f"silent for {self.patience:g} s{self.printed()}")
+        line = pipe.readline()
+        if not line:
+            raise EngineError(f"its process ended with status {self.process.wait()}{self.printed()}")
+        return json.loads(line)
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        pipe = self.process.stdin
+        assert pipe is not None
+        try:
+            pipe.write(json.dumps(request).encode() + b"\n")
+            pipe.flush()
+        except BrokenPipeError:
+            pass  # it has ended; `hear` says why
+        return self.hear()
+
+    def printed(self) -> str:
+        lines = self.errors.read_text(errors="replace").strip().splitlines()
+        return ": " + " | ".join(lines[-3:]) if lines else ""
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+
+def run(workload: Workload, engines: tuple[Engine, ...], options: Options) -> list[Outcome]:
+    """Measure `engines` on `workload`.
+
+    Returns
+    -------
+    list of Outcome
+        One for each engine, in their order, also for those that weren't measured. If any result disagrees,
+        nothing is timed.
+    """
+    data = workload.inputs()
+    outcomes = {engine.name: Outcome(engine) for engine in engines}
+    with tempfile.TemporaryDirectory(prefix="tapejit-bench-") as folder, contextlib.ExitStack() as stack:
+        inputs = Path(folder) / "inputs.npz"
+        np.savez(inputs, **data)
+        workers: dict[str, Worker] = {}
+        for engine in engines:  # one after the other, so that first steps are timed alone
+            worker = Worker(workload, engine, inputs, options)
+            stack.callback(worker.close)
+            if _started(worker, outcomes[engine.name]):
+                workers[engine.name] = worker
+        results = _results(workload, workers, outcomes, Path(folder))
+        _compare(workload, data, results, outcomes)
+        if all(outcome.status != "disagrees" for outcome in outcomes.values()):
+            _time([workers[name] for name in results], outcomes, options)
+    return list(outcomes.values())
+
+
+def _started(worker: Worker, outcome: Outcome) -> bool:
+    try:
+        reply = worker.hear()
+    except EngineError as error:
+        outcome.status, outcome.detail = "failed", str(error)
+        return False
+    if reply["event"] == "not_installed":
+        outcome.status, outcome.detail = "not installed", f"no module '{reply['needs']}' in its environment"
+        return False
+    outcome.versions = reply["versions"]
+    outcome.import_seconds = reply["import_seconds"]
+    outcome.first_step_seconds = reply["first_step_seconds"]
+    return True
+
+
+def _results(
+    workload: Workload, workers: Mapping[str, Worker], outcomes: Mapping[str, Outcome], folder: Path
+) -> dict[str, Arrays]:
+    results: dict[str, Arrays] = {}
+    for name, worker in workers.items():
+        into = folder / f"{name}.npz"
+        try:
+            worker.ask(do="check", steps=workload.check.steps, into=str(into))
+        except EngineError as error:
+            outcomes[name].status, outcomes[name].detail = "failed", str(error)
+            continue
+        with np.load(into) as arrays:
+            results[name] = dict(arrays)
+    return results
+
+
+def _compare(
+    workload: Workload, data: Arrays, results: Mapping[str, Arrays], outcomes: Mapping[str, Outcome]
+) -> None:
+    """Mark engines that disagree with what is expected: recorded figures, or else the first engine's."""
+    if not results:
+        return
+    check = workload.check
+    origin = "the recorded result" if check.expected else next(iter(results))
+    expected = check.expected(data) if check.expected else results[origin]
+    for name, found in results.items():
+        differences = check.differences(expected, found)
+        if differences:
+            outcomes[name].status = "disagrees"
+            outcomes[name].detail = f"with {origin} after {check.steps} steps: " + "; ".join(differences)
+
+
+def _time(workers: list[Worker], outcomes: Mapping[str, Outcome], options: Options) -> None:
+    """Alternate; the first round finds the size of a batch and warms up, and isn't kept."""
+    for number in range(-1, options.rounds):
+        turn = number % max(1, len(workers))
+        for worker in [*workers[turn:], *workers[:turn]]:
+            outcome = outcomes[worker.engine.name]
+            if outcome.status != "measured":
+                continue
+            try:
+                reply = worker.ask(do="round", seconds=options.seconds)
+            except EngineError as error:
+                outcome.status, outcome.detail, outcome.samples = "failed", str(error), []
+                continue
+            if number >= 0:
+                outcome.samples.append(reply["seconds"])

@@ -1,0 +1,125 @@
+"""One engine of one workload in its own process: `python -m benchmarks.worker WORKLOAD ENGINE INPUTS.npz`.
+
+The runner talks to it in lines of JSON. It opens with `ready` (or `not_installed`), then answers
+`{"do": "check", "steps": n, "into": path}` with the state after n steps, and
+`{"do": "round", "seconds": s}` with the seconds of one step, from a batch that takes about s.
+Results stay comparable because the check runs on the session that is then timed.
+"""
+
+import gc
+import importlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from benchmarks.workload import Session
+
+PACKAGES = {
+    "numpy": ("numpy",),
+    "tapejit": ("tapejit", "numba", "llvmlite", "scipy-openblas32", "numpy"),
+    "jax": ("jax", "jaxlib", "numpy"),
+    "torch": ("torch", "numpy"),
+}
+
+
+def versions(needs: str) -> dict[str, str]:
+    """Version of Python and of each package that the engine stands on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES.get(needs, (needs,)):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "from the source tree"
+    return found
+
+
+def settle(needs: str) -> None:
+    """Keep to one thread the engines that don't listen to the environment."""
+    if needs == "torch":
+        import torch
+
+        torch.set_num_threads(1)
+        torch.set_num_interop_threads(1)
+
+
+def seconds_of(session: Session, steps: int) -> float:
+    """Time `steps` steps and the wait for the last of them."""
+    step = session.step
+    gc.collect()
+    start = perf_counter()
+    for _ in range(steps):
+        step()
+    session.wait()
+    return perf_counter() - start
+
+
+def timed_batch(session: Session, seconds: float, steps: int) -> tuple[float, int]:
+    """Seconds of one step, from a batch of about `seconds`, and the size to start the next batch from."""
+    taken = seconds_of(session, steps)
+    while taken < 0.8 * seconds:  # a first batch, or one that was sized when the machine was busy
+        steps = max(steps + 1, min(steps * 10, round(steps * seconds / taken)))
+        taken = seconds_of(session, steps)
+    return taken / steps, max(1, round(steps * seconds / taken))
+
+
+def serve(session: Session, answer: Callable[..., None]) -> None:
+    """Do what the runner asks, until it closes the pipe."""
+    steps = 1
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["do"] == "check":
+            for _ in range(request["steps"] - 1):  # the first step was taken when the session was made
+                session.step()
+            session.wait()
+            np.savez(request["into"], **session.result())
+            answer(event="checked")
+        else:
+            per_step, steps = timed_batch(session, request["seconds"], steps)
+            answer(event="round", seconds=per_step, steps=steps)
+
+
+def main(workload_name: str, engine_name: str, inputs: str) -> None:
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what a library prints must not get between the lines of JSON
+
+    def answer(**fields: Any) -> None:
+        replies.write(json.dumps(fields) + "\n")
+
+    from benchmarks.workloads import WORKLOADS
+
+    engine = WORKLOADS[workload_name].engine(engine_name)
+    start = perf_counter()
+    try:
+        importlib.import_module(engine.needs)
+    except ModuleNotFoundError as error:
+        if error.name != engine.needs:
+            raise  # it is there, and something that it needs isn't
+        answer(event="not_installed", needs=engine.needs)
+        return
+    import_seconds = perf_counter() - start
+    settle(engine.needs)
+    with np.load(inputs) as data:
+        arrays = dict(data)
+    start = perf_counter()
+    session = engine.prepare(arrays)
+    session.step()
+    session.wait()
+    first_step_seconds = perf_counter() - start
+    answer(
+        event="ready",
+        versions=versions(engine.needs),
+        import_seconds=import_seconds,
+        first_step_seconds=first_step_seconds,
+    )
+    serve(session, answer)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

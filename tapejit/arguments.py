@@ -1,0 +1,172 @@
+"""What a compiled step was called with: which values vary from call to call, and what is fixed for a trace.
+
+Floor 12, below `step`. Arrays, tensors and Python numbers vary; booleans, strings, None, tuples of ints and other hashable
+objects are part of the call signature; variables are taken by reference; a nested list of numbers becomes an array.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .aval import PYTHON_NUMBERS, Aval
+from .errors import DtypeError, at_user_line
+from .primitive import Value
+from .pytree import TreeDef, flatten, leaf_paths, unflatten
+from .tensor import Tensor, array_of_numbers
+from .variable import Variable
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a step.
+
+    Attributes
+    ----------
+    key : hashable
+        The call signature.
+    leaves : tuple
+        All leaves of the arguments; those that vary are described by `avals`.
+    varying : tuple of int
+        Which leaves vary.
+    values : tuple
+        Their values: arrays or Python numbers.
+    paths : tuple of str
+        How a user would write each varying leaf.
+    """
+
+    key: Any
+    tree: TreeDef
+    leaves: tuple[Any, ...]
+    varying: tuple[int, ...]
+    values: tuple[Any, ...]
+    avals: tuple[Aval, ...]
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...]
+    parameters: tuple[str, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """How a user would write each varying leaf, by position and keyword."""
+        everything = _all_paths(self.args, dict(self.kwargs), self.parameters)
+        return tuple(everything[position] for position in self.varying)
+
+    def arguments(self, values: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments for the function, with `values` in the places of what varies."""
+        leaves = list(self.leaves)
+        for position, value in zip(self.varying, values, strict=True):
+            leaves[position] = value
+        args, kwargs = unflatten(self.tree, leaves)
+        return args, kwargs
+
+    def eager_values(self) -> list[Any]:
+        """What varies, for an eager call: as it was passed, but nested lists of numbers as tensors."""
+        return [
+            Tensor(value) if isinstance(self.leaves[position], list) else self.leaves[position]
+            for position, value in zip(self.varying, self.values, strict=True)
+        ]
+
+    def again(self, specialized: frozenset[str]) -> "Call":
+        """The same call with more integers fixed."""
+        return describe(self.args, dict(self.kwargs), specialized, self.parameters)
+
+    def __str__(self) -> str:
+        shown = [f"{path}: {aval}" for path, aval in zip(self.paths, self.avals, strict=True)]
+        fixed = [repr(leaf) for position, leaf in enumerate(self.leaves) if position not in self.varying]
+        return ", ".join([*shown, *fixed]) or "no arguments"
+
+
+def describe(
+    args: tuple[Any, ...], kwargs: dict[str, Any], specialized: frozenset[str], parameters: tuple[str, ...]
+) -> Call:
+    """The description of a call.
+
+    Parameters
+    ----------
+    args, kwargs
+        What the step was called with.
+    specialized : frozenset of str
+        Paths of integers whose values are part of the signature.
+    parameters : tuple of str
+        Names of the function's positional parameters, as far as they have any.
+
+    Raises
+    ------
+    DtypeError
+        If an argument is neither an array nor hashable.
+    """
+    leaves, tree = flatten((args, kwargs), _is_leaf)
+    paths = _all_paths(args, kwargs, parameters) if specialized else None
+    varying, values, avals, fixed = [], [], [], []
+    for position, leaf in enumerate(leaves):
+        if paths is not None and paths[position] in specialized:
+            fixed.append((position, type(leaf), leaf))
+            continue
+        value, aval = _varying(leaf)
+        if aval is None:
+            fixed.append((position, *_fixed(leaf)))
+            continue
+        varying.append(position)
+        values.append(value)
+        avals.append(aval)
+    key = (tree, tuple(avals), tuple(fixed))
+    return Call(
+        key, tree, tuple(leaves), tuple(varying), tuple(values), tuple(avals), args, tuple(kwargs.items()), parameters
+    )
+
+
+def _varying(leaf: Any) -> tuple[Any, Aval | None]:
+    """The run-time value of a leaf and its type; no type for what is fixed."""
+    if isinstance(leaf, np.ndarray):
+        if leaf.dtype.kind not in "biuf":
+            raise DtypeError(at_user_line(f"an argument of dtype {leaf.dtype} can't be compiled or differentiated"))
+        return leaf, Aval(leaf.shape, leaf.dtype.newbyteorder("="))
+    if isinstance(leaf, Value):
+        return leaf.numpy(), leaf.aval
+    if isinstance(leaf, (bool, np.bool_)) and not isinstance(leaf, np.generic):
+        return leaf, None
+    kind = type(leaf)
+    if kind in PYTHON_NUMBERS:
+        return leaf, Aval((), PYTHON_NUMBERS[kind], weak=True)
+    if isinstance(leaf, np.generic) and leaf.dtype.kind in "biuf":
+        return leaf, Aval((), leaf.dtype)
+    if isinstance(leaf, list):
+        array = array_of_numbers(leaf)
+        return array, Aval(array.shape, array.dtype)
+    return leaf, None
+
+
+def _fixed(leaf: Any) -> tuple[Any, Any]:
+    """How a fixed leaf is part of the signature: variables and what can't be hashed by identity, else by value."""
+    if isinstance(leaf, Variable):
+        return Variable, leaf.key
+    try:
+        hash(leaf)
+    except TypeError:
+        return type(leaf), id(leaf)
+    return type(leaf), leaf
+
+
+def _is_leaf(tree: Any) -> bool:
+    """Lists of numbers are arrays, tuples of ints are fixed; other containers are nests."""
+    if isinstance(tree, list):
+        return bool(tree) and _all_numbers(tree)
+    if isinstance(tree, tuple) and not hasattr(tree, "_fields"):
+        return bool(tree) and all(type(item) is int for item in tree)
+    return False
+
+
+def _all_numbers(tree: list[Any]) -> bool:
+    return all(type(item) in PYTHON_NUMBERS or (isinstance(item, list) and _all_numbers(item)) for item in tree)
+
+
+def _all_paths(args: tuple[Any, ...], kwargs: dict[str, Any], parameters: tuple[str, ...]) -> list[str]:
+    paths = []
+    for position, value in enumerate(args):
+        name = parameters[position] if position < len(parameters) else f"argument{position}"
+        paths += leaf_paths(value, name, _is_leaf)
+    for name, value in kwargs.items():
+        paths += leaf_paths(value, name, _is_leaf)
+    return paths
+

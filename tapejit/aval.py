@@ -1,0 +1,191 @@
+"""What is known of an array without its numbers: shape and dtype, and how both combine.
+
+Floor 1. `Aval` is what rules compute with while a step is traced; `promote` is NumPy 2's promotion, in which a Python
+number takes the dtype of the arrays that it meets.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .errors import DtypeError, ShapeError, at_user_line
+
+Shape = tuple[int, ...]
+
+PYTHON_NUMBERS: dict[type, np.dtype] = {
+    bool: np.dtype(np.bool_),
+    int: np.dtype(np.int64),
+    float: np.dtype(np.float64),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Aval:
+    """Shape and dtype of an array whose numbers may not exist yet.
+
+    `weak` marks a traced Python number: like the number itself it takes the dtype of the arrays that it meets.
+    """
+
+    shape: Shape
+    dtype: np.dtype
+    weak: bool = False
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the contiguous array."""
+        return self.size * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]"
+
+
+def is_floating(dtype: np.dtype) -> bool:
+    """Whether derivatives with respect to arrays of this dtype exist."""
+    return dtype.kind == "f"
+
+
+def broadcast_shapes(operation: str, shapes: Sequence[Shape]) -> Shape:
+    """The shape that NumPy's broadcasting gives.
+
+    Raises
+    ------
+    ShapeError
+        Naming the operation, the shapes and the axis that does not fit.
+    """
+    rank = max(map(len, shapes), default=0)
+    result = [1] * rank
+    for shape in shapes:
+        for position, length in enumerate(shape, rank - len(shape)):
+            if length == 1 or length == result[position]:
+                continue
+            if result[position] != 1:
+                listed = " and ".join(map(str, shapes))
+                raise ShapeError(
+                    at_user_line(
+                        f"{operation}: shapes {listed} do not broadcast: axis {position - rank} has "
+                        f"{result[position]} and {length}; make them equal, or one of them 1 with expand_dims"
+                    )
+                )
+            result[position] = length
+    return tuple(result)
+
+
+def normalize_axis(operation: str, axis: int, rank: int) -> int:
+    """`axis` counted from the front.
+
+    Raises
+    ------
+    ShapeError
+        If there is no such axis.
+    """
+    try:
+        position = axis.__index__()
+    except AttributeError:
+        raise DtypeError(at_user_line(f"{operation}: an axis is an int, got {axis!r}")) from None
+    if not -rank <= position < rank:
+        raise ShapeError(at_user_line(f"{operation}: axis {position} is out of range for an array with {rank} axes"))
+    return position % rank
+
+
+def normalize_axes(operation: str, axis: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
+    """Axes counted from the front, sorted; all of them for None.
+
+    Raises
+    ------
+    ShapeError
+        If one is out of range or named twice.
+    """
+    if axis is None:
+        return tuple(range(rank))
+    if not isinstance(axis, (tuple, list)):
+        return (normalize_axis(operation, axis, rank),)  # type: ignore[arg-type]
+    axes = sorted(normalize_axis(operation, a, rank) for a in axis)
+    if len(set(axes)) != len(axes):
+        raise ShapeError(at_user_line(f"{operation}: axis {tuple(axis)} names an axis twice"))
+    return tuple(axes)
+
+
+def checked_shape(operation: str, shape: int | Sequence[int]) -> Shape:
+    """`shape` as a tuple of non-negative ints.
+
+    Raises
+    ------
+    ShapeError
+        If a length is negative.
+    DtypeError
+        If a length is not an integer.
+    """
+    lengths = shape if isinstance(shape, (tuple, list)) else (shape,)
+    try:
+        result = tuple(length.__index__() for length in lengths)
+    except AttributeError:
+        raise DtypeError(at_user_line(f"{operation}: a shape is made of ints, got {shape!r}")) from None
+    if any(length < 0 for length in result):
+        raise ShapeError(at_user_line(f"{operation}: negative length in shape {result}"))
+    return result
+
+
+def without(shape: Shape, axes: Sequence[int]) -> Shape:
+    """`shape` less some axes."""
+    return tuple(length for axis, length in enumerate(shape) if axis not in axes)
+
+
+def with_ones(shape: Shape, axes: Sequence[int]) -> Shape:
+    """`shape` with length 1 at some axes, as a reduction with ``keepdims`` leaves it."""
+    return tuple(1 if axis in axes else length for axis, length in enumerate(shape))
+
+
+def parse_dtype(operation: str, dtype: Any) -> np.dtype:
+    """`dtype` as a NumPy dtype; Python's ``float`` and ``int`` mean float64 and int64, as in NumPy.
+
+    Raises
+    ------
+    DtypeError
+        If NumPy knows no such dtype.
+    """
+    try:
+        return np.dtype(dtype)
+    except TypeError:
+        raise DtypeError(
+            at_user_line(f"{operation}: {dtype!r} is not a dtype; use for example 'float32' or np.float64")
+        ) from None
+
+
+Kind = Any  # a numpy.dtype, or the Python type of a weak number
+Resolution = tuple[np.dtype, ...]
+Resolver = Callable[[tuple[Kind, ...]], Resolution]
+
+
+def _with_numbers(kinds: tuple[Kind, ...]) -> list[Any]:
+    """Arguments for `numpy.result_type`, which tells a Python number by its value's type."""
+    return [kind(0) if isinstance(kind, type) else kind for kind in kinds]
+
+
+def common_dtype(kinds: tuple[Kind, ...]) -> Resolution:
+    """Every operand in NumPy's result type."""
+    dtype = np.result_type(*_with_numbers(kinds))
+    return (dtype,) * len(kinds)
+
+
+def floating_dtype(kinds: tuple[Kind, ...]) -> Resolution:
+    """Every operand in the dtype in which NumPy computes ``exp`` of their result type."""
+    dtype = np.exp.resolve_dtypes((np.result_type(*_with_numbers(kinds)), None))[0]
+    return (dtype,) * len(kinds)
+
+
+def as_ufunc(ufunc: np.ufunc) -> Resolver:
+    """The dtypes in which NumPy itself runs `ufunc`."""
+
+    def resolve(kinds: tuple[Kind, ...]) -> Resolution:
+        known = tuple(PYTHON_NUMBERS[kinds[0]] for _ in kinds) if all(isinstance(k, type) for k in kinds) else kinds
+        return tuple(ufunc.resolve_dtypes((*known, *([None] * ufunc.nout)))[: len(kinds)])
+
+    return resolve

@@ -1,0 +1,120 @@
+"""Settings: one value each, read from the environment first, changed by a setter or for a block by a context manager.
+
+Floor 0. Environment variables are read when a setting is first asked for, never at import.
+
+=====================  ==============================================================  ===========
+variable               meaning                                                         default
+=====================  ==============================================================  ===========
+TAPEJIT_FLOATX         dtype of Python floats and lists of them                        float32
+TAPEJIT_CACHE          ``0`` turns the kernel store on disk off                        1
+TAPEJIT_CACHE_DIR      folder of the kernel store                                      per user
+TAPEJIT_CACHE_SIZE     bytes that the kernel store may take                            1073741824
+TAPEJIT_CHECK          ``1`` verifies every graph after every pass                     0
+TAPEJIT_NUM_THREADS    threads of the BLAS library inside kernels                      1
+=====================  ==============================================================  ===========
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+
+_FLOATX_CHOICES = ("float32", "float64")
+
+
+class _Floatx:
+    """The process-wide dtype of Python floats, and the override of a ``with`` block."""
+
+    __slots__ = ("default", "override")
+
+    def __init__(self) -> None:
+        self.default: np.dtype | None = None
+        self.override: ContextVar[np.dtype | None] = ContextVar("floatx", default=None)
+
+    def get(self) -> np.dtype:
+        chosen = self.override.get()
+        if chosen is not None:
+            return chosen
+        if self.default is None:
+            self.default = _checked_floatx(os.environ.get("TAPEJIT_FLOATX", "float32"))
+        return self.default
+
+
+_FLOATX = _Floatx()
+
+
+def _checked_floatx(name: object) -> np.dtype:
+    dtype = np.dtype(name)  # type: ignore[call-overload]
+    if dtype.name not in _FLOATX_CHOICES:
+        raise ValueError(f"floatx must be 'float32' or 'float64', got {name!r}")
+    return dtype  # type: ignore[no-any-return]
+
+
+def floatx() -> np.dtype:
+    """The dtype that Python floats and lists of floats become.
+
+    Returns
+    -------
+    numpy.dtype
+        ``float32`` unless changed by `set_floatx`, `using_floatx` or ``TAPEJIT_FLOATX``.
+    """
+    return _FLOATX.get()
+
+
+def set_floatx(dtype: object) -> None:
+    """Change the dtype that Python floats become, for the whole process.
+
+    Parameters
+    ----------
+    dtype : str or dtype
+        ``"float32"`` or ``"float64"``.
+
+    Raises
+    ------
+    ValueError
+        For any other dtype.
+    """
+    _FLOATX.default = _checked_floatx(dtype)
+
+
+@contextmanager
+def using_floatx(dtype: object) -> Iterator[None]:
+    """Change the dtype that Python floats become inside a ``with`` block of this thread.
+
+    Parameters
+    ----------
+    dtype : str or dtype
+        ``"float32"`` or ``"float64"``.
+    """
+    token = _FLOATX.override.set(_checked_floatx(dtype))
+    try:
+        yield
+    finally:
+        _FLOATX.override.reset(token)
+
+
+def cache_enabled() -> bool:
+    """Whether kernels are kept on disk (``TAPEJIT_CACHE``)."""
+    return os.environ.get("TAPEJIT_CACHE", "1") != "0"
+
+
+def cache_dir() -> str | None:
+    """The folder of the kernel store from ``TAPEJIT_CACHE_DIR``; None for the user's default."""
+    return os.environ.get("TAPEJIT_CACHE_DIR") or None
+
+
+def cache_size() -> int:
+    """How many bytes the kernel store may take (``TAPEJIT_CACHE_SIZE``)."""
+    return int(os.environ.get("TAPEJIT_CACHE_SIZE", str(1 << 30)))
+
+
+def check_graphs() -> bool:
+    """Whether every graph is verified after every pass (``TAPEJIT_CHECK``)."""
+    return os.environ.get("TAPEJIT_CHECK", "0") == "1"
+
+
+def num_threads() -> int:
+    """How many threads the BLAS library uses inside kernels (``TAPEJIT_NUM_THREADS``)."""
+    return int(os.environ.get("TAPEJIT_NUM_THREADS", "1"))

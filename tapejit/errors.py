@@ -1,0 +1,80 @@
+"""What can go wrong, and where in the user's program it went wrong.
+
+Floor 0: imports nothing of tapejit. Every deliberate exception of the library is one of these classes; each is also
+the built-in exception that a NumPy or TensorFlow user would catch (`ShapeError` is a `ValueError`, and so on).
+"""
+
+import sys
+import warnings
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).resolve().parent) + "/"
+
+
+class TapejitError(Exception):
+    """Base of the exceptions that tapejit raises on purpose."""
+
+
+class ShapeError(TapejitError, ValueError):
+    """Shapes, axes or indices that do not fit an operation."""
+
+
+class IndexRangeError(ShapeError, IndexError):
+    """An index beyond the end of an axis, or more indices than there are axes."""
+
+
+class DtypeError(TapejitError, TypeError):
+    """A dtype that an operation or an assignment does not take."""
+
+
+class TapeError(TapejitError, RuntimeError):
+    """A tape used in a way that it can't serve, such as a second gradient of a freed tape."""
+
+
+class ConcretizationError(TapejitError, TypeError):
+    """Python asked for the value of a traced tensor, which has none before the step runs."""
+
+
+class CompileError(TapejitError, RuntimeError):
+    """A step that can't be compiled, raised under ``strict=True``."""
+
+
+class TapejitWarning(UserWarning):
+    """What tapejit has to say without stopping the program."""
+
+
+def user_location() -> str:
+    """The innermost frame outside of tapejit, as ``file:line``; for messages.
+
+    Returns
+    -------
+    str
+        For example ``fit.py:12``; an empty string where no user frame is on the stack.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith((_PACKAGE, "<frozen")):
+            return f"{name}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""
+
+
+def at_user_line(message: str) -> str:
+    """`message`, followed by the user's file and line where it is known."""
+    location = user_location()
+    return f"{message} (at {location})" if location else message
+
+
+def warn(message: str) -> None:
+    """Issue a `TapejitWarning` that points at the user's line.
+
+    Parameters
+    ----------
+    message : str
+        What happened and what to do about it.
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, TapejitWarning, stacklevel=level)

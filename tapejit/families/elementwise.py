@@ -1,0 +1,208 @@
+"""Operations that work element by element with NumPy's broadcasting.
+
+From the partial derivatives of a declaration follow the reverse rules: the cotangent of input x is ``ct * partial``,
+summed over the axes along which x was broadcast (the reverse pass does that for every pointwise rule).
+"""
+
+from collections.abc import Callable, Mapping
+from functools import update_wrapper
+from inspect import signature
+from typing import Any
+
+import numpy as np
+
+from ..aval import Aval, Resolver, as_ufunc, broadcast_shapes, common_dtype
+from ..errors import DtypeError, at_user_line
+from ..lowering import Pointwise
+from ..primitive import Flow, Primitive, Rule, bind, claim, register
+from .cases import Sample
+from .operands import coerce
+
+FLOATING = "f"
+NUMERIC = "iuf"
+BOOLEAN = "b"
+INTEGRAL = "biu"
+ALL = "biuf"
+
+_KIND_NAMES = {
+    FLOATING: "floating",
+    NUMERIC: "numeric",
+    BOOLEAN: "boolean",
+    INTEGRAL: "integer or boolean",
+    ALL: "numeric or boolean",
+}
+
+Function = Callable[..., Any]
+
+
+def elementwise(
+    *,
+    impl: Callable[..., Any],
+    kernel: str,
+    dtypes: str,
+    samples: Sample | tuple[Sample, ...],
+    partials: Mapping[str, Function | float] | None = None,
+    vjp: Mapping[str, Function] | None = None,
+    masks: Mapping[str, Function] | None = None,
+    resolve: Resolver | None = None,
+    result: np.dtype | None = None,
+    cost: int = 1,
+    role: str | None = None,
+    special: tuple[tuple[Any, ...], ...] = (),
+    slopes: tuple[tuple[Any, ...], ...] = (),
+    reference: Callable[..., Any] | None = None,
+    tolerance: float = 8.0,
+    neutral: tuple[tuple[int, float], ...] = (),
+    involution: bool = False,
+) -> Callable[[Function], Function]:
+    """Declare an elementwise operation; decorates a function that is a signature and a docstring.
+
+    Parameters
+    ----------
+    impl : callable
+        ``impl(*arrays)`` with NumPy.
+    kernel : str
+        The same as an expression over the input names, with the functions of `kernel.runtime`.
+    dtypes : str
+        Kinds of dtypes that it takes: `FLOATING`, `NUMERIC`, `BOOLEAN`, `INTEGRAL` or `ALL`.
+    samples : Sample or tuple of Sample
+        What the registry's test feeds it; one for all inputs, or one each.
+    partials : mapping, optional
+        For each differentiable input its partial derivative as a function of what it names, or a number.
+    vjp : mapping, optional
+        Full rules where ``ct * partial`` is wrong.
+    masks : mapping, optional
+        For an input that is only selected somewhere: where it is (a boolean array).
+    resolve : callable, optional
+        How operand dtypes are chosen; NumPy's own rule of `impl` if that is a ufunc, else the common dtype.
+    result : dtype, optional
+        The result's dtype where it is not that of the operands.
+    cost : int
+        What one element costs, in additions.
+    role : str, optional
+        What the machinery uses it for.
+    special : tuple of (input…, value)
+        Hand-written values at the hard points.
+    slopes : tuple of (input…, derivative by the first input)
+        Hand-written derivatives at the hard points.
+    reference : callable, optional
+        An independent implementation for the tests; by default NumPy's function of the same name.
+    tolerance : float
+        How many ulp `impl` may differ from `reference`.
+    neutral : tuple of (position, number)
+        Which operand at which value leaves the other one exactly as it is, signed zeros and nan included.
+    involution : bool
+        Whether applying it twice gives back the operand exactly.
+    """
+
+    def declare(function: Function) -> Function:
+        name = function.__name__
+        names = tuple(signature(function).parameters)
+        each = samples if isinstance(samples, tuple) else (samples,) * len(names)
+        chosen = resolve or (as_ufunc(impl) if isinstance(impl, np.ufunc) else common_dtype)
+        primitive = register(
+            Primitive(
+                name=name,
+                inputs=names,
+                impl=impl,
+                rule=_type_rule(name, dtypes, result),
+                vjp=_rules(names, partials or {}, vjp or {}, masks or {}),
+                lowering=Pointwise(kernel, cost),
+                cases=each,
+                properties={
+                    "family": "elementwise",
+                    "dtypes": dtypes,
+                    "special": special,
+                    "slopes": slopes,
+                    "reference": reference or getattr(np, name, None) or impl,
+                    "tolerance": tolerance,
+                    "neutral": neutral,
+                    "involution": involution,
+                },
+            )
+        )
+        public = _PUBLIC[len(names)](primitive, chosen)
+        update_wrapper(public, function)
+        if role is not None:
+            claim(role, public)
+        return public
+
+    return declare
+
+
+def _type_rule(name: str, dtypes: str, result: np.dtype | None) -> Callable[..., Aval]:
+    def rule(*avals: Aval) -> Aval:
+        for aval in avals[-2:]:  # a selection's condition comes first and was made boolean
+            if aval.dtype.kind not in dtypes:
+                raise DtypeError(
+                    at_user_line(f"{name} takes {_KIND_NAMES[dtypes]} arrays, got {' and '.join(map(str, avals))}")
+                )
+        shape = broadcast_shapes(name, [aval.shape for aval in avals])
+        weak = all(aval.weak for aval in avals)
+        return Aval(shape, result if result is not None else avals[-1].dtype, weak)
+
+    return rule
+
+
+def _rules(
+    names: tuple[str, ...],
+    partials: Mapping[str, Function | float],
+    vjp: Mapping[str, Function],
+    masks: Mapping[str, Function],
+) -> dict[str, Rule]:
+    rules = {}
+    for name in names:
+        mask = Rule.of(masks[name]) if name in masks else None
+        if name in vjp:
+            rules[name] = Rule.of(vjp[name], Flow.POINTWISE, mask)
+        elif name in partials:
+            rules[name] = _scaled(partials[name], mask)
+    return rules
+
+
+def _scaled(partial: Function | float, mask: Rule | None) -> Rule:
+    """The rule ``ct * partial``."""
+    if not callable(partial):
+        if partial == 1:
+            return Rule(lambda ct: ct, ("ct",), Flow.POINTWISE, mask)
+        if partial == -1:
+            return Rule(lambda ct: -ct, ("ct",), Flow.POINTWISE, mask)
+        return Rule(lambda ct: ct * partial, ("ct",), Flow.POINTWISE, mask)
+    names = ("ct", *signature(partial).parameters)
+    return Rule(lambda ct, *values: ct * partial(*values), names, Flow.POINTWISE, mask)
+
+
+def _unary(primitive: Primitive, resolver: Resolver) -> Function:
+    name = primitive.name
+
+    def public(x: Any, /) -> Any:
+        return bind(primitive, coerce(name, (x,), resolver))
+
+    return public
+
+
+def _binary(primitive: Primitive, resolver: Resolver) -> Function:
+    name = primitive.name
+
+    def public(x: Any, y: Any, /) -> Any:
+        return bind(primitive, coerce(name, (x, y), resolver))
+
+    return public
+
+
+def _selection(primitive: Primitive, resolver: Resolver) -> Function:
+    """A condition, which takes no part in promotion, and two operands."""
+    name = primitive.name
+
+    def public(condition: Any, x: Any, y: Any, /) -> Any:
+        chosen = coerce(name, (condition,), _as_condition)
+        return bind(primitive, chosen + coerce(name, (x, y), resolver))
+
+    return public
+
+
+def _as_condition(kinds: tuple[Any, ...]) -> tuple[np.dtype, ...]:
+    return (np.dtype(np.bool_),)
+
+
+_PUBLIC = {1: _unary, 2: _binary, 3: _selection}

@@ -1,0 +1,47 @@
+"""Running a graph with NumPy, node by node: the oracle that kernels are held against."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..primitive import Primitive
+from ..tensor import quietly
+from .ir import Graph, Input, Literal, Node, Part
+
+
+def evaluate(graph: Graph, values: Sequence[Any]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The outputs, and the new values of the variables that the graph updates.
+
+    Parameters
+    ----------
+    graph : Graph
+        What to compute.
+    values : sequence of array_like
+        One for each of the graph's inputs, in order.
+
+    Returns
+    -------
+    tuple of two lists of numpy.ndarray
+        In the order of ``graph.outputs`` and ``graph.updates``; they may alias each other and the inputs.
+    """
+    known: dict[Node, Any] = {
+        node: np.asarray(value, node.aval.dtype) for node, value in zip(graph.inputs, values, strict=True)
+    }
+    for node in graph.nodes():
+        if node not in known:
+            known[node] = _value(node, known)
+    return [known[node] for node in graph.outputs], [known[value] for _, value in graph.updates]
+
+
+def _value(node: Node, known: dict[Node, Any]) -> Any:
+    op = node.op
+    if isinstance(op, Literal):
+        return np.array(op.value, op.dtype)
+    if isinstance(op, Part):
+        return np.asarray(known[node.inputs[0]][op.index])
+    if isinstance(op, Input):
+        raise ValueError(f"{op} is not among the graph's inputs")
+    assert isinstance(op, Primitive)
+    out = quietly(op.impl, *[known[value] for value in node.inputs], **dict(node.params))
+    return out if op.multiple else np.asarray(out)

@@ -1,0 +1,270 @@
+"""Tracing: running a user's function with tensors that have no numbers, to learn what it computes.
+
+`Trace` is an interpreter like `tensor.Eager`; instead of computing it appends nodes. Everything that the function
+takes from outside becomes an input: variables and arrays by reference, Python numbers as entries of the constant
+table. Only numbers in tapejit's own rules are literals of the graph.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..aval import PYTHON_NUMBERS, Aval, Shape
+from ..errors import ConcretizationError, at_user_line, user_location
+from ..primitive import Params, Primitive, Value, current, new_key
+from ..tensor import Tensor, to_tensor
+from ..variable import Variable
+from .evaluate import evaluate
+from .ir import Builder, Graph, Node
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+# Python numbers that these rooms write are part of an operation's definition, not of the user's program.
+_OWN_NUMBERS = tuple(str(_PACKAGE / room) + "/" for room in ("ops", "tape", "passes"))
+# These files only hand numbers on.
+_PLUMBING = (
+    *(str(_PACKAGE / "families") + "/",),
+    *(str(_PACKAGE / name) for name in ("primitive.py", "operators.py", "tensor.py", "variable.py")),
+)
+
+
+class TracedTensor(Tensor):
+    """A tensor of a trace: it has a shape and a dtype, but no numbers before the step runs."""
+
+    __slots__ = ("node", "trace")
+
+    def __init__(self, trace: "Trace", node: Node) -> None:
+        self.trace = trace
+        self.node = node
+        self.key = new_key()
+
+    @property
+    def aval(self) -> Aval:
+        """Shape and dtype together."""
+        return self.node.aval
+
+    @property
+    def shape(self) -> Shape:
+        """Lengths of the axes."""
+        return self.node.aval.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the elements."""
+        return self.node.aval.dtype
+
+    def numpy(self) -> np.ndarray:
+        """Not to be had while the step is traced.
+
+        Raises
+        ------
+        ConcretizationError
+            Always, naming the user's line and the way out.
+        """
+        raise ConcretizationError(
+            at_user_line(
+                f"the value of a traced tensor ({self.aval}) was asked for: it has none before the step runs. Return it from "
+                "the step and look at it outside, or use tj.where instead of an if"
+            )
+        )
+
+    def __index__(self) -> int:
+        return self.trace.concrete_number(self)
+
+    def __int__(self) -> int:
+        return self.trace.concrete_number(self)
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            return super().__bool__()
+        return bool(self.trace.concrete_number(self))
+
+    def __repr__(self) -> str:
+        return f"TracedTensor(shape={self.shape}, dtype={self.dtype.name})"
+
+    def __format__(self, spec: str) -> str:
+        self.numpy()
+        return ""
+
+    def __str__(self) -> str:
+        return str(self.numpy())
+
+    def __reduce__(self) -> Any:
+        self.numpy()
+
+
+class SpecializeError(ConcretizationError):
+    """Python needs the value of an integer argument: the step must be traced again with it as a constant."""
+
+    def __init__(self, message: str, positions: tuple[int, ...]) -> None:
+        super().__init__(message)
+        self.positions = positions
+
+
+class Trace:
+    """The interpreter that builds a graph, and what the graph's inputs stand for.
+
+    Attributes
+    ----------
+    variables, captures, numbers : list
+        What the inputs of these kinds are: `Variable` objects, arrays (by reference), Python numbers.
+    """
+
+    def __init__(self, arguments: tuple[Aval, ...]) -> None:
+        self.builder = Builder()
+        self.arguments = [self.builder.input("argument", i, aval) for i, aval in enumerate(arguments)]
+        self.variables: list[Variable] = []
+        self.captures: list[np.ndarray] = []
+        self.numbers: list[float] = []
+        self._inputs: dict[str, list[Node]] = {"variable": [], "capture": [], "number": []}
+        self._known: dict[int, Node] = {}
+        self._held: list[Any] = []  # what is known by address must live as long as the trace
+        self._values: dict[int, tuple[Variable, Node]] = {}
+
+    def argument(self, position: int) -> TracedTensor:
+        """The traced tensor of an argument."""
+        return TracedTensor(self, self.arguments[position])
+
+    # The interpreter
+
+    def bind(self, primitive: Primitive, inputs: tuple[Any, ...], params: Params) -> Any:
+        """Nodes instead of numbers."""
+        nodes = tuple(map(self.node_of, inputs))
+        node = self.builder.apply(primitive, nodes, params, user_location())
+        if primitive.multiple:
+            return tuple(TracedTensor(self, self.builder.part(node, i)) for i in range(len(node.avals)))
+        return TracedTensor(self, node)
+
+    def node_of(self, value: Value) -> Node:
+        """The node of a tensor; one that was made outside of the trace becomes a capture."""
+        if isinstance(value, TracedTensor):
+            if value.trace is not self:
+                raise ConcretizationError(
+                    at_user_line(
+                        "a tensor of another trace was used: a step must not keep traced tensors (in a list or an attribute) "
+                        "for later calls; return them, or assign to a Variable"
+                    )
+                )
+            return value.node
+        return self._capture(value.array)  # type: ignore[attr-defined]
+
+    def lift(self, value: Any, borrow: bool) -> Value:
+        """Arrays are captured by reference; the rest is as in eager mode."""
+        if type(value) is np.ndarray and value.dtype.isnative and value.dtype.kind in "biuf":
+            return TracedTensor(self, self._capture(value))
+        return to_tensor(value, borrow)
+
+    def number(self, number: float, dtype: np.dtype) -> Value:
+        """A literal if tapejit wrote the number, an entry of the constant table if the user did."""
+        if isinstance(number, (bool, np.bool_)) or _written_here():
+            return TracedTensor(self, self.builder.literal(number, dtype))
+        return TracedTensor(self, self._input("number", Aval((), dtype), self.numbers, number))
+
+    def read(self, variable: Variable) -> TracedTensor:
+        """The variable's value at this point of the program."""
+        return TracedTensor(self, self._state(variable)[1])
+
+    def assign(self, variable: Variable, value: Value) -> None:
+        """The variable's value from this point of the program on."""
+        self._state(variable)
+        self._values[variable.key] = (variable, self.node_of(value))
+
+    def create(self, variable: Variable, initial: Value) -> None:
+        """A variable made while tracing persists: its first value is computed now.
+
+        Raises
+        ------
+        ConcretizationError
+            If that value depends on the step's arguments.
+        """
+        array = self._compute(self.node_of(initial))
+        variable.replace(np.array(array), exposed=False)
+
+    # Inputs
+
+    def _input(self, kind: str, aval: Aval, things: list[Any], thing: Any) -> Node:
+        node = self.builder.input(kind, len(things), aval)
+        things.append(thing)
+        self._inputs[kind].append(node)
+        return node
+
+    def _capture(self, array: np.ndarray) -> Node:
+        node = self._known.get(id(array))
+        if node is None:
+            self._held.append(array)
+            node = self._known[id(array)] = self._input("capture", Aval(array.shape, array.dtype), self.captures, array)
+        return node
+
+    def _state(self, variable: Variable) -> tuple[Variable, Node]:
+        state = self._values.get(variable.key)
+        if state is None:
+            node = self._input("variable", variable.aval, self.variables, variable)
+            state = self._values[variable.key] = (variable, node)
+        return state
+
+    def _compute(self, node: Node) -> np.ndarray:
+        graph = self._graph((node,), ())
+        for needed in graph.nodes():
+            if needed in self.arguments:
+                raise ConcretizationError(
+                    at_user_line(
+                        "a Variable made inside a compiled step takes its first value from an argument, which has no value "
+                        "while the step is traced; make the variable outside"
+                    )
+                )
+        arguments = [np.zeros(input_.aval.shape, input_.aval.dtype) for input_ in self.arguments]
+        buffers = [variable.buffer for variable in self.variables]
+        return evaluate(graph, [*arguments, *buffers, *self.captures, *self.numbers])[0][0]
+
+    def concrete_number(self, tensor: TracedTensor) -> int:
+        """The value of an integer that Python needs now.
+
+        Raises
+        ------
+        SpecializeError
+            If it depends on integer arguments only, so that tracing with their values helps.
+        ConcretizationError
+            Otherwise.
+        """
+        positions = []
+        for node in self._graph((tensor.node,), ()).nodes():
+            if node in self.arguments and self._reaches(node, tensor.node):
+                if not node.aval.weak:
+                    tensor.numpy()
+                positions.append(self.arguments.index(node))
+        if not positions:
+            tensor.numpy()
+        raise SpecializeError("an argument is used as a Python number", tuple(positions))
+
+    def _reaches(self, source: Node, target: Node) -> bool:
+        return source in Graph((), (target,), ()).nodes()
+
+    # The result
+
+    def finish(self, outputs: list[Any]) -> Graph:
+        """The graph of everything that was traced.
+
+        Parameters
+        ----------
+        outputs : list of Value
+            What the function returned.
+        """
+        nodes = tuple(map(self.node_of, outputs))
+        updates = tuple(
+            (self._inputs["variable"][position], self._values[variable.key][1])
+            for position, variable in enumerate(self.variables)
+        )
+        return self._graph(nodes, updates).pruned()
+
+    def _graph(self, outputs: tuple[Node, ...], updates: tuple[tuple[Node, Node], ...]) -> Graph:
+        inputs = (*self.arguments, *self._inputs["variable"], *self._inputs["capture"], *self._inputs["number"])
+        return Graph(inputs, outputs, updates)
+
+
+def _written_here() -> bool:
+    """Whether a number comes from tapejit's own rules rather than from a user's program."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PLUMBING):
+        frame = frame.f_back
+    return frame.f_code.co_filename.startswith(_OWN_NUMBERS)

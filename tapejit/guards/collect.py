@@ -1,0 +1,334 @@
+"""Collects the guards of one trace: follows paths as they are read, and settles them when the trace is over.
+
+A value is captured when a function that reads it is entered, and looked at again at the end. What differs by
+then was changed by the trace itself, a counter for example: guarding it would make every call retrace, so it
+is left out and listed in `Collected.unguarded`.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import CodeType, FunctionType, MethodType, ModuleType
+
+from tapejit.guards.bytecode import Step
+from tapejit.guards.check import Guard
+from tapejit.guards.paths import Absent, Location, ObjectRoot, elements, step_into
+from tapejit.guards.randomness import RandomWatch, generator_of
+from tapejit.guards.values import (
+    Expectation,
+    Identity,
+    Missing,
+    capture,
+    is_container,
+    is_plain_value,
+    is_structured,
+)
+
+__all__ = ["Collected", "Collector", "Site", "Unguarded"]
+
+#: How many objects are searched for attributes that were read from values which could not be followed.
+MAX_SEARCHED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a name is read."""
+
+    function: str
+    line: int
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unguarded:
+    """A path that was read but is not guarded.
+
+    Attributes
+    ----------
+    path : str
+        How the value is written in the program.
+    reason : str
+        Why a later change of it is not noticed.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a trace left."""
+
+    guards: tuple[Guard, ...]
+    unguarded: tuple[Unguarded, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A function that a path led to."""
+
+    function: FunctionType
+    #: Whether nothing that is guarded keeps it alive.
+    may_vanish: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Getter:
+    """A property that a path met and did not run."""
+
+    location: Location
+    function: FunctionType
+
+
+class Collector:
+    """Follows paths to values.
+
+    Parameters
+    ----------
+    opaque : callable
+        Says of a value whether it counts by identity alone.
+    is_foreign : callable
+        Says of a module or function whether it belongs to a library or an installed package.
+    random : RandomWatch
+        Is told about generators that a path meets.
+    """
+
+    def __init__(
+        self, opaque: Callable[[object], bool], is_foreign: Callable[[object], bool], random: RandomWatch
+    ) -> None:
+        self._opaque = opaque
+        self._is_foreign = is_foreign
+        self._random = random
+        self._pending: dict[tuple[object, ...], Guard] = {}
+        self._candidates: dict[tuple[object, ...], tuple[Location, Site]] = {}
+        self._stored: set[tuple[int, Step | None]] = set()
+        # Objects whose ids are in the tables live until the end of the trace, so that no id is used twice.
+        self._kept: list[object] = []
+        self._known: dict[int, Location] = {}
+        self._functions: dict[int, dict[int, Found]] = {}
+        self._getters: deque[Getter] = deque()
+
+    def functions(self, code: CodeType) -> list[Found]:
+        """Return the functions with this code that a path led to."""
+        return list(self._functions.get(id(code), {}).values())
+
+    def getters(self) -> Iterator[Getter]:
+        """Yield, once, the properties of foreign classes that paths met: their frames are passed over."""
+        while self._getters:
+            yield self._getters.popleft()
+
+    def locate(self, name: str, value: object) -> Location | None:
+        """Return where a value is that a name was bound to: a path that led there, or the object itself."""
+        if not is_structured(value, self._opaque) or is_plain_value(value):
+            return None
+        known = self._known.get(id(value))
+        if known is not None:
+            return known
+        location = Location(ObjectRoot.to(value), (), name, "an object")
+        self._remember(location, value)
+        return location
+
+    def follow(self, base: Location, steps: tuple[Step, ...], site: Site) -> object:
+        """Guard the value that `steps` lead to from `base`, as far as they can be followed.
+
+        Returns
+        -------
+        object
+            The value at which the path ended, or `Absent.MISSING`.
+        """
+        location, value = base, base.read()
+        fixed: tuple[Location, object] | None = None
+        for step in steps:
+            if isinstance(value, Absent) or not is_structured(value, self._opaque):
+                break
+            found = step_into(value, step)
+            if found is Absent.CLOSED:
+                self._meet_getter(location, value, step)
+                break
+            if fixed is None and self._is_fixed(value, found):
+                fixed = location, value
+            self._remember(location, value)
+            location, value = location.then(step), found
+        if fixed is None or is_plain_value(value) or is_container(value):
+            self.add(location, value, site)
+        else:
+            self._watch(location, value, site)
+            self.add(*fixed, site)
+        return value
+
+    def note_store(self, base: Location, steps: tuple[Step, ...]) -> None:
+        """Remember that the program writes to this path."""
+        target = base
+        for step in steps:
+            target = target.then(step)
+        owner = target.owner()
+        if not isinstance(owner, Absent):
+            self._kept.append(owner)
+            self._stored.add((id(owner), steps[-1] if steps else None))
+
+    def add(self, location: Location, value: object, site: Site) -> None:
+        """Guard the value at a location, and what belongs to it."""
+        key = location.key
+        if key in self._candidates or value is Absent.DEAD or value is Absent.CLOSED:
+            return
+        self._candidates[key] = (location, site)
+        expected = capture(value, self._opaque)
+        vacuous = (
+            not location.steps and isinstance(location.root, ObjectRoot) and isinstance(expected, Identity)
+        )
+        if not vacuous:
+            self._pending[key] = Guard(location, expected, site.function, site.line)
+        self._remember(location, value)
+        self._add_parts(location, value, site)
+
+    def _add_parts(self, location: Location, value: object, site: Site) -> None:
+        self._watch(location, value, site)
+        if isinstance(value, MethodType) and isinstance(value.__func__, FunctionType):
+            self.add_function(location.then(Step.attribute("__func__"), location.text), value.__func__, site)
+        elif isinstance(value, FunctionType):
+            self.add_function(location, value, site)
+        elif isinstance(value, functools.partial):
+            for name in ("func", "args", "keywords"):
+                self.follow(location, (Step.attribute(name),), site)
+        elif is_container(value):
+            for part, element in elements(location, value):
+                self._add_element(part, element, site)
+
+    def _add_element(self, location: Location, element: object, site: Site) -> None:
+        if len(self._known) < MAX_SEARCHED and not is_plain_value(element):
+            self._remember(location, element)
+            if isinstance(element, FunctionType):
+                self.add_function(location, element, site)
+        self._watch(location, element, site)
+
+    def add_function(self, location: Location, function: FunctionType, site: Site) -> None:
+        """Remember a function that a path leads to, and guard its defaults."""
+        same_code = self._functions.setdefault(id(function.__code__), {})
+        if id(function) in same_code:
+            return
+        self._kept += [function, function.__code__]
+        same_code[id(function)] = Found(function, may_vanish=location.root.may_vanish)
+        if self._is_foreign(function):
+            return
+        code = function.__code__
+        defaults = function.__defaults__ or ()
+        names = code.co_varnames[: code.co_argcount][-len(defaults) :] if defaults else ()
+        words = f"a default of {function.__name__},"
+        holder = location.then(Step.attribute("__defaults__"))
+        for index, (name, value) in enumerate(zip(names, defaults, strict=True), start=-len(defaults)):
+            self.add(holder.then(Step.item(index), name, words), value, site)
+        holder = location.then(Step.attribute("__kwdefaults__"))
+        for name, value in (function.__kwdefaults__ or {}).items():
+            self.add(holder.then(Step.item(name), name, words), value, site)
+
+    def settle(self, loose: Mapping[Step, Site]) -> Collected:
+        """Compare everything with what it was at first, and return what is worth a guard."""
+        self._kept.clear()
+        self._known.clear()
+        self._functions.clear()
+        roots = {location.root.key: location.root for location, _ in self._candidates.values()}
+        gone = {
+            key for key, root in roots.items() if isinstance(root, ObjectRoot) and _is_held_here_only(root)
+        }
+        guards: list[Guard] = []
+        unguarded: list[Unguarded] = []
+        for guard in self._pending.values():
+            if guard.location.root.key in gone:
+                continue
+            settled = self._settle(guard)
+            if isinstance(settled, Unguarded):
+                unguarded.append(settled)
+            elif settled is not None:
+                guards.append(settled)
+        taken = set(self._pending)
+        starts = [(place, site) for place, site in self._candidates.values() if place.root.key not in gone]
+        guards += [guard for guard in self._search(starts, loose) if guard.location.key not in taken]
+        self._pending.clear()
+        self._candidates.clear()
+        return Collected(tuple(guards), tuple(dict.fromkeys(unguarded)))
+
+    def _settle(self, guard: Guard) -> Guard | Unguarded | None:
+        value = guard.location.read()
+        if value is Absent.DEAD:
+            return None
+        if guard.expected.same(value):
+            return guard
+        if self._is_stored(guard.location):
+            return Unguarded(guard.location.text, f"{guard.function} writes it while it is traced")
+        if isinstance(guard.expected, Missing) and not isinstance(value, Absent):
+            expected: Expectation = capture(value, self._opaque)
+            return Guard(guard.location, expected, guard.function, guard.line)
+        return Unguarded(guard.location.text, "it changed while the function was traced")
+
+    def _is_stored(self, location: Location) -> bool:
+        """Whether the program writes to the location or to a prefix of it."""
+        for count in range(len(location.steps) + 1):
+            prefix = Location(location.root, location.steps[:count], location.text, location.kind)
+            step = prefix.steps[-1] if prefix.steps else None
+            if (id(prefix.owner()), step) in self._stored:
+                return True
+        return False
+
+    def _search(self, starts: list[tuple[Location, Site]], loose: Mapping[Step, Site]) -> Iterator[Guard]:
+        """Guard what may have been read from values that could not be followed.
+
+        Those values come from somewhere: from the ends of paths and from the elements of containers. Each
+        object there is asked for the attributes that were read. That may guard too much, which costs a
+        retrace at most.
+        """
+        queue = deque((location, location.read()) for location, _ in starts)
+        seen: set[int] = set()
+        while queue and len(seen) < MAX_SEARCHED:
+            location, value = queue.popleft()
+            if isinstance(value, Absent) or id(value) in seen or not is_structured(value, self._opaque):
+                continue
+            seen.add(id(value))
+            if is_container(value):
+                queue.extend(elements(location, value))
+                continue
+            if isinstance(value, (ModuleType, type, FunctionType, MethodType)):
+                continue
+            for step, site in loose.items():
+                found = step_into(value, step)
+                if isinstance(found, (Absent, MethodType)) or (id(value), step) in self._stored:
+                    continue
+                part = location.then(step)
+                yield Guard(part, capture(found, self._opaque), site.function, site.line)
+                queue.append((part, found))
+
+    def _remember(self, location: Location, value: object) -> None:
+        if is_structured(value, self._opaque) and not isinstance(value, (ModuleType, type, Absent)):
+            self._kept.append(value)
+            self._known.setdefault(id(value), location)
+
+    def _is_fixed(self, owner: object, found: object) -> bool:
+        """Whether `found` is a part of an installed module that nobody changes, such as a function."""
+        if not isinstance(owner, ModuleType) or isinstance(found, Absent) or not self._is_foreign(owner):
+            return False
+        return not is_plain_value(found) and not is_container(found)
+
+    def _watch(self, location: Location, value: object, site: Site) -> None:
+        generator = generator_of(value)
+        if generator is not None:
+            self._kept.append(generator)
+            self._random.watch(generator, f"{location.text} at {site.file}:{site.line}", anew=True)
+
+    def _meet_getter(self, location: Location, value: object, step: Step) -> None:
+        getter = getattr(type(value), str(step.key), None) if not step.is_item else None
+        function = getattr(getter, "fget", None) if isinstance(getter, property) else None
+        if isinstance(function, FunctionType) and self._is_foreign(function):
+            self._remember(location, value)
+            self._getters.append(Getter(location, function))
+
+
+def _is_held_here_only(root: ObjectRoot) -> bool:
+    """Whether nobody but the root holds the object: it was made by the trace, for example as an argument."""
+    reference = root.reference
+    if reference.is_weak:
+        return False
+    sample = ObjectRoot.to([])  # counted in the same way, whatever this Python counts
+    return sys.getrefcount(reference.target) <= sys.getrefcount(sample.reference.target)

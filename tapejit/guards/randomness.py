@@ -1,0 +1,115 @@
+"""Draws from Python's or NumPy's random generators during a trace.
+
+A traced draw would be baked into the graph. Draws from `random.Random` pass through two C methods, which the
+profile function sees. NumPy's generators are compiled with Cython and can't be seen: their state before and
+after tells. A NumPy generator that is made during the trace betrays itself by the Python functions that its
+constructor calls.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["RandomWatch", "generator_of", "makes_generator"]
+
+_DRAWS = frozenset({"random", "getrandbits"})
+_BIT_GENERATOR = np.random.BitGenerator
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    generator: object
+    state: object
+    description: str
+
+
+def generator_of(value: object) -> object:
+    """Return the generator that `value` is, or is a method of; else None."""
+    kinds = (random.Random, np.random.Generator, np.random.RandomState, _BIT_GENERATOR)
+    if isinstance(value, kinds):
+        return value
+    owner = getattr(value, "__self__", None) if callable(value) and hasattr(type(value), "__self__") else None
+    return owner if isinstance(owner, kinds) else None
+
+
+def makes_generator(value: object) -> bool:
+    """Whether calling `value` makes one of NumPy's generators."""
+    if isinstance(value, type):
+        return issubclass(value, (np.random.Generator, np.random.RandomState, _BIT_GENERATOR))
+    return value is np.random.default_rng
+
+
+class RandomWatch:
+    """Notices draws between `start` and `finish`."""
+
+    def __init__(self) -> None:
+        self.drew: str | None = None
+        self._watched: dict[int, _Watched] = {}
+
+    def start(self) -> None:
+        """Begin to watch NumPy's global state, unless another thread might draw from it meanwhile."""
+        if threading.active_count() == 1:
+            self.watch(generator_of(np.random.rand), "np.random's global state, which a library drew from")
+
+    def watch(self, generator: object, description: str, *, anew: bool = False) -> None:
+        """Remember the state of `generator`.
+
+        Parameters
+        ----------
+        generator : object
+            One of Python's or NumPy's.
+        description : str
+            What is said if it draws: the call, the file and the line.
+        anew : bool
+            Whether this description is better than an earlier one; the earlier state is kept.
+        """
+        known = self._watched.get(id(generator))
+        if known is None:
+            state = _state(generator)
+        elif anew and known.description.startswith("np.random's global state"):
+            state = known.state
+        else:
+            return
+        self._watched[id(generator)] = _Watched(generator, state, description)
+
+    def note(self, description: str) -> None:
+        """Remember the first draw."""
+        if self.drew is None:
+            self.drew = description
+
+    def finish(self) -> None:
+        """Compare the states."""
+        for watched in self._watched.values():
+            if _state(watched.generator) != watched.state:
+                self.note(watched.description)
+        self._watched.clear()
+
+    @staticmethod
+    def is_draw(function: object) -> bool:
+        """Whether a C function that is called draws from a `random.Random`."""
+        owner = getattr(function, "__self__", None)
+        return isinstance(owner, random.Random) and getattr(function, "__name__", "") in _DRAWS
+
+
+def _state(generator: object) -> object:
+    if isinstance(generator, np.random.Generator):
+        return _frozen(generator.bit_generator.state)
+    if isinstance(generator, np.random.RandomState):
+        return _frozen(generator.get_state(legacy=False))
+    if isinstance(generator, _BIT_GENERATOR):
+        return _frozen(generator.state)
+    if isinstance(generator, random.Random) and not isinstance(generator, random.SystemRandom):
+        return generator.getstate()
+    return None
+
+
+def _frozen(state: object) -> object:
+    """Return a state in a form that compares as a whole: arrays inside it as their bytes."""
+    if isinstance(state, Mapping):
+        return tuple((key, _frozen(value)) for key, value in state.items())
+    return state.tobytes() if isinstance(state, np.ndarray) else state

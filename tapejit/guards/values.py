@@ -1,0 +1,371 @@
+"""What counts as unchanged: one expectation for each kind of Python value."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from itertools import islice
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
+from typing import Any, Protocol
+
+import numpy as np
+
+from tapejit.guards.paths import Absent, Reference
+
+__all__ = [
+    "Contents",
+    "Expectation",
+    "Function",
+    "Identity",
+    "Method",
+    "Missing",
+    "Value",
+    "capture",
+    "describe",
+    "difference",
+    "is_container",
+    "is_number",
+    "is_plain_value",
+    "is_structured",
+    "same",
+]
+
+#: How many leaves of a container are compared; beyond them only the container's identity counts.
+MAX_LEAVES = 1000
+_MAX_DEPTH = 20
+
+_SCALARS = (bool, int, float, complex, str, bytes, type(None), np.generic)
+_CONTAINERS = (list, tuple, dict, set, frozenset, deque)
+_ITERATIONS: tuple[tuple[type, Callable[[Any], Iterator[object]]], ...] = (
+    (list, list.__iter__),
+    (tuple, tuple.__iter__),
+    (set, set.__iter__),
+    (frozenset, frozenset.__iter__),
+    (deque, deque.__iter__),
+)
+
+_Bind = Callable[[object], str]
+
+
+class _Unlike:
+    """Never the value of anything: stands where an element has no value to compare by identity."""
+
+
+_UNLIKE = _Unlike()
+
+
+def is_plain_value(value: object) -> bool:
+    """Whether `value` is compared by its bits: a number, str, bytes, None, or a tuple of those."""
+    if isinstance(value, tuple):
+        return type(value) is tuple and len(value) <= MAX_LEAVES and all(map(is_plain_value, value))
+    return isinstance(value, _SCALARS)
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a Python or NumPy number."""
+    return isinstance(value, (bool, int, float, complex, np.number, np.bool_))
+
+
+def is_container(value: object) -> bool:
+    """Whether `value` is a builtin container, whose elements are compared."""
+    return isinstance(value, _CONTAINERS)
+
+
+def is_structured(value: object, opaque: Callable[[object], bool]) -> bool:
+    """Whether `value` has attributes or items that a program may read by name and change."""
+    if isinstance(value, (*_SCALARS, np.ndarray, CodeType, BuiltinFunctionType)):
+        return False
+    return not opaque(value)
+
+
+def same(now: object, then: object) -> bool:
+    """Whether two plain values have the same type and the same bits.
+
+    ``0.0`` is not ``-0.0``, ``1`` is not ``True``, and a NaN equals a NaN with the same bits.
+    """
+    if now is then:
+        return True
+    if type(now) is not type(then):
+        return False
+    if isinstance(now, np.generic) and isinstance(then, np.generic):
+        return now.dtype == then.dtype and now.tobytes() == then.tobytes()
+    if isinstance(now, float) and isinstance(then, float):
+        return _same_float(now, then)
+    if isinstance(now, complex) and isinstance(then, complex):
+        return _same_float(now.real, then.real) and _same_float(now.imag, then.imag)
+    if isinstance(now, tuple) and isinstance(then, tuple):
+        return len(now) == len(then) and all(map(same, now, then))
+    return isinstance(now, _SCALARS) and now == then
+
+
+def _same_float(now: float, then: float) -> bool:
+    if now == then:
+        return now != 0.0 or math.copysign(1.0, now) == math.copysign(1.0, then)
+    return now != now and then != then and struct.pack("<d", now) == struct.pack("<d", then)  # noqa: PLR0124 - NaN
+
+
+def describe(value: object) -> object:
+    """Return what a message shows for `value`: itself if plain, else words, which keep nothing alive."""
+    if is_plain_value(value):
+        return value
+    if isinstance(value, Absent):
+        return _Words("missing")
+    if isinstance(value, (FunctionType, MethodType)):
+        return _Words(f"function {value.__qualname__} (line {value.__code__.co_firstlineno})")
+    if isinstance(value, Enum):
+        return _Words(f"{type(value).__qualname__}.{value.name}")
+    if isinstance(value, type):
+        return _Words(f"class {value.__qualname__}")
+    if is_container(value):
+        return _Words(f"{type(value).__name__} of {len(value)}")  # type: ignore[arg-type]
+    return _Words(f"{type(value).__qualname__} at {id(value):#x}")
+
+
+class _Words(str):
+    """Words about a value, which print without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+Difference = tuple[str, object, object]
+
+
+class Expectation(Protocol):
+    """What a value must be like at the next call."""
+
+    @property
+    def shown(self) -> object:
+        """What a message shows for the value as it was."""
+
+    def same(self, value: object) -> bool:
+        """Whether `value` is as expected."""
+
+    def changed(self, variable: str, bind: _Bind) -> str:
+        """Return the expression that is true if the variable is not as expected."""
+
+
+def difference(expected: Expectation, value: object, text: str) -> Difference:
+    """Return where `value` differs, what it was there and what it is."""
+    if isinstance(expected, Contents):
+        return expected.difference(value, text)
+    return text, expected.shown, describe(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Nothing: the name, attribute or key was looked for and did not exist."""
+
+    @property
+    def shown(self) -> object:
+        """The word for it."""
+        return describe(Absent.MISSING)
+
+    def same(self, value: object) -> bool:
+        """Whether there is still nothing."""
+        return value is Absent.MISSING
+
+    def changed(self, variable: str, bind: _Bind) -> str:
+        """Return the comparison."""
+        return f"{variable} is not {bind(Absent.MISSING)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A plain value: equal type, equal bits."""
+
+    value: object
+
+    @property
+    def shown(self) -> object:
+        """The value."""
+        return self.value
+
+    def same(self, value: object) -> bool:
+        """Whether type and bits are equal."""
+        return same(value, self.value)
+
+    def changed(self, variable: str, bind: _Bind) -> str:
+        """Return the comparison: identity first, since a value that nobody touched is the same object."""
+        expected = bind(self.value)
+        return f"{variable} is not {expected} and not {bind(same)}({variable}, {expected})"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The very same object."""
+
+    reference: Reference
+    shown: object
+
+    def same(self, value: object) -> bool:
+        """Whether it is the same object."""
+        return self.reference.get() is value
+
+    def changed(self, variable: str, bind: _Bind) -> str:
+        """Return the comparison."""
+        return self.reference.differs(variable, bind)
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """The same function with the same code."""
+
+    reference: Reference
+    code: CodeType
+    shown: object
+
+    def same(self, value: object) -> bool:
+        """Whether it is the same function, with its code not replaced."""
+        return (
+            isinstance(value, FunctionType) and self.reference.get() is value and value.__code__ is self.code
+        )
+
+    def changed(self, variable: str, bind: _Bind) -> str:
+        """Return the comparison."""
+        return f"{self.reference.differs(variable, bind)} or {variable}.__code__ is not {bind(self.code)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A function bound to the same object; the bound method itself is a new object at each look-up."""
+
+    owner: Reference
+    function: Function
+
+    @property
+    def shown(self) -> object:
+        """What is said about the function."""
+        return self.function.shown
+
+    def same(self, value: object) -> bool:
+        """Whether object, function and code are the same."""
+        return (
+            isinstance(value, MethodType)
+            and self.owner.get() is value.__self__
+            and self.function.same(value.__func__)
+        )
+
+    def changed(self, variable: str, bind: _Bind) -> str:
+        """Return the comparison."""
+        owner = self.owner.differs(f"{variable}.__self__", bind)
+        return f"{owner} or {self.function.changed(f'{variable}.__func__', bind)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A container whose elements are as expected, in the same order."""
+
+    kind: type
+    shown: object
+    length: int
+    items: tuple[tuple[object, Expectation], ...]
+    keys: tuple[object, ...] = ()
+    #: The container itself, when not all of its elements are compared.
+    identity: Reference | None = None
+
+    def same(self, value: object) -> bool:
+        """Whether type, length, keys and elements are the same."""
+        if type(value) is not self.kind or (self.identity is not None and self.identity.get() is not value):
+            return False
+        if len(value) != self.length or not self._same_keys(value):  # type: ignore[arg-type]
+            return False
+        return all(
+            now is then or expected.same(now)
+            for now, (then, expected) in zip(_values(value), self.items, strict=False)
+        )
+
+    def _same_keys(self, value: object) -> bool:
+        if not isinstance(value, dict):
+            return True
+        return all(
+            now is then or (type(now) is type(then) and now == then)
+            for now, then in zip(dict.keys(value), self.keys, strict=False)
+        )
+
+    def changed(self, variable: str, bind: _Bind) -> str:
+        """Return the comparison."""
+        return f"not {bind(self.same)}({variable})"
+
+    def difference(self, value: object, text: str) -> Difference:
+        """Return the first element that differs, or the container itself."""
+        if type(value) is not self.kind or len(value) != self.length:  # type: ignore[arg-type]
+            return text, self.shown, describe(value)
+        keys = self.keys if isinstance(value, dict) else range(len(self.items))
+        for key, now, (_, expected) in zip(keys, _values(value), self.items, strict=False):
+            if not expected.same(now):
+                name = f'["{key}"]' if isinstance(key, str) else f"[{key!r}]"
+                return difference(expected, now, f"{text}{name}")
+        return text, self.shown, describe(value)
+
+
+def _values(value: object) -> list[object]:
+    """Return the elements by the builtin's own iteration: a subclass might run code of its own."""
+    if isinstance(value, dict):
+        return list(dict.values(value))
+    for kind, iterate in _ITERATIONS:
+        if isinstance(value, kind):
+            return list(iterate(value))
+    return []
+
+
+@dataclass(slots=True)
+class _Capture:
+    """One walk over a container, which takes a bounded number of leaves."""
+
+    opaque: Callable[[object], bool]
+    left: int = MAX_LEAVES
+
+    def expectation(self, value: object, depth: int) -> Expectation:
+        self.left -= 1
+        if is_plain_value(value):
+            return Value(value)
+        if isinstance(value, FunctionType):
+            return Function(Reference(value), value.__code__, describe(value))
+        if isinstance(value, MethodType) and isinstance(value.__func__, FunctionType):
+            bound = value.__func__
+            return Method(
+                Reference(value.__self__), Function(Reference(bound), bound.__code__, describe(bound))
+            )
+        if not is_container(value) or self.opaque(value):
+            return Identity(Reference(value), describe(value))
+        return self._contents(value, depth)
+
+    def _contents(self, value: object, depth: int) -> Expectation:
+        items: list[tuple[object, Expectation]] = []
+        identity = None
+        for element in _values(value):
+            if self.left <= 0 or depth >= _MAX_DEPTH:
+                identity = Reference(value)
+                break
+            expected = self.expectation(element, depth + 1)
+            items.append((expected.value if isinstance(expected, Value) else _UNLIKE, expected))
+        keys = tuple(islice(dict.keys(value), len(items))) if isinstance(value, dict) else ()
+        length = len(value)  # type: ignore[arg-type]
+        return Contents(type(value), describe(value), length, tuple(items), keys, identity)
+
+
+def capture(value: object, opaque: Callable[[object], bool]) -> Expectation:
+    """Return the expectation that `value` stays as it is.
+
+    Parameters
+    ----------
+    value : object
+        Any Python value, or `Absent.MISSING`.
+    opaque : callable
+        Says of a value whether it counts by identity alone, as tensors and variables do.
+
+    Returns
+    -------
+    Expectation
+        It refers to objects weakly where they allow it.
+    """
+    if value is Absent.MISSING:
+        return Missing()
+    return _Capture(opaque).expectation(value, 0)

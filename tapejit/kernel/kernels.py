@@ -1,0 +1,123 @@
+"""From a prepared graph to a loaded kernel: in memory, from the store, or built now.
+
+Kernels are shared by all steps with the same graph signature. What a kernel reads like does not depend on where it came
+from: its text is made from the plan again when someone asks.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from ..graph import Graph, Node, graph_signature
+from ..passes import plan_loops
+from . import door
+from .emission import Emitted, emit
+from .layout import Layout
+from .store import KernelStore, make_key
+
+
+@dataclass(slots=True)
+class Kernel:
+    """Machine code and how to call it.
+
+    Attributes
+    ----------
+    loaded : LoadedKernel
+        The C function.
+    layout : Layout
+        Of its table.
+    from_cache : bool
+        Whether the code came from the store.
+    compile_seconds, load_seconds : float
+        What it cost in this process.
+    """
+
+    loaded: Any
+    layout: Layout
+    from_cache: bool
+    compile_seconds: float
+    load_seconds: float
+
+
+@dataclass(slots=True)
+class _Kernels:
+    """The kernels of this process by graph signature."""
+
+    known: dict[str, Kernel] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    compilations: int = 0
+
+
+_KERNELS = _Kernels()
+
+
+@cache
+def store() -> KernelStore:
+    """The store of this process."""
+    return KernelStore()
+
+
+def compilations() -> int:
+    """How many kernels this process has built."""
+    return _KERNELS.compilations
+
+
+def kernel_for(graph: Graph, name: str, names: Mapping[Node, str], cache: bool) -> Kernel:
+    """The kernel of a prepared graph.
+
+    Parameters
+    ----------
+    graph : Graph
+        Prepared.
+    name : str
+        The user's name of the step, for the text.
+    names : mapping of Node to str
+        The user's names of values, for the text.
+    cache : bool
+        Whether the store on disk is used.
+
+    Raises
+    ------
+    passes.statements.NotLowerable
+        If the graph has an operation that kernels can't hold.
+    """
+    signature = graph_signature(graph)
+    with _KERNELS.lock:
+        kernel = _KERNELS.known.get(signature)
+        if kernel is None:
+            kernel = _KERNELS.known[signature] = _found(signature, cache) or _built(signature, graph, name, names, cache)
+    return kernel
+
+
+def source_of(graph: Graph, name: str, names: Mapping[Node, str]) -> Emitted:
+    """The text of a graph's kernel in a user's names."""
+    return emit(plan_loops(graph), name, names)
+
+
+def _found(signature: str, cache: bool) -> Kernel | None:
+    if not cache:
+        return None
+    started = time.perf_counter()
+    entry = store().get(make_key(signature))
+    if entry is None:
+        return None
+    header = entry.header
+    loaded = door.loader().load(entry.code, header["symbol"], tuple(header["symbols"]))
+    return Kernel(loaded, Layout.from_json(header["layout"]), True, 0.0, time.perf_counter() - started)
+
+
+def _built(signature: str, graph: Graph, name: str, names: Mapping[Node, str], cache: bool) -> Kernel:
+    started = time.perf_counter()
+    emitted = source_of(graph, name, names)
+    symbol = f"tapejit_{signature[:24]}"
+    built = door.builder().build(emitted.source, emitted.name, symbol, emitted.constants)
+    _KERNELS.compilations += 1
+    compiled = time.perf_counter() - started
+    if cache:
+        header = {"symbol": symbol, "symbols": list(built.symbols), "layout": emitted.layout.to_json(), "name": name}
+        store().put(make_key(signature), header, built.code)
+    loaded = door.loader().load(built.code, symbol, built.symbols)
+    return Kernel(loaded, emitted.layout, False, compiled, loaded.seconds)

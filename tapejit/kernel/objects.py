@@ -1,0 +1,328 @@
+"""Machine code: made from LLVM's text, checked, and loaded into the process.
+
+Imports llvmlite's binding and not Numba, so that a stored kernel runs in a process that never loads Numba.
+Reached through `door` only. Start reading at `load`; fresh and stored code go through it alike.
+"""
+
+import ctypes
+import ctypes.util
+import functools
+import itertools
+import platform
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import llvmlite.binding as llvm
+
+from ..errors import TapejitError
+
+_ENGINES = itertools.count()
+_LOADING = threading.Lock()
+_SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+
+_LIBM_STEMS = (
+    "exp", "exp2", "exp10", "expm1", "log", "log2", "log10", "log1p", "sqrt", "cbrt", "sin", "cos", "sincos",
+    "tan", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "erf", "erfc",
+    "tgamma", "lgamma", "pow", "fmod", "fma", "floor", "ceil", "rint", "nearbyint", "round", "roundeven",
+    "trunc", "fabs", "copysign", "fmax", "fmin", "fmaximum", "fminimum", "ldexp", "frexp", "hypot",
+)  # fmt: skip
+# The latter ones are what LLVM calls on macOS for pairs of sines and cosines, powers of ten and fills.
+_BLOCKS = (
+    "memcpy", "memmove", "memset", "bzero",
+    "memset_pattern4", "memset_pattern8", "memset_pattern16",
+    "__sincos_stret", "__sincosf_stret", "__exp10", "__exp10f",
+)  # fmt: skip
+ALLOWED_SYMBOLS = frozenset([stem + suffix for stem in _LIBM_STEMS for suffix in ("", "f")] + list(_BLOCKS))
+"""What machine code may refer to: the C library's mathematics and block operations, nothing of Python's."""
+
+
+class UnknownSymbol(TapejitError, LookupError):  # noqa: N818 - it says what is wrong, as KeyError does
+    """Machine code refers to a function that is not allowed, or that this process doesn't have."""
+
+
+@functools.cache
+def host_cpu() -> tuple[str, str]:
+    """Name and features of this CPU, as LLVM spells them.
+
+    Returns
+    -------
+    name, features : str
+        For example ``("znver5", "+avx2,+avx512f,…")``; the features are sorted.
+    """
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+@functools.cache
+def _initialised() -> bool:
+    """Prepare LLVM for this CPU, and make the C library's mathematics visible to it."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    library = ctypes.util.find_library("m") if sys.platform != "win32" else None
+    if library is not None:
+        llvm.load_library_permanently(library)
+    return True
+
+
+def _target_machine() -> llvm.TargetMachine:
+    _initialised()
+    name, features = host_cpu()
+    # The relocation model is what LLVM's in-process loader supports on x86; elsewhere its default does.
+    x86 = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"}
+    reloc = "static" if x86 else "default"
+    return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+        cpu=name, features=features, opt=3, reloc=reloc, codemodel="jitdefault", jit=True
+    )
+
+
+# --- from text to machine code ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltObject:
+    """One compiled kernel, not loaded yet.
+
+    Attributes
+    ----------
+    code : bytes
+        A relocatable object file (ELF, Mach-O or COFF).
+    symbols : tuple of str
+        Its undefined symbols, sorted.
+    seconds : float
+        How long the build took, from source to object file.
+    assembly, llvm_text : callable
+        Give the assembly and the optimised LLVM text, for tests and for people.
+    """
+
+    code: bytes
+    symbols: tuple[str, ...]
+    seconds: float
+    assembly: Callable[[], str]
+    llvm_text: Callable[[], str]
+
+
+_ENTRY = """
+define i64 @{symbol}(ptr noalias %table, i64 %stage, i64 %lo, i64 %hi) {{
+  %result = alloca i64
+  %trouble = alloca ptr
+  %failed = call i32 @"{body}"(ptr %result, ptr %trouble, ptr %table, i64 %stage, i64 %lo, i64 %hi)
+  %fine = icmp eq i32 %failed, 0
+  %status = load i64, ptr %result
+  %answer = select i1 %fine, i64 %status, i64 {fault}
+  ret i64 %answer
+}}
+declare i32 @"{body}"(ptr, ptr, ptr, i64, i64, i64)
+"""
+FAULT = -(2**63)
+"""The status of a kernel that failed by Numba's own convention, which no kernel does: it raises nothing."""
+
+
+def assemble(texts: list[str], symbol: str, body: str, started: float) -> BuiltObject:
+    """Link, optimise and compile LLVM modules, for this CPU, to one object file.
+
+    Parameters
+    ----------
+    texts : list of str
+        LLVM modules as text; one of them defines `body`.
+    symbol : str
+        The C function to make, ``int64 symbol(int64 *table, int64 stage, int64 lo, int64 hi)``; nothing else
+        stays visible. Only its own slots are reached through the table.
+    body : str
+        What it calls, by Numba's convention: the result's and the error's address come first, it returns 0.
+    started : float
+        When the build began, by `time.perf_counter`.
+
+    Returns
+    -------
+    BuiltObject
+
+    Raises
+    ------
+    UnknownSymbol
+        The code refers to something that is not in `ALLOWED_SYMBOLS`.
+    """
+    machine = _target_machine()
+    module = llvm.parse_assembly(_ENTRY.format(symbol=symbol, body=body, fault=FAULT))
+    for text in texts:
+        module.link_in(llvm.parse_assembly(text))
+    module.verify()
+    for defined in itertools.chain(module.functions, module.global_variables):
+        # What is not visible is inlined or dropped, so the object holds one function and its constants.
+        if not defined.is_declaration and defined.name != symbol:
+            defined.linkage = "internal"
+    module.get_function(body).add_function_attribute("alwaysinline")
+    module.data_layout = str(machine.target_data)
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_vectorization = tuning.loop_interleaving = tuning.loop_unrolling = True
+    tuning.slp_vectorization = True
+    passes = llvm.create_pass_builder(machine, tuning)
+    passes.getModulePassManager().run(module, passes)
+    code: bytes = machine.emit_object(module)
+    symbols = undefined_symbols(code)
+    foreign = [name for name in symbols if name not in ALLOWED_SYMBOLS]
+    if foreign:
+        raise UnknownSymbol(f"kernel {symbol!r} refers to {', '.join(foreign)}, which a kernel may not call")
+    seconds = time.perf_counter() - started
+
+    def assembly() -> str:
+        return str(machine.emit_assembly(module))
+
+    return BuiltObject(code, symbols, seconds, assembly, lambda: str(module))
+
+
+# --- undefined symbols --------------------------------------------------------------------------------------
+
+
+def undefined_symbols(code: bytes) -> tuple[str, ...]:
+    """Names that an object file refers to without defining them.
+
+    Parameters
+    ----------
+    code : bytes
+        A 64-bit little-endian ELF, Mach-O or COFF object.
+
+    Returns
+    -------
+    tuple of str
+        Sorted, without the underscore that Mach-O puts before C names.
+
+    Raises
+    ------
+    ValueError
+        For any other format.
+    """
+    if code[:6] == b"\x7fELF\x02\x01":
+        names = _elf_undefined(code)
+    elif code[:4] == b"\xcf\xfa\xed\xfe":
+        names = _macho_undefined(code)
+    elif code[:2] in {b"\x64\x86", b"\x64\xaa"}:
+        names = _coff_undefined(code)
+    else:
+        raise ValueError("not an ELF, Mach-O or COFF object of a 64-bit little-endian machine")
+    return tuple(sorted(set(names)))
+
+
+def _name_at(table: bytes, offset: int) -> str:
+    return table[offset : table.index(b"\0", offset)].decode()
+
+
+def _elf_undefined(code: bytes) -> Iterator[str]:
+    (sections_at,) = struct.unpack_from("<Q", code, 0x28)
+    entry_size, count = struct.unpack_from("<HH", code, 0x3A)
+    headers = [struct.unpack_from("<IIQQQQIIQQ", code, sections_at + i * entry_size) for i in range(count)]
+    for _, kind, _, _, offset, size, link, *_ in headers:
+        if kind != 2:  # SHT_SYMTAB
+            continue
+        names = code[headers[link][4] : headers[link][4] + headers[link][5]]
+        for name, info, _, section, _, _ in struct.iter_unpack("<IBBHQQ", code[offset : offset + size]):
+            if section == 0 and info >> 4 and name:  # SHN_UNDEF, not STB_LOCAL
+                yield _name_at(names, name)
+
+
+def _macho_undefined(code: bytes) -> Iterator[str]:
+    (commands,) = struct.unpack_from("<I", code, 16)
+    at = 32
+    for _ in range(commands):
+        command, length = struct.unpack_from("<II", code, at)
+        if command == 2:  # LC_SYMTAB
+            symbols_at, count, names_at, names_size = struct.unpack_from("<IIII", code, at + 8)
+            names = code[names_at : names_at + names_size]
+            table = code[symbols_at : symbols_at + 16 * count]
+            for name, kind, _, _, _ in struct.iter_unpack("<IBBHQ", table):
+                if not kind & 0xE0 and kind & 0x0F == 1:  # no debug entry, external, N_UNDF
+                    yield _name_at(names, name).removeprefix("_")
+        at += length
+
+
+def _coff_undefined(code: bytes) -> Iterator[str]:
+    symbols_at, count = struct.unpack_from("<II", code, 8)
+    names = code[symbols_at + 18 * count :]
+    index = 0
+    while index < count:
+        name, value, section, _, storage, extra = struct.unpack_from(
+            "<8sIhHBB", code, symbols_at + 18 * index
+        )
+        # `_fltused` is a mark that the compiler leaves for Microsoft's linker, not a function.
+        if section == 0 and value == 0 and storage == 2:
+            zeros, offset = struct.unpack("<II", name)
+            text = _name_at(names, offset) if zeros == 0 else name.rstrip(b"\0").decode()
+            if text != "_fltused":
+                yield text
+        index += 1 + extra
+
+
+# --- loading ------------------------------------------------------------------------------------------------
+
+
+class LoadedKernel:
+    """A kernel in memory; the machine code lives as long as this object or its `call`.
+
+    Attributes
+    ----------
+    address : int
+        Of the C function ``int64 kernel(int64 *table, int64 stage, int64 lo, int64 hi)``.
+    call : ctypes function
+        The same function; it takes four integers, the first the table's address, and releases the GIL.
+    symbol : str
+        The function's name in the object.
+    seconds : float
+        How long loading took.
+    """
+
+    __slots__ = ("address", "call", "seconds", "symbol")
+
+    def __init__(self, engine: llvm.ExecutionEngine, symbol: str, started: float) -> None:
+        self.symbol = symbol
+        self.address: int = engine.get_function_address(symbol)
+        if not self.address:
+            raise UnknownSymbol(f"the object file has no function {symbol!r}")
+        self.call: Callable[[int, int, int, int], int] = _SIGNATURE(self.address)
+        # Whoever holds the function, or is inside it, keeps the code: a call may outlive this object.
+        self.call.engine = engine  # type: ignore[attr-defined]
+        self.seconds = time.perf_counter() - started
+
+
+def load(code: bytes, symbol: str, symbols: tuple[str, ...]) -> LoadedKernel:
+    """Load one kernel's object file.
+
+    Parameters
+    ----------
+    code : bytes
+        The object file.
+    symbol : str
+        The kernel's function in it.
+    symbols : tuple of str
+        The undefined symbols that were recorded when it was built.
+
+    Returns
+    -------
+    LoadedKernel
+
+    Raises
+    ------
+    UnknownSymbol
+        A symbol that the code refers to is not allowed or not in this process, or the object has no `symbol`.
+
+    Notes
+    -----
+    LLVM does not fail on a missing symbol, the first call crashes: so each one is looked up before.
+    """
+    started = time.perf_counter()
+    _initialised()
+    for name in {*symbols, *undefined_symbols(code)}:
+        if name not in ALLOWED_SYMBOLS:
+            raise UnknownSymbol(f"kernel {symbol!r} refers to {name!r}, which a kernel may not call")
+        if not llvm.address_of_symbol(name):
+            raise UnknownSymbol(f"kernel {symbol!r} needs {name!r}, which this process doesn't have")
+    with _LOADING:
+        empty = llvm.parse_assembly(f'source_filename = "tapejit{next(_ENGINES)}"')
+        # LLVM's own memory manager may place code and data too far apart for aarch64's relocations
+        # (numba issue 9001), llvmlite's doesn't.
+        near = platform.machine().lower() in {"aarch64", "arm64"}
+        engine = llvm.create_mcjit_compiler(empty, _target_machine(), use_lmm=near)
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        return LoadedKernel(engine, symbol, started)

@@ -1,0 +1,119 @@
+"""What the compiler may know of a primitive: the properties that passes ask for, so that none has to name an op.
+
+Floor 2. Each declaration in `ops/` carries one of these; None means that steps with this op run eagerly. Index maps
+are affine: an input is read at ``offset + Σ coefficient · axis`` of the output's axes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .aval import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """``offset + Σ coefficient · axis``; `terms` are ``(axis, coefficient)`` pairs, sorted, without zeros."""
+
+    offset: int = 0
+    terms: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def axis(cls, axis: int, coefficient: int = 1, offset: int = 0) -> "Affine":
+        """One axis, scaled and shifted."""
+        return cls(offset, ((axis, coefficient),) if coefficient else ())
+
+    def __add__(self, other: "Affine") -> "Affine":
+        totals = dict(self.terms)
+        for axis, coefficient in other.terms:
+            totals[axis] = totals.get(axis, 0) + coefficient
+        return Affine(self.offset + other.offset, tuple(sorted((a, c) for a, c in totals.items() if c)))
+
+    def scaled(self, factor: int) -> "Affine":
+        """All of it times an integer."""
+        if factor == 0:
+            return Affine()
+        return Affine(self.offset * factor, tuple((a, c * factor) for a, c in self.terms))
+
+    def substitute(self, axes: "IndexMap") -> "Affine":
+        """This expression with each axis replaced by an expression in other axes."""
+        result = Affine(self.offset)
+        for axis, coefficient in self.terms:
+            result = result + axes[axis].scaled(coefficient)
+        return result
+
+    def extremes(self, shape: Shape) -> tuple[int, int]:
+        """Smallest and largest value over all indices of `shape`, which has no zero length."""
+        low = high = self.offset
+        for axis, coefficient in self.terms:
+            reach = coefficient * (shape[axis] - 1)
+            low, high = low + min(reach, 0), high + max(reach, 0)
+        return low, high
+
+
+IndexMap = tuple[Affine, ...]
+"""For each axis of the producer an expression in the consumer's axes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pointwise:
+    """An output element depends on the input elements at its own (broadcast) index.
+
+    `expression` is Python over the input names, the params, and ``axis0``, ``axis1``… for the index itself, with the
+    functions of `kernel.runtime`. `cost` is roughly how many additions it is worth.
+    """
+
+    expression: str
+    cost: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """The axes in the param ``axes`` are combined by ``add``, ``multiply``, ``maximum``, ``minimum``, ``or``, ``and``."""
+
+    combine: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Elements are moved, not computed: ``index(input_shape, output_shape, params)`` is the index map or None.
+
+    None where the map is not affine (a reshape that cuts across axes): then the elements are read from a contiguous
+    copy at the same linear position.
+    """
+
+    index: Callable[[Shape, Shape, Mapping[str, Any]], IndexMap | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One input of a `Pieces`: its index map, and for each output axis the half-open range in which it holds."""
+
+    index: IndexMap
+    ranges: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Each output element comes from one input or from a fill value: concatenation, padding.
+
+    ``pieces(input_shapes, output_shape, params)`` gives one `Piece` an input; outside of all of them the value is
+    the literal of the param ``fill`` (0 where there is none).
+    """
+
+    pieces: Callable[[tuple[Shape, ...], Shape, Mapping[str, Any]], tuple[Piece, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """``matmul`` of two arrays with two axes or more, all but the last two being equal batch axes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """Computed as a composition of other operations: ``expand(*tensors, **params)`` written with public ones."""
+
+    expand: Callable[..., Any]
+
+
+Lowering = Pointwise | Reduction | View | Pieces | Contraction | Composite | None

@@ -1,0 +1,563 @@
+"""Operations that combine the elements along axes: sums, extremes, where they are, and what follows from them.
+
+Floor 4, above `conversion`. `prod` is in `product_reduction`, the softmax family in `exponential_families`.
+"""
+
+from collections.abc import Sequence
+from math import prod as _count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..aval import Aval, Shape, normalize_axes, normalize_axis, with_ones, without
+from ..errors import DtypeError, ShapeError, at_user_line
+from ..families import ALL, Case, as_array, booleans, integers, library_call, normal, reduction, spaced
+from ..lowering import Reduction
+from ..primitive import Flow, in_role
+from .annotations import ArrayLike, Axis, DtypeLike
+from .comparison import isnan, where
+from .conversion import astype, stop_gradient
+from .elementwise import sqrt
+from .powers import square
+
+if TYPE_CHECKING:
+    from ..tensor import Tensor
+
+_BOOL = np.dtype(np.bool_)
+
+
+def accumulated(dtype: np.dtype) -> np.dtype:
+    """The dtype in which NumPy adds and multiplies many numbers of a dtype."""
+    if dtype.kind in "biu" and dtype.itemsize < 8:
+        return np.dtype(np.uint64 if dtype.kind == "u" else np.int64)
+    return dtype
+
+
+def spread(ct: Any, axes: Sequence[int], x_shape: Shape) -> Any:
+    """The transpose of a sum: `ct` repeated along the axes that were dropped."""
+    return in_role("broadcast")(in_role("reshape")(ct, with_ones(x_shape, axes)), x_shape)
+
+
+def _kept(out: Any, axes: Sequence[int], x_shape: Shape) -> Any:
+    """A reduced array with its axes back, of length 1."""
+    return in_role("reshape")(out, with_ones(x_shape, axes))
+
+
+@reduction(
+    impl=lambda x, *, axes: np.add.reduce(x, axis=axes),
+    lowering=Reduction("add"),
+    dtypes=ALL,
+    vjp=spread,
+    flow=Flow.MOVING,
+    accumulate=accumulated,
+    identity=True,
+    role="sum",
+    cases=(
+        Case(normal(3, 4)),
+        Case(normal(3, 4), axis=1, keepdims=True),
+        Case(normal(2, 3, 4), axis=(0, -1)),
+        Case(normal()),
+        Case(normal(0, 3), axis=0),
+        Case(normal(0, 3), axis=1),
+        Case(normal(1, 5), axis=0),
+        Case(booleans(7)),
+        Case(integers(0, 9, 2, 3), axis=0),
+    ),
+)
+def sum(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, dtype: DtypeLike = None) -> "Tensor":
+    """Sum along axes.
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape. Booleans and integers narrower than int64 are summed as int64 (unsigned: uint64).
+    axis : int or sequence of int, optional
+        What to sum along; by default all axes.
+    keepdims : bool
+        Whether the axes stay, with length 1.
+    dtype : dtype, optional
+        What to convert to before the sum.
+
+    Returns
+    -------
+    Tensor
+        Without the axes. The derivative by each element is 1. The sum of nothing is 0.
+
+    Raises
+    ------
+    ShapeError
+        If an axis is out of range or named twice.
+
+    Examples
+    --------
+    >>> tj.sum([[1.0, 2.0], [3.0, 4.0]], axis=0).numpy()
+    array([4., 6.], dtype=float32)
+    """
+
+
+def _extreme_vjp(ct: Any, x: Any, out: Any, axes: tuple[int, ...], x_shape: Shape) -> Any:
+    """Equal shares for the elements that tie; nan where the extreme is nan."""
+    extreme = _kept(out, axes, x_shape)
+    hits = x == extreme
+    count = in_role("sum")(astype(hits, ct.dtype), axes)
+    elsewhere = where(isnan(extreme), stop_gradient(extreme), 0)
+    return where(hits, _kept(ct / count, axes, x_shape), elsewhere)
+
+
+_EXTREME_CASES = (
+    Case(spaced(3, 4)),
+    Case(spaced(3, 4), axis=1, keepdims=True),
+    Case(spaced(2, 3, 4), axis=(0, -1)),
+    Case(normal()),
+    Case(normal(0, 3), axis=1),
+    Case(normal(1, 5), axis=0),
+    Case(integers(0, 9, 2, 3), axis=0),
+    Case(booleans(2, 3), axis=0),
+)
+
+
+@reduction(
+    impl=lambda x, *, axes: np.maximum.reduce(x, axis=axes),
+    lowering=Reduction("maximum"),
+    dtypes=ALL,
+    vjp=_extreme_vjp,
+    cases=_EXTREME_CASES,
+)
+def max(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> "Tensor":
+    """Largest element along axes.
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape.
+    axis : int or sequence of int, optional
+        What to look along; by default all axes.
+    keepdims : bool
+        Whether the axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Without the axes, same dtype. Elements that tie share the derivative equally.
+
+    Raises
+    ------
+    ShapeError
+        If an axis is out of range, named twice, or has no elements.
+
+    Notes
+    -----
+    If an element is nan so is the result, and the derivative by all of its elements.
+
+    Examples
+    --------
+    >>> tj.max([[1.0, 5.0], [3.0, 4.0]], axis=0).numpy()
+    array([3., 5.], dtype=float32)
+    """
+
+
+@reduction(
+    impl=lambda x, *, axes: np.minimum.reduce(x, axis=axes),
+    lowering=Reduction("minimum"),
+    dtypes=ALL,
+    vjp=_extreme_vjp,
+    cases=_EXTREME_CASES,
+)
+def min(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> "Tensor":
+    """Smallest element along axes.
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape.
+    axis : int or sequence of int, optional
+        What to look along; by default all axes.
+    keepdims : bool
+        Whether the axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Without the axes, same dtype. Elements that tie share the derivative equally.
+
+    Raises
+    ------
+    ShapeError
+        If an axis is out of range, named twice, or has no elements.
+
+    Notes
+    -----
+    If an element is nan so is the result, and the derivative by all of its elements.
+
+    Examples
+    --------
+    >>> tj.min([[1.0, 5.0], [3.0, 4.0]], axis=0).numpy()
+    array([1., 4.], dtype=float32)
+    """
+
+
+_TRUTH_CASES = (
+    Case(booleans(3, 4)),
+    Case(booleans(3, 4), axis=1, keepdims=True),
+    Case(booleans()),
+    Case(booleans(0, 3), axis=0),
+    Case(integers(0, 2, 2, 3), axis=(0, 1)),
+    Case(normal(3)),
+)
+
+
+@reduction(
+    impl=lambda x, *, axes: np.logical_or.reduce(x, axis=axes),
+    lowering=Reduction("or"),
+    dtypes=ALL,
+    accumulate=lambda dtype: _BOOL,
+    identity=True,
+    cases=_TRUTH_CASES,
+)
+def any(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> "Tensor":
+    """Whether an element along the axes is true (not zero).
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape; nan counts as true.
+    axis : int or sequence of int, optional
+        What to look along; by default all axes.
+    keepdims : bool
+        Whether the axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Boolean, without the axes; False of nothing. Not connected.
+
+    Examples
+    --------
+    >>> tj.any([[True, False], [False, False]], axis=1).numpy()
+    array([ True, False])
+    """
+
+
+@reduction(
+    impl=lambda x, *, axes: np.logical_and.reduce(x, axis=axes),
+    lowering=Reduction("and"),
+    dtypes=ALL,
+    accumulate=lambda dtype: _BOOL,
+    identity=True,
+    cases=_TRUTH_CASES,
+)
+def all(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> "Tensor":
+    """Whether all elements along the axes are true (not zero).
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape; nan counts as true.
+    axis : int or sequence of int, optional
+        What to look along; by default all axes.
+    keepdims : bool
+        Whether the axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Boolean, without the axes; True of nothing. Not connected.
+
+    Examples
+    --------
+    >>> tj.all([[True, True], [True, False]], axis=1).numpy()
+    array([ True, False])
+    """
+
+
+# ---- where the extremes are
+
+
+def _position_rule(operation: str) -> Any:
+    def rule(x: Aval, *, axis: int | None) -> Aval:
+        if x.dtype.kind not in ALL:
+            raise DtypeError(at_user_line(f"{operation} does not take {x}"))
+        axes = normalize_axes(operation, axis, len(x.shape))
+        shape = without(x.shape, axes)
+        if _count(x.shape[a] for a in axes) == 0 and 0 not in shape:
+            raise ShapeError(at_user_line(f"{operation} of no elements has no value: shape {x.shape}, axis {axis}"))
+        return Aval(shape, np.dtype(np.int64))
+
+    return rule
+
+
+def _position(name: str, impl: Any) -> Any:
+    """A primitive that finds a position along one axis, or in the flattened array."""
+    return library_call(
+        name,
+        inputs=("x",),
+        impl=lambda x, *, axis: impl(x, axis=axis).astype(np.int64),
+        rule=_position_rule(name),
+        vjp={},
+        reference=impl,
+        cases=(
+            Case(spaced(3, 4)),
+            Case(spaced(3, 4), axis=-1, keepdims=True),
+            Case(integers(0, 2, 5), axis=0),
+            Case(normal()),
+            Case(normal(2, 3), keepdims=True),
+            Case(booleans(4), axis=0),
+        ),
+    )
+
+
+_argmax = _position("argmax", np.argmax)
+_argmin = _position("argmin", np.argmin)
+
+
+def _find(operation: str, primitive: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    array = as_array(x, borrow=True)
+    rank = len(array.shape)
+    chosen = None if axis is None else normalize_axis(operation, axis, rank)
+    out = primitive(array, axis=chosen)
+    return _kept(out, normalize_axes(operation, chosen, rank), array.shape) if keepdims else out
+
+
+def argmax(x: ArrayLike, /, axis: int | None = None, *, keepdims: bool = False) -> "Tensor":
+    """Position of the largest element along an axis; the first one where several tie.
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape.
+    axis : int, optional
+        What to look along; by default the position in the flattened array.
+    keepdims : bool
+        Whether the axis stays, with length 1.
+
+    Returns
+    -------
+    Tensor
+        int64, without the axis. Not connected. The first nan is the largest, as in NumPy.
+
+    Raises
+    ------
+    ShapeError
+        If the axis is out of range or has no elements.
+
+    Examples
+    --------
+    >>> tj.argmax([[1.0, 5.0], [3.0, 2.0]], axis=1).numpy()
+    array([1, 0])
+    """
+    return _find("argmax", _argmax, x, axis, keepdims)  # type: ignore[no-any-return]
+
+
+def argmin(x: ArrayLike, /, axis: int | None = None, *, keepdims: bool = False) -> "Tensor":
+    """Position of the smallest element along an axis; the first one where several tie.
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape.
+    axis : int, optional
+        What to look along; by default the position in the flattened array.
+    keepdims : bool
+        Whether the axis stays, with length 1.
+
+    Returns
+    -------
+    Tensor
+        int64, without the axis. Not connected. The first nan is the smallest, as in NumPy.
+
+    Raises
+    ------
+    ShapeError
+        If the axis is out of range or has no elements.
+
+    Examples
+    --------
+    >>> tj.argmin([[1.0, 5.0], [3.0, 2.0]], axis=1).numpy()
+    array([0, 1])
+    """
+    return _find("argmin", _argmin, x, axis, keepdims)  # type: ignore[no-any-return]
+
+
+# ---- running sums
+
+
+def _cumsum_impl(x: np.ndarray, *, axis: int, reverse: bool) -> np.ndarray:
+    if reverse:
+        return np.flip(np.cumsum(np.flip(x, axis), axis, dtype=x.dtype), axis)
+    return np.cumsum(x, axis, dtype=x.dtype)
+
+
+_cumsum = library_call(
+    "cumsum",
+    inputs=("x",),
+    impl=_cumsum_impl,
+    rule=lambda x, *, axis, reverse: Aval(x.shape, x.dtype),
+    vjp={"x": lambda ct, axis, reverse: _cumsum(ct, axis=axis, reverse=not reverse)},
+    reference=np.cumsum,
+    cases=(
+        Case(normal(5)),
+        Case(normal(3, 4), axis=0),
+        Case(normal(3, 4), axis=-1),
+        Case(normal(3, 4)),
+        Case(normal(0, 2), axis=1),
+        Case(normal()),
+        Case(booleans(6)),
+    ),
+)
+
+
+def cumsum(x: ArrayLike, /, axis: int | None = None, *, dtype: DtypeLike = None) -> "Tensor":
+    """Running sum along an axis.
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape. Booleans and integers narrower than int64 are summed as int64 (unsigned: uint64).
+    axis : int, optional
+        What to sum along; by default the array is flattened first.
+    dtype : dtype, optional
+        What to convert to before the sum.
+
+    Returns
+    -------
+    Tensor
+        The shape of `x`; with ``axis=None`` one axis. The cotangent is summed from the other end.
+
+    Raises
+    ------
+    ShapeError
+        If the axis is out of range.
+
+    Examples
+    --------
+    >>> tj.cumsum([1.0, 2.0, 3.0]).numpy()
+    array([1., 3., 6.], dtype=float32)
+    """
+    array = as_array(x, borrow=True)
+    array = astype(array, accumulated(array.dtype) if dtype is None else dtype)
+    if axis is None or not array.shape:
+        array, axis = in_role("reshape")(array, (array.aval.size,)), 0 if axis is None else axis
+    return _cumsum(array, axis=normalize_axis("cumsum", axis, len(array.shape)), reverse=False)  # type: ignore[no-any-return]
+
+
+# ---- moments
+
+
+def mean(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> "Tensor":
+    """Arithmetic mean along axes.
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape; integers and booleans are converted to float64.
+    axis : int or sequence of int, optional
+        What to average along; by default all axes.
+    keepdims : bool
+        Whether the axes stay, with length 1.
+
+    Returns
+    -------
+    Tensor
+        Floating, without the axes. The derivative by each element is ``1 / n``. The mean of nothing is nan.
+
+    Raises
+    ------
+    ShapeError
+        If an axis is out of range or named twice.
+
+    Examples
+    --------
+    >>> tj.mean([[1.0, 2.0], [3.0, 4.0]], axis=0).numpy()
+    array([2., 3.], dtype=float32)
+    """
+    array = _floating(x)
+    return sum(array, axis, keepdims=keepdims) / _length("mean", array, axis)  # type: ignore[no-any-return]
+
+
+def var(
+    x: ArrayLike, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False, ddof: float | None = None
+) -> "Tensor":
+    """Variance along axes: the mean squared distance from the mean.
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape; integers and booleans are converted to float64.
+    axis : int or sequence of int, optional
+        What to look along; by default all axes.
+    correction : float
+        The sum of squares is divided by ``n - correction``.
+    keepdims : bool
+        Whether the axes stay, with length 1.
+    ddof : float, optional
+        NumPy's name for `correction`.
+
+    Returns
+    -------
+    Tensor
+        Floating, without the axes. The derivative is ``2 (x - mean) / (n - correction)``. nan or inf where
+        ``n <= correction``.
+
+    Raises
+    ------
+    ShapeError
+        If an axis is out of range or named twice.
+
+    Examples
+    --------
+    >>> tj.var([1.0, 2.0, 3.0, 4.0]).numpy()
+    array(1.25, dtype=float32)
+    """
+    array = _floating(x)
+    correction = correction if ddof is None else ddof
+    centered = array - mean(array, axis, keepdims=True)
+    freedom = _length("var", array, axis) - correction
+    count = freedom if freedom > 0 else 0
+    return sum(square(centered), axis, keepdims=keepdims) / count  # type: ignore[no-any-return]
+
+
+def std(
+    x: ArrayLike, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False, ddof: float | None = None
+) -> "Tensor":
+    """Standard deviation along axes: the root of `var`.
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape; integers and booleans are converted to float64.
+    axis : int or sequence of int, optional
+        What to look along; by default all axes.
+    correction : float
+        The sum of squares is divided by ``n - correction``.
+    keepdims : bool
+        Whether the axes stay, with length 1.
+    ddof : float, optional
+        NumPy's name for `correction`.
+
+    Returns
+    -------
+    Tensor
+        Floating, without the axes. The derivative is ``(x - mean) / ((n - correction) std)``: where all elements are
+        equal that is 0/0, nan. Use ``sqrt(var(x) + epsilon)`` where that may happen.
+
+    Raises
+    ------
+    ShapeError
+        If an axis is out of range or named twice.
+
+    Examples
+    --------
+    >>> tj.std([1.0, 3.0]).numpy()
+    array(1., dtype=float32)
+    """
+    return sqrt(var(x, axis, correction=correction, keepdims=keepdims, ddof=ddof))  # type: ignore[no-any-return]
+
+
+def _floating(x: Any) -> Any:
+    array = as_array(x, borrow=True)
+    return array if array.dtype.kind == "f" else astype(array, np.float64)
+
+
+def _length(operation: str, array: Any, axis: Any) -> int:
+    """How many elements one result is made of."""
+    return _count(array.shape[a] for a in normalize_axes(operation, axis, len(array.shape)))

@@ -1,0 +1,28 @@
+"""Passes: Graph → Graph, then Graph → LoopPlan.
+
+Floor 10. `prepare` runs what makes graphs simpler; `plan_loops` turns the result into loops over buffers. Passes ask
+primitives for properties (`lowering`) and never name one.
+"""
+
+from .access import Choose, Compute, Expression, Key, Load, Number
+from .plan import LoopPlan, plan_loops
+from .prepare import prepare
+from .schedule import Leaf, Loop
+from .statements import Statement
+from .storage import Place
+
+__all__ = [
+    "Choose",
+    "Compute",
+    "Expression",
+    "Key",
+    "Leaf",
+    "Load",
+    "Loop",
+    "LoopPlan",
+    "Number",
+    "Place",
+    "Statement",
+    "plan_loops",
+    "prepare",
+]

@@ -1,0 +1,127 @@
+"""Graph → Graph: composites expanded, small products turned into loops, algebra that is exact."""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..config import check_graphs
+from ..graph import Builder, Graph, Literal, Node, Part, Trace, TracedTensor, verify
+from ..lowering import Composite, Contraction, Pointwise, View
+from ..primitive import Primitive, in_role, interpreting
+from ..tensor import quietly
+
+Rewrite = Callable[[Builder, Node, tuple[Node, ...]], Node | None]
+
+LOOP_PRODUCT = 4096
+"""Matrix products of at most this many multiplications are cheaper as loops that fuse than as a library call."""
+
+
+def prepare(graph: Graph) -> Graph:
+    """The simplest graph that computes the same numbers."""
+    for name, rewrite in (("expand", _expand), ("products", _products), ("simplify", _simplify)):
+        builder = Builder()
+        graph = graph.rebuilt(builder, lambda node, inputs, b=builder, r=rewrite: r(b, node, inputs))
+        if check_graphs():
+            verify(graph, name)
+    return graph.pruned()
+
+
+def _traced(builder: Builder, function: Callable[..., Any], inputs: tuple[Node, ...], **params: Any) -> Node:
+    """The node that `function`, written with public operations, computes from `inputs`."""
+    trace = Trace(())
+    trace.builder = builder
+    with interpreting(trace):
+        result = function(*[TracedTensor(trace, node) for node in inputs], **params)
+    return trace.node_of(result)
+
+
+def _expand(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+    """A composite becomes what it is composed of."""
+    if node.primitive is None or not isinstance(node.primitive.lowering, Composite):
+        return None
+    return _traced(builder, node.primitive.lowering.expand, inputs, **dict(node.params))
+
+
+def _products(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+    """A small matrix product, or one with a vector, becomes a sum of products, which fuses with its neighbours."""
+    if node.primitive is None or not isinstance(node.primitive.lowering, Contraction):
+        return None
+    *_, m, k = inputs[0].aval.shape
+    n = inputs[1].aval.shape[-1]
+    integers = node.aval.dtype.kind != "f"
+    if not integers and min(m, n, k) > 1 and m * n * k > LOOP_PRODUCT:
+        return None
+    return _traced(builder, _product_as_loops, inputs)
+
+
+def _product_as_loops(x: Any, y: Any) -> Any:
+    """``sum(x[..., i, :, None] * y[..., None, :, j])`` over the middle axis."""
+    *batch, m, k = x.shape
+    n = y.shape[-1]
+    reshape = in_role("reshape")
+    left = reshape(x, (*batch, m, k, 1))
+    right = reshape(y, (*batch, 1, k, n))
+    return in_role("sum")(left * right, (len(batch) + 1,))
+
+
+def _simplify(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+    primitive = node.primitive
+    if primitive is None:
+        return None
+    lowering = primitive.lowering
+    if isinstance(lowering, Pointwise):
+        return _folded(builder, node, inputs) or _neutral(builder, node, inputs) or _cancelled(node, inputs)
+    if isinstance(lowering, View) and inputs[0].aval == node.aval and _is_identity(node, inputs):
+        return inputs[0]
+    return None
+
+
+def _folded(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+    """An operation on literals is a literal."""
+    literals = [value.op for value in inputs if isinstance(value.op, Literal)]
+    if not inputs or len(literals) != len(inputs) or node.aval.shape or not isinstance(node.op, Primitive):
+        return None
+    value = quietly(node.op.impl, *[np.array(op.value, op.dtype) for op in literals], **dict(node.params))
+    return builder.literal(value, node.aval.dtype, node.aval.weak)
+
+
+def _neutral(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+    """``x * 1``, ``x / 1`` and what else a declaration says leaves an operand exactly as it is."""
+    assert node.primitive is not None
+    for position, number in node.primitive.properties.get("neutral", ()):
+        literal = _constant(inputs[position])
+        other = inputs[1 - position]
+        same = literal is not None and literal.bits == np.array(number, literal.dtype).tobytes()
+        if same and (other.aval.shape, other.aval.dtype) == (node.aval.shape, node.aval.dtype):
+            return other
+    return None
+
+
+def _constant(node: Node) -> Literal | None:
+    """The literal behind views of it."""
+    while node.primitive is not None and isinstance(node.primitive.lowering, View):
+        node = node.inputs[0]
+    return node.op if isinstance(node.op, Literal) else None
+
+
+def _cancelled(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+    """The same involution twice."""
+    assert node.primitive is not None
+    if node.primitive.properties.get("involution") and inputs[0].primitive is node.primitive:
+        return inputs[0].inputs[0]
+    return None
+
+
+def _is_identity(node: Node, inputs: tuple[Node, ...]) -> bool:
+    """Whether a view between equal shapes leaves every element where it is."""
+    assert node.primitive is not None and isinstance(node.primitive.lowering, View)
+    shape = node.aval.shape
+    index = node.primitive.lowering.index(inputs[0].aval.shape, shape, dict(node.params))
+    if index is None:
+        return False
+    return prod(shape) == 0 or all(
+        length == 1 or (affine.offset == 0 and affine.terms == ((axis, 1),))
+        for axis, (affine, length) in enumerate(zip(index, shape, strict=True))
+    )

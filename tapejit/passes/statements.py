@@ -1,0 +1,245 @@
+"""From a graph to statements: which nodes are stored, and over which axes each is computed.
+
+A stored node is an input, a result of a reduction or a product, something that leaves the kernel, or what `schedule`
+found to be worth keeping rather than computing twice. Everything else is computed where it is used.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from ..aval import Shape
+from ..graph import Graph, Input, Literal, Node
+from ..lowering import Affine, Contraction, IndexMap, Pieces, Pointwise, Reduction, View
+from .access import Key, Load, Number, Values, linear_index, resolve
+
+
+class NotLowerable(Exception):
+    """The graph has an operation that kernels can't hold yet; `node` is the first of them."""
+
+    def __init__(self, node: Node) -> None:
+        assert node.primitive is not None
+        super().__init__(node.primitive.name)
+        self.node = node
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A matrix of a product as BLAS sees it: rows of a stored value, transposed or not.
+
+    `offset` is where the matrix begins, in terms of the statement's (batch) axes.
+    """
+
+    root: Node
+    offset: Affine
+    transposed: bool
+    leading: int
+    index: IndexMap
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """``C = A B`` for one index of the batch axes."""
+
+    left: Operand
+    right: Operand
+    shape: tuple[int, int, int]
+
+
+@dataclass(eq=False, slots=True)
+class Statement:
+    """One stored node, computed over its own axes.
+
+    Parameters
+    ----------
+    node : Node
+        What is stored.
+    extents : tuple of int
+        Lengths of the iteration axes; none is 1.
+    own_axes : tuple of int or None
+        For each axis of the node the iteration axis that runs along it; None where its length is 1 or where the
+        statement computes the whole axis at once.
+    order : tuple of int
+        Iteration axes from outer to inner loop.
+    reduced : frozenset of int
+        Iteration axes over which it combines.
+    value : Key, optional
+        What is stored or combined at each index; None for a product.
+    values : dict
+        The expressions of all keys.
+    product : Product, optional
+        The library call, where it is one.
+    """
+
+    node: Node
+    extents: tuple[int, ...]
+    own_axes: tuple[int | None, ...]
+    order: tuple[int, ...]
+    reduced: frozenset[int] = frozenset()
+    value: Key | None = None
+    values: Values = field(default_factory=dict)
+    product: Product | None = None
+
+    @property
+    def combine(self) -> str | None:
+        """How the reduction combines; None where there is none."""
+        if not self.reduced or self.node.primitive is None:
+            return None
+        lowering = self.node.primitive.lowering
+        return lowering.combine if isinstance(lowering, Reduction) else None
+
+    def loads(self) -> list[Load]:
+        """All loads, those of a product's matrices included."""
+        if self.product is not None:
+            return [
+                Load(operand.root, operand.offset, operand.index) for operand in (self.product.left, self.product.right)
+            ]
+        return [expression for expression in self.values.values() if isinstance(expression, Load)]
+
+
+def check_lowerable(graph: Graph) -> None:
+    """Raise for the first operation that has no lowering or a dtype that kernels don't hold.
+
+    Raises
+    ------
+    NotLowerable
+        With the node.
+    """
+    for node in graph.nodes():
+        if node.primitive is None:
+            continue
+        known = isinstance(node.primitive.lowering, (Pointwise, Reduction, View, Pieces, Contraction))
+        if not known or any(aval.dtype.kind not in "biuf" or aval.dtype.itemsize == 2 * (aval.dtype.kind == "f") for aval in node.avals):
+            raise NotLowerable(node)
+
+
+def necessarily_stored(graph: Graph) -> set[Node]:
+    """Inputs, results, and what reductions, products and uneven reshapes produce or need."""
+    stored = set(graph.inputs)
+    stored.update(node for node in graph.roots)
+    for node in graph.nodes():
+        lowering = None if node.primitive is None else node.primitive.lowering
+        if isinstance(lowering, (Reduction, Contraction)):
+            stored.add(node)
+        if isinstance(lowering, View) and _index(node, lowering) is None:
+            stored.add(node.inputs[0])
+    for node in graph.nodes():
+        lowering = None if node.primitive is None else node.primitive.lowering
+        if isinstance(lowering, Contraction):
+            stored.update(value for value in node.inputs if _operand(value, stored) is None)
+        if isinstance(lowering, Pieces):
+            # A piece is read under a condition; what is computed before the condition must not read out of bounds.
+            stored.update(value for value in node.inputs if not _is_load(value, stored))
+    return stored
+
+
+def _is_load(value: Node, stored: Collection[Node]) -> bool:
+    """Whether the value is stored, or a view of something stored, or a literal."""
+    if value in stored:
+        return True
+    key, values = resolve(value, iteration(value.aval.shape)[1], stored)
+    return isinstance(values[key], (Load, Number))
+
+
+def _index(node: Node, lowering: View) -> IndexMap | None:
+    return lowering.index(node.inputs[0].aval.shape, node.aval.shape, dict(node.params))
+
+
+def statement_for(node: Node, stored: Collection[Node]) -> Statement:
+    """How a stored node that is no input is computed."""
+    lowering = None if node.primitive is None else node.primitive.lowering
+    if isinstance(lowering, Reduction):
+        return _reduction(node, stored)
+    if isinstance(lowering, Contraction):
+        return _product(node, stored)
+    axes, index = iteration(node.aval.shape)
+    key, values = resolve(node, index, stored)
+    return _ordered(Statement(node, tuple(node.aval.shape[a] for a in axes), _own(node.aval.shape, axes), (), value=key, values=values))
+
+
+def copy_statement(node: Node, copied: Node, stored: Collection[Node]) -> Statement:
+    """Storing under `node` the value of another stored one."""
+    axes, index = iteration(node.aval.shape)
+    key = (copied, index)
+    values: Values = {key: Load(copied, linear_index(index, node.aval.shape), index)}
+    if isinstance(copied.op, Literal):
+        key, values = resolve(copied, index, stored)
+    return _ordered(Statement(node, tuple(node.aval.shape[a] for a in axes), _own(node.aval.shape, axes), (), value=key, values=values))
+
+
+def iteration(shape: Shape) -> tuple[tuple[int, ...], IndexMap]:
+    """The axes of `shape` worth a loop, and the identity map in terms of them."""
+    axes = tuple(axis for axis, length in enumerate(shape) if length != 1)
+    return axes, tuple(Affine.axis(axes.index(axis)) if axis in axes else Affine() for axis in range(len(shape)))
+
+
+def _own(shape: Shape, axes: tuple[int, ...]) -> tuple[int | None, ...]:
+    return tuple(axes.index(axis) if axis in axes else None for axis in range(len(shape)))
+
+
+def _reduction(node: Node, stored: Collection[Node]) -> Statement:
+    source = node.inputs[0]
+    shape = source.aval.shape
+    dropped = dict(node.params)["axes"]
+    axes, index = iteration(shape)
+    if source in stored or isinstance(source.op, Literal):
+        key: Key = (source, index)
+        values: Values = {key: Load(source, linear_index(index, shape), index)}
+        if isinstance(source.op, Literal):
+            key, values = resolve(source, index, stored)
+    else:
+        key, values = resolve(source, index, stored)
+    kept = [axis for axis in range(len(shape)) if axis not in dropped]
+    own = tuple(axes.index(axis) if axis in axes else None for axis in kept)
+    reduced = frozenset(axes.index(axis) for axis in dropped if axis in axes)
+    return _ordered(Statement(node, tuple(shape[a] for a in axes), own, (), reduced, key, values))
+
+
+def _product(node: Node, stored: Collection[Node]) -> Statement:
+    *batch, m, n = node.aval.shape
+    axes, _ = iteration(tuple(batch))
+    left, right = (_operand(value, stored) for value in node.inputs)
+    assert left is not None and right is not None
+    own = (*(axes.index(axis) if axis in axes else None for axis in range(len(batch))), None, None)
+    k = node.inputs[0].aval.shape[-1]
+    extents = tuple(batch[axis] for axis in axes)
+    return Statement(node, extents, own, tuple(range(len(axes))), product=Product(left, right, (m, n, k)))
+
+
+def _operand(value: Node, stored: Collection[Node]) -> Operand | None:
+    """A product's input as a matrix inside a stored value; None where it has to be stored itself."""
+    *batch, rows, columns = value.aval.shape
+    axes, outer = iteration(tuple(batch))
+    count = len(axes)
+    index = (*outer, Affine.axis(count), Affine.axis(count + 1))
+    if value in stored:
+        load = Load(value, linear_index(index, value.aval.shape), index)
+    else:
+        key, values = resolve(value, index, stored)
+        found = values[key]
+        if len(values) != 1 or not isinstance(found, Load) or found.index is None:
+            return None
+        load = found
+    strides = dict(load.linear.terms)
+    down, across = strides.pop(count, 0), strides.pop(count + 1, 0)
+    offset = Affine(load.linear.offset, tuple(sorted(strides.items())))
+    assert load.index is not None
+    if (across == 1 or columns == 1) and (down >= columns or rows == 1):
+        return Operand(load.root, offset, False, max(down, columns), load.index)
+    if (down == 1 or rows == 1) and (across >= rows or columns == 1):
+        return Operand(load.root, offset, True, max(across, rows), load.index)
+    return None
+
+
+def _ordered(statement: Statement) -> Statement:
+    """With the loops ordered so that the innermost runs along memory; by position where it makes no difference."""
+    weight = [0] * len(statement.extents)
+    targets = [linear_index(_target_index(statement), statement.node.aval.shape)]
+    for affine in (*(load.linear for load in statement.loads()), *targets):
+        for axis, coefficient in affine.terms:
+            weight[axis] += abs(coefficient)
+    statement.order = tuple(sorted(range(len(weight)), key=lambda axis: -weight[axis]))
+    return statement
+
+
+def _target_index(statement: Statement) -> IndexMap:
+    return tuple(Affine() if axis is None else Affine.axis(axis) for axis in statement.own_axes)

@@ -1,0 +1,325 @@
+"""Primitives, their registry, and `bind`: the one place where an operation happens.
+
+Floor 2. An operation is bound once: the interpreter of the moment computes it (eager: NumPy now; tracing: a node of
+a graph), then every tape that is recording is told. Start reading at `bind`; a `Primitive` is what a declaration in
+`ops/` leaves behind.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import Enum
+from inspect import signature
+from typing import Any, Protocol
+
+import numpy as np
+
+from .aval import Aval, Shape
+from .errors import TapejitError
+
+Params = Mapping[str, Any]
+NO_PARAMS: Params = {}
+
+new_key = itertools.count(1).__next__
+
+
+class Typed:
+    """Something with a shape and a dtype: a tensor or a variable."""
+
+    __slots__ = ()
+
+    @property
+    def aval(self) -> Aval:
+        """Shape and dtype together."""
+        raise TypeError(f"{type(self).__name__} has no aval")
+
+    @property
+    def shape(self) -> Shape:
+        """Lengths of the axes."""
+        return self.aval.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the elements."""
+        return self.aval.dtype
+
+    def numpy(self) -> np.ndarray:
+        """The numbers."""
+        raise TypeError(f"{type(self).__name__} has no numbers")
+
+
+class Value(Typed):
+    """What primitives take and return; `tensor.Tensor` is its public face.
+
+    `key` identifies the value on tapes. It is never reused, unlike an address.
+    """
+
+    __slots__ = ()
+    key: int
+
+
+class Flow(Enum):
+    """How a cotangent's mask (see `tape.reverse`) passes a reverse rule."""
+
+    POINTWISE = "each element of the result depends on its own element of the cotangent"
+    MOVING = "linear, moves elements about: the rule applies to the mask too"
+    MIXING = "elements mix: the mask ends here"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The reverse rule of one input: ``function(ct, …)``, given what its parameter names ask for.
+
+    The names may be those of inputs, ``out``, ``ct``, of params, and ``<input>_shape``, ``<input>_dtype``. What no
+    rule of an active input names is not kept by tapes.
+    """
+
+    function: Callable[..., Any]
+    names: tuple[str, ...]
+    flow: Flow = Flow.MIXING
+    mask: "Rule | None" = None
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], flow: Flow = Flow.MIXING, mask: "Rule | None" = None) -> "Rule":
+        """The rule whose needs are the parameter names of `function`."""
+        return cls(function, tuple(signature(function).parameters), flow, mask)
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """A rule with its arguments resolved for one set of active inputs: see `ReversePlan`."""
+
+    input: int
+    rule: Rule
+    arguments: tuple[int, ...]
+    mask_arguments: tuple[int, ...]
+    shape: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReversePlan:
+    """What a tape keeps of an application, given which inputs are active, and how to pull a cotangent back.
+
+    `slots` are kept in this order: ``("value", i)``, ``("shape", i)``, ``("dtype", i)``, ``("out", 0)`` or
+    ``("param", name)``. The arguments of a `Pull` are positions in it; -1 is the cotangent.
+    """
+
+    slots: tuple[tuple[str, Any], ...]
+    pulls: tuple[Pull, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Primitive:
+    """One operation: its value, its type, its derivative and how it is lowered. Made by the families.
+
+    Parameters
+    ----------
+    name : str
+        The public name.
+    inputs : tuple of str
+        Names of the inputs that rules may ask for; one name that begins with ``*`` stands for any number.
+    impl : callable
+        ``impl(*arrays, **params) -> array`` with NumPy: the eager interpreter and the oracle of graphs.
+    rule : callable
+        ``rule(*avals, **params) -> Aval`` (a tuple of them if `multiple`); raises what a user should read.
+    vjp : mapping of str to Rule
+        The reverse rules of the differentiable inputs.
+    lowering : object
+        What the compiler may know of it: one of the classes of `lowering`, None where it can't be lowered yet.
+    multiple : bool
+        Whether it returns a tuple.
+    cases : tuple
+        What the registry's test runs it on.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    impl: Callable[..., Any]
+    rule: Callable[..., Any]
+    vjp: Mapping[str, Rule]
+    lowering: Any
+    cases: tuple[Any, ...]
+    multiple: bool = False
+    public: Callable[..., Any] | None = None
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    plans: dict[tuple[int, int], ReversePlan] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def reverse_plan(self, active: int, count: int) -> ReversePlan:
+        """What to keep and to do when the inputs whose bits are set in `active`, of `count`, are on a tape."""
+        try:
+            return self.plans[active, count]
+        except KeyError:
+            plan = self.plans[active, count] = _reverse_plan(self, active, count)
+            return plan
+
+
+def _reverse_plan(primitive: Primitive, active: int, count: int) -> ReversePlan:
+    slots: list[tuple[str, Any]] = []
+
+    def slot(name: str, position: int) -> int:
+        if name == "ct":
+            return -1
+        wanted = _resolve(primitive, name, position)
+        if wanted not in slots:
+            slots.append(wanted)
+        return slots.index(wanted)
+
+    pulls = []
+    for position in range(count):
+        if not active >> position & 1:
+            continue
+        rule = primitive.vjp.get(_input_name(primitive, position))
+        if rule is None:
+            continue
+        arguments = tuple(slot(name, position) for name in rule.names)
+        masks = tuple(slot(name, position) for name in rule.mask.names) if rule.mask else ()
+        # After a pointwise rule the reverse pass itself undoes broadcasting.
+        shape = slot("input_shape", position) if rule.flow is Flow.POINTWISE else None
+        pulls.append(Pull(position, rule, arguments, masks, shape))
+    return ReversePlan(tuple(slots), tuple(pulls))
+
+
+def _input_name(primitive: Primitive, position: int) -> str:
+    variadic = primitive.inputs[0].startswith("*") if primitive.inputs else False
+    return primitive.inputs[0] if variadic else primitive.inputs[position]
+
+
+def _resolve(primitive: Primitive, name: str, position: int) -> tuple[str, Any]:
+    """The slot that a rule's parameter name stands for."""
+    if name == "out":
+        return "out", 0
+    if name == "index":
+        return "index", position
+    if name == "input_shape":
+        return "shape", position
+    if name.endswith("_shapes"):
+        return "shapes", 0
+    base, _, suffix = name.rpartition("_")
+    if base in primitive.inputs and suffix in ("shape", "dtype"):
+        return suffix, primitive.inputs.index(base)
+    if name in primitive.inputs:
+        return "value", primitive.inputs.index(name)
+    return "param", name
+
+
+REGISTRY: dict[str, Primitive] = {}
+_ROLES: dict[str, Callable[..., Any]] = {}
+
+
+def register(primitive: Primitive) -> Primitive:
+    """Add a primitive to the registry.
+
+    Raises
+    ------
+    TapejitError
+        If the name is taken: one op has one declaration.
+    """
+    if primitive.name in REGISTRY:
+        raise TapejitError(f"the primitive {primitive.name} is declared twice")
+    REGISTRY[primitive.name] = primitive
+    return primitive
+
+
+def claim(role: str, function: Callable[..., Any]) -> None:
+    """Declare that `function` is the operation which the machinery uses in this role (``convert``, ``sum``, …)."""
+    if role in _ROLES:
+        raise TapejitError(f"the role {role} is claimed twice")
+    _ROLES[role] = function
+
+
+def in_role(role: str) -> Callable[..., Any]:
+    """The public operation that claimed `role`."""
+    return _ROLES[role]
+
+
+class Interpreter(Protocol):
+    """Who computes a bound operation."""
+
+    def bind(self, primitive: Primitive, inputs: tuple[Value, ...], params: Params) -> Any:
+        """Outputs of the application, as values of this interpreter."""
+
+    def lift(self, value: Any, borrow: bool) -> Value:
+        """A value made of what a user passed: an array, a variable, a nest of numbers.
+
+        With `borrow` it may alias a writable array for the length of one operation.
+        """
+
+    def number(self, number: float, dtype: np.dtype) -> Value:
+        """A 0-d value made of a Python number."""
+
+    def read(self, variable: Any) -> Value:
+        """The value that a variable has now."""
+
+    def assign(self, variable: Any, value: Value) -> None:
+        """Give a variable a value of its own shape and dtype."""
+
+    def create(self, variable: Any, initial: Value) -> None:
+        """Give a new variable its first value."""
+
+
+class Recorder(Protocol):
+    """A tape, as `bind` sees it."""
+
+    def record(self, primitive: Primitive, inputs: tuple[Value, ...], outputs: Any, params: Params) -> None:
+        """Note an application whose inputs may be watched."""
+
+    def record_read(self, variable: Any, value: Value) -> None:
+        """Note that a variable was read as `value`."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Who computes and who listens, in this thread or task."""
+
+    interpreter: Interpreter
+    tapes: tuple[Recorder, ...]
+
+
+STATE: ContextVar[State] = ContextVar("tapejit_state")
+_BASE: list[State] = []
+
+
+def install_base(interpreter: Interpreter) -> None:
+    """Name the interpreter that computes where no other was entered."""
+    _BASE[:] = [State(interpreter, ())]
+
+
+def current() -> State:
+    """The state of this thread or task."""
+    return STATE.get(_BASE[0])
+
+
+def bind(primitive: Primitive, inputs: tuple[Value, ...], params: Params = NO_PARAMS) -> Any:
+    """Apply a primitive: compute it, then tell every active tape."""
+    state = STATE.get(_BASE[0])
+    outputs = state.interpreter.bind(primitive, inputs, params)
+    for tape in state.tapes:
+        tape.record(primitive, inputs, outputs, params)
+    return outputs
+
+
+@contextmanager
+def interpreting(interpreter: Interpreter, tapes: tuple[Recorder, ...] = ()) -> Iterator[None]:
+    """Let `interpreter` compute what is bound inside the block, heard by `tapes` only."""
+    token = STATE.set(State(interpreter, tapes))
+    try:
+        yield
+    finally:
+        STATE.reset(token)
+
+
+def add_tape(tape: Recorder) -> None:
+    """Let `tape` hear what is bound from now on."""
+    state = current()
+    STATE.set(State(state.interpreter, (*state.tapes, tape)))
+
+
+def remove_tape(tape: Recorder) -> None:
+    """Let `tape` hear nothing more."""
+    state = current()
+    STATE.set(State(state.interpreter, tuple(other for other in state.tapes if other is not tape)))

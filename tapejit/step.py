@@ -1,0 +1,348 @@
+"""`compile`: from a call of a user's function to the kernel that does the same.
+
+Floor 13. A call is described by its *call signature*; for each signature there are traces, each with the guards of what the
+function read by name while it was traced. If a trace's guards hold, its executable runs. Else the function is traced
+again, which costs milliseconds; a compilation it costs only if the graph is a new one.
+"""
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .arguments import Call, describe
+from .errors import CompileError, ConcretizationError, at_user_line, warn
+from .graph import Graph, Input, Node, Trace, show, verify
+from .graph.trace import SpecializeError
+from .guards import GuardSet, Recorder
+from .kernel.executable import Executable
+from .kernel.kernels import Kernel, kernel_for, source_of
+from .passes import prepare
+from .passes.statements import NotLowerable
+from .primitive import Typed, current, interpreting
+from .pytree import TreeDef, flatten, unflatten
+from .variable import Variable
+
+_PACKAGE = str(Path(__file__).resolve().parent) + "/"
+RETRACES_BEFORE_WARNING = 8
+
+
+@dataclass(slots=True)
+class Traced:
+    """One trace: what was read by name, what came out, and what runs it."""
+
+    guards: GuardSet
+    graph: Graph
+    executable: Executable
+    results: TreeDef
+    leaves: list[Any]
+    names: dict[Node, str]
+    seconds: float
+
+    def unpack(self, outputs: list[Any]) -> Any:
+        """The function's result, with the kernel's outputs in their places."""
+        fresh = iter(outputs)
+        return unflatten(self.results, [next(fresh) if leaf is _TENSOR else leaf for leaf in self.leaves])
+
+
+_TENSOR = object()
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a step has cost so far."""
+
+    traces: int = 0
+    compilations: int = 0
+    trace_seconds: float = 0.0
+    compile_seconds: float = 0.0
+    load_seconds: float = 0.0
+    from_cache: int = 0
+    history: list[str] = field(default_factory=list)
+
+
+class CompiledStep:
+    """A function that is traced, fused and run as one kernel; made by `compile`.
+
+    Calling it does what calling the function does. `source` shows the kernel, `graph` what it computes, `report` what
+    it cost, `explain` why it was traced; `eager` calls the function without compiling.
+    """
+
+    def __init__(self, function: Callable[..., Any], *, strict: bool, cache: bool) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._parameters = _positional_parameters(function)
+        self._strict = strict
+        self._cache = cache
+        self._traces: dict[Any, list[Traced]] = {}
+        self._last: Traced | None = None
+        self._specialized: frozenset[str] = frozenset()
+        self._lock = threading.RLock()
+        self._counts = Counts()
+        self._eager_because: str | None = None
+        self._warned_of_retraces = False
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """A compiled method: one step for each instance, as the instance's attributes are what it reads."""
+        if instance is None:
+            return self
+        name = f"_compiled_{self.__name__}_{id(self)}"  # type: ignore[attr-defined]
+        bound = getattr(instance, "__dict__", {}).get(name)
+        if bound is None:
+            bound = CompiledStep(self._function.__get__(instance, owner), strict=self._strict, cache=self._cache)
+            instance.__dict__[name] = bound
+        return bound
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        state = current()
+        if isinstance(state.interpreter, Trace):
+            return self._function(*args, **kwargs)  # a step inside a step becomes part of it
+        if self._eager_because is not None or state.tapes:
+            return self.eager(*args, **kwargs)
+        call = describe(args, kwargs, self._specialized, self._parameters)
+        traced = self._ready(call)
+        if traced is None:
+            return self.eager(*args, **kwargs)
+        self._last = traced
+        return traced.unpack(traced.executable(call.values))
+
+    def eager(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function without compiling; nested lists of numbers become arrays as in compiled calls.
+
+        Under an active tape, calls of a step do this by themselves, so that the tape sees every operation.
+        """
+        call = describe(args, kwargs, frozenset(), self._parameters)
+        args, kwargs = call.arguments(call.eager_values())
+        return self._function(*args, **kwargs)
+
+    # From a call to a trace
+
+    def _ready(self, call: Call) -> Traced | None:
+        """The trace whose guards hold, made now if there is none; None where the step has to run eagerly."""
+        for traced in self._traces.get(call.key, ()):
+            if traced.guards.holds():
+                return traced
+        with self._lock:
+            for traced in self._traces.get(call.key, ()):
+                if traced.guards.holds():
+                    return traced
+            return self._retrace(call)
+
+    def _retrace(self, call: Call) -> Traced | None:
+        while True:
+            try:
+                traced = self._trace(call)
+            except SpecializeError as error:
+                self._specialized |= {call.paths[position] for position in error.positions}
+                call = call.again(self._specialized)
+                continue
+            except (ConcretizationError, NotLowerable) as error:
+                self._give_up(error)
+                return None
+            break
+        self._count(call, traced)
+        known = self._traces.setdefault(call.key, [])
+        # Of two traces of one signature the older one's guards failed; what they read may come back, so keep a few.
+        known.insert(0, traced)
+        del known[RETRACES_BEFORE_WARNING:]
+        return traced
+
+    def _trace(self, call: Call) -> Traced:
+        started = time.perf_counter()
+        trace = Trace(call.avals)
+        recorder = Recorder(_is_library, lambda value: isinstance(value, Typed))
+        args, kwargs = call.arguments([trace.argument(position) for position in range(len(call.avals))])
+        with interpreting(trace), recorder.recording(self._function):
+            result = self._function(*args, **kwargs)
+        if recorder.drew_random is not None:
+            raise ConcretizationError(
+                f"{recorder.drew_random} draws a number while the step is traced, and compiled calls would repeat it; use "
+                "tj.random.Generator, or draw outside and pass the number as an argument"
+            )
+        leaves, results = flatten(result)
+        outputs = [leaf for leaf in leaves if _is_output(leaf)]
+        graph = trace.finish([trace.lift(leaf, False) if isinstance(leaf, np.ndarray) else leaf for leaf in outputs])
+        verify(graph, "trace")
+        graph = prepare(graph)
+        guards = recorder.guards()
+        names = _names(graph, call, trace, guards, self.__name__)  # type: ignore[attr-defined]
+        traced_in = time.perf_counter() - started
+        kernel = kernel_for(graph, self.__name__, names, self._cache)  # type: ignore[attr-defined]
+        executable = Executable(kernel, graph, trace.variables, trace.captures, trace.numbers)
+        placed = [_TENSOR if _is_output(leaf) else leaf for leaf in leaves]
+        return Traced(guards, graph, executable, results, placed, names, traced_in)
+
+    def _count(self, call: Call, traced: Traced) -> None:
+        counts = self._counts
+        kernel: Kernel = traced.executable.kernel
+        new = all(kernel is not other.executable.kernel for group in self._traces.values() for other in group)
+        counts.traces += 1
+        counts.trace_seconds += traced.seconds
+        if new:
+            counts.compilations += not kernel.from_cache
+            counts.from_cache += kernel.from_cache
+            counts.compile_seconds += kernel.compile_seconds
+            counts.load_seconds += kernel.load_seconds
+        counts.history.append(self._reason(call))
+        if len(self._traces) >= RETRACES_BEFORE_WARNING and not self._warned_of_retraces:
+            self._warned_of_retraces = True
+            warn(
+                f"{self.__name__} was traced for {len(self._traces) + 1} different call signatures; the last: "  # type: ignore[attr-defined]
+                f"{counts.history[-1]}. Pass what varies as an array, or keep shapes the same"
+            )
+
+    def _reason(self, call: Call) -> str:
+        """Why this call had to be traced, against the nearest earlier trace."""
+        if not self._traces:
+            return f"first call: {call}"
+        earlier = self._traces.get(call.key)
+        if earlier:
+            return "; ".join(map(str, earlier[0].guards.changes())) or "a guarded value changed"
+        return f"new call signature: {call}"
+
+    def _give_up(self, error: Exception) -> None:
+        reason = str(error)
+        if isinstance(error, NotLowerable):
+            place = f" at {error.node.where}" if error.node.where else ""
+            reason = f"{error.node.primitive.name}{place} can't be compiled yet"  # type: ignore[union-attr]
+        if self._strict:
+            raise CompileError(f"{self.__name__} can't be compiled: {reason}") from error  # type: ignore[attr-defined]
+        self._eager_because = reason
+        warn(f"{self.__name__} runs eagerly from now on: {reason}. @tapejit.compile(strict=True) makes this an error")  # type: ignore[attr-defined]
+
+    # What it did
+
+    def source(self) -> str:
+        """The generated source of the kernel of the last call: Python that Numba compiles.
+
+        Raises
+        ------
+        CompileError
+            If there is no kernel: the step was not called yet, or runs eagerly.
+        """
+        traced = self._latest("source")
+        return source_of(traced.graph, self.__name__, traced.names).source  # type: ignore[attr-defined]
+
+    def graph(self) -> str:
+        """The graph of the last call as text: one operation a line, with the user's lines."""
+        traced = self._latest("graph")
+        return show(traced.graph, traced.names)
+
+    def report(self) -> dict[str, Any]:
+        """What the step did and cost.
+
+        Returns
+        -------
+        dict
+            ``loop_nests``, ``matrix_products``, ``intermediate_bytes`` of the last call's kernel; ``traces``,
+            ``compilations``, ``from_cache`` (kernels from the store), ``trace_seconds``, ``compile_seconds``,
+            ``load_seconds`` of all calls; ``eager_because`` (why it runs eagerly, or None).
+        """
+        counts = self._counts
+        plan = dict(self._last.executable.kernel.layout.report) if self._last else {}
+        return {
+            **plan,
+            "traces": counts.traces,
+            "compilations": counts.compilations,
+            "from_cache": counts.from_cache,
+            "trace_seconds": counts.trace_seconds,
+            "compile_seconds": counts.compile_seconds,
+            "load_seconds": counts.load_seconds,
+            "eager_because": self._eager_because,
+        }
+
+    def explain(self) -> str:
+        """Why the step was traced each time, one line a trace."""
+        lines = [f"{number}. {reason}" for number, reason in enumerate(self._counts.history, 1)]
+        if self._eager_because is not None:
+            lines.append(f"runs eagerly: {self._eager_because}")
+        return "\n".join(lines) or "not called yet"
+
+    def _latest(self, wanted: str) -> Traced:
+        if self._last is None:
+            why = f"it runs eagerly: {self._eager_because}" if self._eager_because else "call it first"
+            raise CompileError(at_user_line(f"{self.__name__}.{wanted}(): there is no kernel; {why}"))  # type: ignore[attr-defined]
+        return self._last
+
+    def __repr__(self) -> str:
+        return f"<compiled step {self.__name__}>"  # type: ignore[attr-defined]
+
+
+def compile(  # noqa: A001 (the name that users know from TensorFlow's and PyTorch's)
+    function: Callable[..., Any] | None = None, *, strict: bool = False, cache: bool = True
+) -> Any:
+    """Trace, fuse and run a function as one kernel.
+
+    Parameters
+    ----------
+    function : callable
+        A step: what it computes from its arguments, and what it assigns to variables.
+    strict : bool
+        Raise `CompileError` where the function can't be compiled, instead of running it eagerly with a warning.
+    cache : bool
+        Whether machine code is kept on disk for the next process.
+
+    Returns
+    -------
+    CompiledStep
+        Called like the function. Without `function` a decorator.
+
+    Examples
+    --------
+    >>> w = tj.Variable([1.0, 2.0])
+    >>> @tj.compile
+    ... def halve():
+    ...     w.assign_sub(w / 2)
+    ...     return tj.sum(w)
+    >>> halve().numpy()
+    array(1.5, dtype=float32)
+    """
+    if function is None:
+        return functools.partial(compile, strict=strict, cache=cache)
+    if isinstance(function, CompiledStep):
+        return function
+    return CompiledStep(function, strict=strict, cache=cache)
+
+
+def _positional_parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the parameters that positional arguments belong to, up to ``*args``."""
+    try:
+        parameters = signature(function).parameters.values()
+    except (TypeError, ValueError):  # a built-in function without a signature
+        return ()
+    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(parameter.name for parameter in parameters if parameter.kind in kinds)
+
+
+def _is_library(filename: str) -> bool:
+    return filename.startswith(_PACKAGE)
+
+
+def _is_output(leaf: Any) -> bool:
+    """Whether a result is a value that the kernel computes; a variable is returned as itself."""
+    return isinstance(leaf, (Typed, np.ndarray)) and not isinstance(leaf, Variable)
+
+
+def _names(graph: Graph, call: Call, trace: Trace, guards: GuardSet, step: str) -> dict[Node, str]:
+    """The user's names of a graph's inputs: parameters, and names under which values were read."""
+    read = {id(value): path for path, value in reversed(guards.values())}
+    things: Mapping[str, Any] = {"variable": trace.variables, "capture": trace.captures, "number": trace.numbers}
+    names: dict[Node, str] = {}
+    for node in graph.inputs:
+        assert isinstance(node.op, Input)
+        if node.op.kind == "argument":
+            names[node] = call.paths[node.op.position]
+            continue
+        thing = things[node.op.kind][node.op.position]
+        own = thing.name if isinstance(thing, Variable) else None
+        found = own or read.get(id(thing))
+        if found is not None:
+            names[node] = found
+    return names
+

@@ -1,0 +1,9 @@
+"""Tapes: what was computed, and from it the gradients.
+
+Floor 7. `recording` keeps what the reverse pass will need, `reverse` walks it backwards, `gradient_tape` is what a
+user sees.
+"""
+
+from .gradient_tape import GradientTape
+
+__all__ = ["GradientTape"]

@@ -1,0 +1,316 @@
+"""`GradientTape`: records operations and gives gradients, with the names and semantics of TensorFlow's."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+from typing import Any
+
+from ..aval import is_floating
+from ..errors import DtypeError, ShapeError, TapeError, at_user_line, warn
+from ..families import as_array
+from ..primitive import Value, add_tape, current, in_role, remove_tape
+from ..pytree import flatten, unflatten
+from ..variable import Variable
+from .recording import Recording
+from .reverse import pull_back
+
+
+class GradientTape:
+    """Records what is computed from variables and watched tensors inside its ``with`` block.
+
+    Parameters
+    ----------
+    persistent : bool
+        Whether `gradient` may be called more than once; the records are then kept until the tape is gone.
+    watch_accessed_variables : bool
+        Whether trainable variables are watched by themselves when they are read.
+
+    Notes
+    -----
+    A tape belongs to the thread that entered it. It may be entered again after it was left, and goes on recording.
+
+    Examples
+    --------
+    >>> x = tj.Variable(3.0)
+    >>> with tj.GradientTape() as tape:
+    ...     y = x**2
+    >>> tape.gradient(y, x).numpy()
+    array(6., dtype=float32)
+    """
+
+    def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
+        self._persistent = bool(persistent)
+        self._watch_accessed = bool(watch_accessed_variables)
+        self._recording: Recording = Recording(self._watch_accessed)
+        self._active = False
+        self._freed = False
+
+    def __enter__(self) -> "GradientTape":
+        if self._active:
+            raise ValueError(at_user_line("the tape is recording already: it can be entered again after it was left"))
+        if self._freed:
+            self._recording, self._freed = Recording(self._watch_accessed), False
+        self._resume()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._active:
+            self._pause()
+
+    def _resume(self) -> None:
+        self._active = True
+        add_tape(self._recording)
+
+    def _pause(self) -> None:
+        self._active = False
+        remove_tape(self._recording)
+
+    def watch(self, tensor: Any) -> None:
+        """Follow tensors or variables from now on.
+
+        Parameters
+        ----------
+        tensor : Tensor, Variable or nest of them
+            Floating ones; integer, boolean and string ones are not differentiable: a warning, and their gradient is
+            None.
+
+        Raises
+        ------
+        TypeError
+            If something is neither a tensor nor a variable.
+        """
+        for leaf in flatten(tensor)[0]:
+            value = _tensor_or_variable("watch", leaf)
+            if is_floating(value.dtype):
+                self._recording.watch(value)
+            else:
+                warn(
+                    f"GradientTape.watch: a tensor of dtype {value.dtype.name} is not differentiable, its gradient is "
+                    "None; convert it with tj.astype(t, 'float32') first"
+                )
+
+    @contextmanager
+    def stop_recording(self) -> Iterator[None]:
+        """A block in which this tape records nothing."""
+        if not self._active:
+            raise TapeError(at_user_line("stop_recording: the tape is not recording"))
+        self._pause()
+        try:
+            yield
+        finally:
+            self._resume()
+
+    def reset(self) -> None:
+        """Forget all that was recorded and watched, and go on recording where the tape is active."""
+        active = self._active
+        if active:
+            self._pause()
+        self._recording, self._freed = Recording(self._watch_accessed), False
+        if active:
+            self._resume()
+
+    def watched_variables(self) -> tuple[Variable, ...]:
+        """The variables that are watched, in the order in which they were made."""
+        variables = self._recording.variables
+        return tuple(variables[key] for key in sorted(variables))
+
+    def gradient(
+        self,
+        target: Any,
+        sources: Any,
+        output_gradients: Any = None,
+        unconnected_gradients: str | None = None,
+    ) -> Any:
+        """The gradient of the sum of the target's elements with respect to the sources.
+
+        Parameters
+        ----------
+        target : Tensor, Variable or nest of them
+            Of any shape; a nest means the sum over its members.
+        sources : Tensor, Variable or nest of them
+            Watched, or computed from something watched.
+        output_gradients : array_like or nest, optional
+            Weights of the target's elements, of the target's shape.
+        unconnected_gradients : {None, "none", "zero"}
+            What a source gets that the target does not depend on: None, or zeros of its shape and dtype.
+
+        Returns
+        -------
+        nest of Tensor or None
+            Like `sources`; each of its source's shape and dtype.
+
+        Raises
+        ------
+        TapeError
+            If the tape is not persistent and a gradient was taken already.
+        """
+        zero = _wants_zeros(unconnected_gradients)
+        self._begin("gradient")
+        targets = [_tensor_or_variable("gradient: a target", leaf) for leaf in flatten(target)[0]]
+        leaves, treedef = flatten(sources)
+        wanted = [_tensor_or_variable("gradient: a source", leaf) for leaf in leaves]
+        seeds = _seeds(targets, output_gradients)
+        found = pull_back(self._recording.records, seeds, [source.key for source in wanted])
+        self._end()
+        return unflatten(treedef, [_result(found, source, zero) for source in wanted])
+
+    def jacobian(self, target: Any, sources: Any, unconnected_gradients: str | None = None) -> Any:
+        """The derivative of each element of the target by each element of the sources.
+
+        Parameters
+        ----------
+        target : Tensor or Variable
+            Of any shape.
+        sources : Tensor, Variable or nest of them
+            As in `gradient`.
+        unconnected_gradients : {None, "none", "zero"}
+            As in `gradient`.
+
+        Returns
+        -------
+        nest of Tensor or None
+            Like `sources`; each of shape ``target.shape + source.shape``.
+        """
+        zero = _wants_zeros(unconnected_gradients)
+        self._begin("jacobian")
+        value = _tensor_or_variable("jacobian: the target", target)
+        leaves, treedef = flatten(sources)
+        wanted = [_tensor_or_variable("jacobian: a source", leaf) for leaf in leaves]
+        rows = self._rows(value, wanted, zero)
+        self._end()
+        return unflatten(treedef, [_stacked(rows, index, value, source) for index, source in enumerate(wanted)])
+
+    def batch_jacobian(self, target: Any, source: Any, unconnected_gradients: str | None = None) -> Any:
+        """The Jacobian of each row of the target by the same row of the source.
+
+        Parameters
+        ----------
+        target : Tensor, shape (b, ...)
+            Row i may depend on row i of the source only; other dependences are added up.
+        source : Tensor or Variable, shape (b, ...)
+            As in `gradient`.
+        unconnected_gradients : {None, "none", "zero"}
+            As in `gradient`.
+
+        Returns
+        -------
+        Tensor or None
+            Shape ``(b, *target.shape[1:], *source.shape[1:])``.
+
+        Raises
+        ------
+        ShapeError
+            If the first axes differ.
+        """
+        zero = _wants_zeros(unconnected_gradients)
+        value = _tensor_or_variable("batch_jacobian: the target", target)
+        by = _tensor_or_variable("batch_jacobian: the source", source)
+        if not value.shape or not by.shape or value.shape[0] != by.shape[0]:
+            raise ShapeError(
+                at_user_line(f"batch_jacobian: target {value.shape} and source {by.shape} must share their first axis")
+            )
+        self._begin("batch_jacobian")
+        batch, columns = value.shape[0], prod(value.shape[1:])
+        found = [
+            _result(pull_back(self._recording.records, {value.key: seed}, [by.key]), by, zero)
+            for seed in _basis(value, columns, batch)
+        ]
+        self._end()
+        if any(row is None for row in found):
+            return None
+        stacked = in_role("stack")(found, 1) if found else in_role("zeros")((batch, 0, *by.shape[1:]), by.dtype)
+        return in_role("reshape")(stacked, (*value.shape, *by.shape[1:]))
+
+    def _rows(self, target: Value | Variable, sources: Sequence[Value | Variable], zero: bool) -> list[list[Any]]:
+        keys = [source.key for source in sources]
+        rows = []
+        for seed in _basis(target, prod(target.shape), 1):
+            found = pull_back(self._recording.records, {target.key: seed}, keys)
+            rows.append([_result(found, source, zero) for source in sources])
+        return rows
+
+    def _begin(self, operation: str) -> None:
+        if self._freed:
+            raise TapeError(
+                at_user_line(
+                    f"GradientTape.{operation}: the tape's records were freed by its first gradient; make it with "
+                    "GradientTape(persistent=True) to take more than one"
+                )
+            )
+        if self._active and not self._persistent:
+            self._pause()
+
+    def _end(self) -> None:
+        if not self._persistent:
+            self._freed = True
+            variables = self._recording.variables
+            self._recording = Recording(self._watch_accessed)
+            self._recording.variables.update(variables)
+
+
+def _tensor_or_variable(what: str, value: Any) -> Any:
+    if isinstance(value, (Value, Variable)):
+        return value
+    raise DtypeError(
+        at_user_line(
+            f"{what} must be a tensor or a variable, got {type(value).__name__}; make one with tj.constant or tj.Variable"
+        )
+    )
+
+
+def _wants_zeros(unconnected: str | None) -> bool:
+    if unconnected not in (None, "none", "zero"):
+        raise ValueError(at_user_line(f"unconnected_gradients must be 'none' or 'zero', got {unconnected!r}"))
+    return unconnected == "zero"
+
+
+def _seeds(targets: list[Any], output_gradients: Any) -> dict[int, Any]:
+    """Cotangents of the differentiable targets; a target named twice counts twice."""
+    given = flatten(output_gradients)[0] if isinstance(output_gradients, (list, tuple, dict)) else None
+    if given is None or len(targets) == 1 and len(given) != 1:
+        given = [output_gradients] * len(targets) if output_gradients is None else [output_gradients]
+    if len(given) != len(targets):
+        raise ShapeError(
+            at_user_line(f"gradient: {len(targets)} targets but {len(given)} output_gradients; give one for each target")
+        )
+    seeds: dict[int, Any] = {}
+    for target, weight in zip(targets, given, strict=True):
+        if not is_floating(target.dtype):
+            warn(f"gradient: a target of dtype {target.dtype.name} is not differentiable; its gradients are None")
+            continue
+        seed = _seed(target, weight)
+        seeds[target.key] = seeds[target.key] + seed if target.key in seeds else seed
+    return seeds
+
+
+def _seed(target: Any, weight: Any) -> Any:
+    if weight is None:
+        return in_role("ones")(target.shape, target.dtype)
+    value = in_role("convert")(as_array(weight), target.dtype)
+    if value.shape != target.shape:
+        raise ShapeError(
+            at_user_line(f"gradient: output_gradients of shape {value.shape} for a target of shape {target.shape}")
+        )
+    return value
+
+
+def _result(found: dict[int, Any], source: Any, zero: bool) -> Any:
+    ct = found.get(source.key)
+    if ct is None:
+        return in_role("zeros")(source.shape, source.dtype) if zero else None
+    return ct
+
+
+def _basis(target: Any, columns: int, rows: int) -> Iterator[Any]:
+    """For each column a cotangent of the target's shape that is 1 in this column of each row and 0 elsewhere."""
+    for column in range(columns):
+        row = in_role("unit")(columns, column, target.dtype)
+        yield in_role("reshape")(in_role("broadcast")(row, (rows, columns)), target.shape)
+
+
+def _stacked(rows: list[list[Any]], index: int, target: Any, source: Any) -> Any:
+    column = [row[index] for row in rows]
+    if any(ct is None for ct in column):
+        return None
+    shape = (*target.shape, *source.shape)
+    return in_role("reshape")(in_role("stack")(column, 0), shape) if column else in_role("zeros")(shape, source.dtype)

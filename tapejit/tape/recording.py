@@ -1,0 +1,110 @@
+"""Recording: for each application of a primitive to something watched, the least that its reverse rules need."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ..aval import Aval, is_floating
+from ..primitive import Flow, Params, Primitive, Pull, ReversePlan, Rule, Value
+from ..tensor import BorrowedTensor
+from ..variable import Variable
+
+_READ = ReversePlan((), (Pull(0, Rule(lambda ct: ct, ("ct",), Flow.MOVING), (-1,), ()),))
+
+
+class Record:
+    """One application: where cotangents come from, where they go, and the residuals.
+
+    `inputs` are the keys that belong to the plan's pulls, `outputs` the keys of all results; `avals` are those of
+    the results where there are several, since cotangents that nobody sent are then zeros.
+    """
+
+    __slots__ = ("avals", "inputs", "outputs", "plan", "residuals")
+
+    def __init__(
+        self,
+        plan: ReversePlan,
+        inputs: tuple[int, ...],
+        outputs: tuple[int, ...],
+        residuals: tuple[Any, ...],
+        avals: tuple[Aval, ...] | None,
+    ) -> None:
+        self.plan = plan
+        self.inputs = inputs
+        self.outputs = outputs
+        self.residuals = residuals
+        self.avals = avals
+
+
+class Recording:
+    """The records of one tape, in order, and the keys of all that depends on something watched."""
+
+    __slots__ = ("_active", "records", "variables", "watch_accessed")
+
+    def __init__(self, watch_accessed: bool) -> None:
+        self.watch_accessed = watch_accessed
+        self.records: list[Record] = []
+        self.variables: dict[int, Variable] = {}
+        self._active: set[int] = set()
+
+    def watch(self, value: Value | Variable) -> None:
+        """Follow what is computed from `value` from now on."""
+        self._active.add(value.key)
+        if isinstance(value, Variable):
+            self.variables[value.key] = value
+
+    def record(self, primitive: Primitive, inputs: tuple[Value, ...], outputs: Any, params: Params) -> None:
+        """Note an application if any of its inputs is followed and the primitive has a derivative there."""
+        active = self._active
+        bits, bit = 0, 1
+        for value in inputs:
+            if value.key in active:
+                bits |= bit
+            bit += bit
+        if not bits:
+            return
+        plan = primitive.reverse_plan(bits, len(inputs))
+        if not plan.pulls:
+            return
+        results = outputs if primitive.multiple else (outputs,)
+        if not any([is_floating(result.dtype) for result in results]):
+            return
+        # Residuals come first: a borrowed input is made the tape's own before anyone can change it.
+        residuals = tuple([_RESIDUAL[tag](which, inputs, outputs, params) for tag, which in plan.slots])
+        active.update([result.key for result in results if is_floating(result.dtype)])
+        self.records.append(
+            Record(
+                plan,
+                tuple([inputs[pull.input].key for pull in plan.pulls]),
+                tuple([result.key for result in results]),
+                residuals,
+                tuple([result.aval for result in results]) if primitive.multiple else None,
+            )
+        )
+
+    def record_read(self, variable: Variable, value: Value) -> None:
+        """Note that a variable was read, if it is followed or to be followed."""
+        key = variable.key
+        if key not in self._active:
+            if not (self.watch_accessed and variable.trainable and is_floating(variable.dtype)):
+                return
+            self.watch(variable)
+        self._active.add(value.key)
+        self.records.append(Record(_READ, (key,), (value.key,), (), None))
+
+
+def _kept(which: int, inputs: tuple[Value, ...], outputs: Any, params: Params) -> Any:
+    value = inputs[which]
+    if type(value) is BorrowedTensor:
+        value.own()
+    return value
+
+
+_RESIDUAL: dict[str, Callable[..., Any]] = {
+    "value": _kept,
+    "out": lambda which, inputs, outputs, params: outputs,
+    "shape": lambda which, inputs, outputs, params: inputs[which].shape,
+    "shapes": lambda which, inputs, outputs, params: tuple(value.shape for value in inputs),
+    "dtype": lambda which, inputs, outputs, params: inputs[which].dtype,
+    "index": lambda which, inputs, outputs, params: which,
+    "param": lambda which, inputs, outputs, params: params[which],
+}

@@ -1,0 +1,231 @@
+"""`Tensor`, what a user holds, and the eager interpreter that makes tensors with NumPy.
+
+Floor 5. A tensor is immutable. Its operators, and NumPy's functions applied to it, are the public operations of
+`ops`, so they are recorded by tapes and traced by the compiler. `graph.trace` has the subclass for tensors that have
+no numbers yet.
+"""
+
+import contextvars
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import ops
+from .aval import PYTHON_NUMBERS, Aval, Shape
+from .config import floatx
+from .errors import DtypeError, ShapeError, at_user_line
+from .operators import Operators
+from .primitive import Params, Primitive, Value, install_base, new_key
+from .pytree import flatten
+
+
+class Tensor(Operators, Value):
+    """An immutable array that tapes can follow.
+
+    Made by `constant`, `asarray`, the creation functions and every operation; not by calling this class.
+    """
+
+    __slots__ = ("__weakref__", "array", "key")
+    array: np.ndarray
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+        self.key = new_key()
+
+    @property
+    def aval(self) -> Aval:
+        """Shape and dtype together."""
+        return Aval(self.array.shape, self.array.dtype)
+
+    @property
+    def shape(self) -> Shape:
+        """Lengths of the axes."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the elements."""
+        return self.array.dtype
+
+    def numpy(self) -> np.ndarray:
+        """The numbers as a read-only NumPy array, without a copy.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape and dtype of the tensor; read-only, because the tensor never changes. Use ``.copy()`` to write.
+        """
+        view = self.array.view()
+        view.flags.writeable = False
+        return view
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            at_user_line(
+                "a Tensor is immutable: build a new one with tj.where or tj.scatter_add, or keep a tj.Variable and assign to it"
+            )
+        )
+
+    def __repr__(self) -> str:
+        numbers = np.array2string(self.numpy(), separator=", ", prefix="Tensor(")
+        return f"Tensor({numbers}, shape={self.shape}, dtype={self.dtype.name})"
+
+    def __copy__(self) -> "Tensor":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "Tensor":
+        return self
+
+    def __reduce__(self) -> Any:
+        return _restore, (np.array(self.numpy()),)
+
+
+def _restore(array: np.ndarray) -> Tensor:
+    """A tensor from a pickle."""
+    return Tensor(array)
+
+
+class BorrowedTensor(Tensor):
+    """A tensor that aliases a user's array for the length of one operation; tapes copy it to keep it."""
+
+    __slots__ = ()
+
+    def own(self) -> None:
+        """Become an ordinary tensor with an array of its own."""
+        self.array = self.array.copy()
+        self.__class__ = Tensor  # type: ignore[assignment]
+
+
+class _Quiet(threading.local):
+    """A context of this thread in which NumPy does not warn of overflow or 0/0: operations follow IEEE 754 silently.
+
+    Entering a ready context costs 10 ns, `numpy.errstate` 700.
+    """
+
+    def __init__(self) -> None:
+        with np.errstate(all="ignore"):
+            self.run = contextvars.copy_context().run
+
+
+_QUIET = _Quiet()
+
+
+def quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """``function(*args, **kwargs)`` without floating-point warnings."""
+    try:
+        return _QUIET.run(function, *args, **kwargs)
+    except RuntimeError:
+        # A signal handler or a finalizer can get here while this thread's context is entered; functions given to
+        # this are pure, so a second run does no harm and raises its own RuntimeError again.
+        with np.errstate(all="ignore"):
+            return function(*args, **kwargs)
+
+
+class Eager:
+    """The base interpreter: NumPy computes each operation when it is bound."""
+
+    def bind(self, primitive: Primitive, inputs: tuple[Any, ...], params: Params) -> Any:
+        """Outputs of `primitive.impl`, after the type rule has explained what the inputs were if it failed."""
+        try:
+            out = quietly(primitive.impl, *[value.array for value in inputs], **params)
+        except Exception:
+            primitive.rule(*[value.aval for value in inputs], **params)
+            raise
+        if primitive.multiple:
+            return tuple(Tensor(np.asarray(part)) for part in out)
+        return Tensor(out if type(out) is np.ndarray else np.asarray(out))
+
+    def lift(self, value: Any, borrow: bool) -> Value:
+        """A tensor made of an array, a variable or a nest of numbers and tensors."""
+        return to_tensor(value, borrow)
+
+    def number(self, number: float, dtype: np.dtype) -> Tensor:
+        """A 0-d tensor."""
+        return Tensor(np.array(number, dtype))
+
+    def read(self, variable: Any) -> Tensor:
+        """The variable's value: its buffer is not written again while it is exposed."""
+        return Tensor(variable.expose())
+
+    def assign(self, variable: Any, value: Any) -> None:
+        """Let the variable hold the value's array from now on."""
+        variable.replace(value.array, exposed=True)
+
+    def create(self, variable: Any, initial: Any) -> None:
+        """Give a new variable its first value."""
+        variable.replace(initial.array, exposed=True)
+
+
+install_base(Eager())
+
+
+def to_tensor(value: Any, borrow: bool) -> Value:
+    """`value` as a tensor; `Eager.lift` for what is not a plain array under a trace too.
+
+    Raises
+    ------
+    DtypeError
+        For values that are no arrays of numbers, booleans or strings.
+    """
+    if isinstance(value, np.ndarray):
+        return _from_array(value, borrow)
+    convert = getattr(value, "__tensor__", None)
+    if convert is not None:
+        return convert()  # type: ignore[no-any-return]
+    if isinstance(value, (list, tuple)):
+        return _from_nest(value)
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise DtypeError(at_user_line(f"can't make a tensor of {type(value).__name__}: {error}")) from None
+    return _from_array(array, borrow and array is value)
+
+
+def _from_array(array: np.ndarray, borrow: bool) -> Tensor:
+    if array.dtype.kind not in "biufUS":
+        raise DtypeError(
+            at_user_line(f"tapejit computes with booleans, integers and real floats, got an array of dtype {array.dtype}")
+        )
+    plain = array if type(array) is np.ndarray else np.asarray(array)
+    if not plain.dtype.isnative:
+        plain = plain.astype(plain.dtype.newbyteorder("="))
+    elif plain.flags.writeable or plain.base is not None:  # a read-only view may have a writable owner
+        return BorrowedTensor(plain) if borrow else Tensor(plain.copy())
+    return Tensor(plain)
+
+
+def array_of_numbers(nest: Any) -> np.ndarray:
+    """A (nested) list of numbers as an array: floats in `config.floatx`, ints in int64, booleans in bool.
+
+    Raises
+    ------
+    ShapeError
+        If the lists are ragged.
+    """
+    try:
+        array = np.asarray(nest)
+    except ValueError:
+        raise ShapeError(at_user_line(f"the nested list is ragged: its rows have different lengths: {nest!r:.80}")) from None
+    if array.dtype == np.float64 and not _holds_arrays(nest):
+        return np.asarray(nest, floatx())
+    return array
+
+
+def _holds_arrays(nest: Any) -> bool:
+    """Whether any leaf is a NumPy array or scalar, which keeps its dtype."""
+    if isinstance(nest, (list, tuple)):
+        return any(map(_holds_arrays, nest))
+    return isinstance(nest, (np.ndarray, np.generic))
+
+
+def _from_nest(nest: Sequence[Any]) -> Value:
+    leaves, _ = flatten(nest)
+    if not any(isinstance(leaf, Value) or hasattr(leaf, "__tensor__") for leaf in leaves):
+        return _from_array(array_of_numbers(nest), True) if leaves else Tensor(np.zeros(np.shape(nest), floatx()))
+    return ops.stack([item if isinstance(item, Value) else _item(item) for item in nest])
+
+
+def _item(item: Any) -> Any:
+    return to_tensor(item, False) if not isinstance(item, tuple(PYTHON_NUMBERS)) else item

@@ -1,0 +1,208 @@
+"""`Variable`: a place for an array that steps read and assign.
+
+Floor 6. All reading goes through `Variable.read_value` and all writing through `Variable.assign`; whether the value
+is the buffer here or a node of a trace is the interpreter's affair.
+"""
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from . import ops
+from .aval import Aval, Shape, parse_dtype
+from .errors import DtypeError, ShapeError, at_user_line
+from .families import as_array
+from .operators import Operators
+from .primitive import Value, current, interpreting, new_key
+from .tensor import Tensor
+
+_KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "floating", "U": "string", "S": "string"}
+
+
+class Variable(Operators):
+    """A mutable array that keeps its shape and dtype.
+
+    Parameters
+    ----------
+    value : array_like
+        Initial value, copied. Python floats become `tapejit.floatx()`.
+    trainable : bool
+        Whether tapes watch it by themselves when it is read.
+    dtype : dtype, optional
+        Type of the elements; by default that of `value`.
+    name : str, optional
+        For messages and generated code.
+
+    Raises
+    ------
+    DtypeError
+        If the dtype is unknown.
+
+    Examples
+    --------
+    >>> w = tj.Variable(3.0, name="w")
+    >>> w.assign_sub(1.0).numpy()
+    array(2., dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_aval", "_buffer", "_exposed", "key", "lock", "name", "trainable")
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __init__(self, value: Any, trainable: bool = True, dtype: Any = None, name: str | None = None) -> None:
+        initial = as_array(value)
+        if dtype is not None:
+            initial = ops.astype(initial, parse_dtype("Variable", dtype))
+        self._aval = Aval(initial.shape, initial.dtype)
+        self.trainable = bool(trainable)
+        self.name = name
+        self.key = new_key()
+        self.lock = threading.RLock()
+        self._buffer = np.empty(initial.shape, initial.dtype)
+        self._exposed = False
+        current().interpreter.create(self, initial)
+
+    # The buffer, for interpreters and compiled steps
+
+    def expose(self) -> np.ndarray:
+        """The buffer, to be looked at: the next write will go to another one."""
+        with self.lock:  # not while a compiled step writes it
+            self._exposed = True
+            return self._buffer
+
+    @property
+    def exposed(self) -> bool:
+        """Whether anyone outside may hold the buffer, so that it must not be written."""
+        return self._exposed
+
+    @property
+    def buffer(self) -> np.ndarray:
+        """The buffer, for a compiled step that only reads it or has made sure that it is not exposed."""
+        return self._buffer
+
+    def replace(self, buffer: np.ndarray, exposed: bool) -> None:
+        """Hold another buffer of the same shape and dtype."""
+        with self.lock:
+            self._buffer = buffer
+            self._exposed = exposed
+
+    # What a user does with it
+
+    @property
+    def aval(self) -> Aval:
+        """Shape and dtype together."""
+        return self._aval
+
+    @property
+    def shape(self) -> Shape:
+        """Lengths of the axes."""
+        return self._aval.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the elements."""
+        return self._aval.dtype
+
+    def read_value(self) -> Tensor:
+        """The value as a tensor: later assignments don't change it."""
+        state = current()
+        value = state.interpreter.read(self)
+        for tape in state.tapes:
+            tape.record_read(self, value)
+        return value  # type: ignore[return-value]
+
+    def __tensor__(self) -> Tensor:
+        return self.read_value()
+
+    def numpy(self) -> np.ndarray:
+        """The value as a read-only NumPy array that later assignments don't change."""
+        return self.read_value().numpy()
+
+    def assign(self, value: Any) -> "Variable":
+        """Give the variable another value.
+
+        Parameters
+        ----------
+        value : array_like
+            Of the variable's shape, and of its kind: float64 is rounded into a float32 variable, an integer array is
+            refused. Python numbers and lists take the variable's dtype.
+
+        Returns
+        -------
+        Variable
+            Itself.
+
+        Raises
+        ------
+        ShapeError
+            If the shape differs.
+        DtypeError
+            If the kind differs.
+        """
+        current().interpreter.assign(self, self._checked("assign", value))
+        return self
+
+    def assign_add(self, delta: Any) -> "Variable":
+        """Add `delta`, checked as in `assign`; returns the variable."""
+        return self._update("assign_add", ops.add, delta)
+
+    def assign_sub(self, delta: Any) -> "Variable":
+        """Subtract `delta`, checked as in `assign`; returns the variable."""
+        return self._update("assign_sub", ops.subtract, delta)
+
+    def _update(self, operation: str, function: Any, delta: Any) -> "Variable":
+        checked = self._checked(operation, delta)
+        interpreter = current().interpreter
+        with interpreting(interpreter):  # an update is no part of what tapes differentiate
+            interpreter.assign(self, function(interpreter.read(self), checked))
+        return self
+
+    def _checked(self, operation: str, value: Any) -> Value:
+        """`value` as a tensor of this variable's shape and dtype."""
+        label = f"{operation} to {self._label()}"
+        if value is None:
+            raise DtypeError(
+                at_user_line(f"{label}: the value is None; a gradient is None where the target does not depend on the source")
+            )
+        tensor = as_array(value, borrow=False)
+        if tensor.shape != self.shape:
+            raise ShapeError(
+                at_user_line(f"{label}: the variable has shape {self.shape}, the value {tensor.shape}; reshape or broadcast it")
+            )
+        if tensor.dtype == self.dtype and not tensor.aval.weak:
+            return tensor
+        written = tensor.aval.weak or (isinstance(value, (int, list, tuple)) and not isinstance(value, bool))
+        if not _fits(tensor.dtype, self.dtype, written):
+            raise DtypeError(
+                at_user_line(
+                    f"{label}: the variable is {self.dtype.name} ({_KINDS[self.dtype.kind]}), the value {tensor.dtype.name} "
+                    f"({_KINDS[tensor.dtype.kind]}); convert with tj.astype(value, {self.dtype.name!r})"
+                )
+            )
+        return ops.astype(tensor, self.dtype)
+
+    def _label(self) -> str:
+        return f"variable {self.name!r}" if self.name else "a variable"
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            at_user_line("a Variable is assigned as a whole: use v.assign(tj.where(...)) or v.assign(tj.scatter_add(...))")
+        )
+
+    def __repr__(self) -> str:
+        name = f"name={self.name!r}, " if self.name else ""
+        numbers = np.array2string(self._buffer, separator=", ", prefix="Variable(")
+        return f"Variable({numbers}, {name}shape={self.shape}, dtype={self.dtype.name})"
+
+    def __reduce__(self) -> Any:
+        return Variable, (np.array(self._buffer), self.trainable, None, self.name)
+
+    def __deepcopy__(self, memo: Any) -> "Variable":
+        copy: Variable = Variable(np.array(self._buffer), self.trainable, None, self.name)
+        memo[id(self)] = copy
+        return copy
+
+
+def _fits(dtype: np.dtype, wanted: np.dtype, written: bool) -> bool:
+    """Whether a value may be cast on assignment: within a kind, or `written` Python integers into a floating variable."""
+    return _KINDS[dtype.kind] == _KINDS[wanted.kind] or (written and dtype.kind == "i" and wanted.kind == "f")

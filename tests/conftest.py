@@ -1,0 +1,33 @@
+"""What every test stands on: a kernel store of its own, settings at their defaults, reproducible examples."""
+
+import os
+import tempfile
+
+import hypothesis
+import numpy as np
+import pytest
+
+hypothesis.settings.register_profile("tapejit", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("tapejit")
+
+_STORE = pytest.StashKey[tempfile.TemporaryDirectory]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the user's settings and kernel store out of the run and of the processes that it starts."""
+    store = tempfile.TemporaryDirectory(prefix="tapejit-tests-")
+    config.stash[_STORE] = store
+    for name in ("TAPEJIT_FLOATX", "TAPEJIT_CACHE", "TAPEJIT_CACHE_SIZE", "TAPEJIT_NUM_THREADS"):
+        os.environ.pop(name, None)
+    os.environ["TAPEJIT_CACHE_DIR"] = store.name
+    os.environ["TAPEJIT_CHECK"] = "1"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_STORE].cleanup()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """NumPy's generator, with the same draws in every run."""
+    return np.random.default_rng(20_240_601)
