@@ -146,104 +146,62 @@ class Operators(Typed):
     def __getitem__(self, index: Any) -> "Tensor":
         return ops.getitem(self, index)
 
-    # Operators
+    # Operators: the operations themselves, which saves a call each
 
-    def __neg__(self) -> "Tensor":
-        return ops.negative(self)
-
-    def __pos__(self) -> "Tensor":
-        return ops.positive(self)
-
-    def __abs__(self) -> "Tensor":
-        return ops.abs(self)
-
-    def __invert__(self) -> "Tensor":
-        return ops.bitwise_invert(self)
-
-    def __add__(self, other: Any) -> "Tensor":
-        return ops.add(self, other)
-
+    __neg__ = ops.negative
+    __pos__ = ops.positive
+    __abs__ = ops.abs
+    __invert__ = ops.bitwise_invert
+    __add__ = ops.add
     def __radd__(self, other: Any) -> "Tensor":
         return ops.add(other, self)
 
-    def __sub__(self, other: Any) -> "Tensor":
-        return ops.subtract(self, other)
-
+    __sub__ = ops.subtract
     def __rsub__(self, other: Any) -> "Tensor":
         return ops.subtract(other, self)
 
-    def __mul__(self, other: Any) -> "Tensor":
-        return ops.multiply(self, other)
-
+    __mul__ = ops.multiply
     def __rmul__(self, other: Any) -> "Tensor":
         return ops.multiply(other, self)
 
-    def __truediv__(self, other: Any) -> "Tensor":
-        return ops.divide(self, other)
-
+    __truediv__ = ops.divide
     def __rtruediv__(self, other: Any) -> "Tensor":
         return ops.divide(other, self)
 
-    def __floordiv__(self, other: Any) -> "Tensor":
-        return ops.floor_divide(self, other)
-
+    __floordiv__ = ops.floor_divide
     def __rfloordiv__(self, other: Any) -> "Tensor":
         return ops.floor_divide(other, self)
 
-    def __mod__(self, other: Any) -> "Tensor":
-        return ops.remainder(self, other)
-
+    __mod__ = ops.remainder
     def __rmod__(self, other: Any) -> "Tensor":
         return ops.remainder(other, self)
 
-    def __pow__(self, other: Any) -> "Tensor":
-        return ops.power(self, other)
-
+    __pow__ = ops.power
     def __rpow__(self, other: Any) -> "Tensor":
         return ops.power(other, self)
 
-    def __matmul__(self, other: Any) -> "Tensor":
-        return ops.matmul(self, other)
-
+    __matmul__ = ops.matmul
     def __rmatmul__(self, other: Any) -> "Tensor":
         return ops.matmul(other, self)
 
-    def __and__(self, other: Any) -> "Tensor":
-        return ops.bitwise_and(self, other)
-
+    __and__ = ops.bitwise_and
     def __rand__(self, other: Any) -> "Tensor":
         return ops.bitwise_and(other, self)
 
-    def __or__(self, other: Any) -> "Tensor":
-        return ops.bitwise_or(self, other)
-
+    __or__ = ops.bitwise_or
     def __ror__(self, other: Any) -> "Tensor":
         return ops.bitwise_or(other, self)
 
-    def __xor__(self, other: Any) -> "Tensor":
-        return ops.bitwise_xor(self, other)
-
+    __xor__ = ops.bitwise_xor
     def __rxor__(self, other: Any) -> "Tensor":
         return ops.bitwise_xor(other, self)
 
-    def __lt__(self, other: Any) -> "Tensor":
-        return ops.less(self, other)
-
-    def __le__(self, other: Any) -> "Tensor":
-        return ops.less_equal(self, other)
-
-    def __gt__(self, other: Any) -> "Tensor":
-        return ops.greater(self, other)
-
-    def __ge__(self, other: Any) -> "Tensor":
-        return ops.greater_equal(self, other)
-
-    def __eq__(self, other: Any) -> "Tensor":  # type: ignore[override]
-        return ops.equal(self, other)
-
-    def __ne__(self, other: Any) -> "Tensor":  # type: ignore[override]
-        return ops.not_equal(self, other)
-
+    __lt__ = ops.less
+    __le__ = ops.less_equal
+    __gt__ = ops.greater
+    __ge__ = ops.greater_equal
+    __eq__ = ops.equal  # type: ignore[assignment]
+    __ne__ = ops.not_equal  # type: ignore[assignment]
     # NumPy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:

@@ -145,6 +145,10 @@ class Primitive:
     public: Callable[..., Any] | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
     plans: dict[tuple[int, int], ReversePlan] = field(default_factory=dict)
+    binary: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "binary", len(self.inputs) == 2)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -272,34 +276,39 @@ class Recorder(Protocol):
         """Note that a variable was read as `value`."""
 
 
-@dataclass(frozen=True, slots=True)
 class State:
-    """Who computes and who listens, in this thread or task."""
+    """Who computes and who listens, in this thread or task; never changed, only replaced."""
 
-    interpreter: Interpreter
-    tapes: tuple[Recorder, ...]
+    __slots__ = ("bind", "interpreter", "tapes")
+
+    def __init__(self, interpreter: Interpreter, tapes: tuple[Recorder, ...]) -> None:
+        self.interpreter = interpreter
+        self.bind = interpreter.bind
+        self.tapes = tapes
 
 
 STATE: ContextVar[State] = ContextVar("tapejit_state")
-_BASE: list[State] = []
+BASE: list[Any] = []
+"""The base state, and the type of the base interpreter's values, which have their numbers in ``array``."""
 
 
-def install_base(interpreter: Interpreter) -> None:
-    """Name the interpreter that computes where no other was entered."""
-    _BASE[:] = [State(interpreter, ())]
+def install_base(interpreter: Interpreter, value_type: type) -> None:
+    """Name the interpreter that computes where no other was entered, and the type of its values."""
+    BASE[:] = [State(interpreter, ()), value_type]
 
 
 def current() -> State:
     """The state of this thread or task."""
-    return STATE.get(_BASE[0])
+    return STATE.get(BASE[0])
 
 
 def bind(primitive: Primitive, inputs: tuple[Value, ...], params: Params = NO_PARAMS) -> Any:
     """Apply a primitive: compute it, then tell every active tape."""
-    state = STATE.get(_BASE[0])
-    outputs = state.interpreter.bind(primitive, inputs, params)
-    for tape in state.tapes:
-        tape.record(primitive, inputs, outputs, params)
+    state: State = STATE.get(BASE[0])
+    outputs = state.bind(primitive, inputs, params)
+    if state.tapes:
+        for tape in state.tapes:
+            tape.record(primitive, inputs, outputs, params)
     return outputs
 
 
@@ -322,4 +331,7 @@ def add_tape(tape: Recorder) -> None:
 def remove_tape(tape: Recorder) -> None:
     """Let `tape` hear nothing more."""
     state = current()
-    STATE.set(State(state.interpreter, tuple(other for other in state.tapes if other is not tape)))
+    tapes = state.tapes
+    # Tapes are left in the order opposite to entering, but for stop_recording and generators.
+    others = tapes[:-1] if tapes[-1:] == (tape,) else tuple(other for other in tapes if other is not tape)
+    STATE.set(State(state.interpreter, others))

@@ -12,9 +12,9 @@ import numpy as np
 from . import ops
 from .aval import PYTHON_NUMBERS, Shape, broadcast_shapes, checked_shape, is_floating, parse_dtype
 from .config import floatx
-from .errors import DtypeError, ShapeError, at_user_line
+from .errors import DtypeError, at_user_line
 from .families import as_array
-from .ops.random import INT64, UINT64, advanced, below, distances, random_bits, unit_normal, unit_uniform
+from .ops.random import INT64, UINT64, advanced, below, distances, unit_normal, unit_uniform, unit_words
 from .variable import Variable
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ class Generator:
 
     Notes
     -----
-    Counter-based (J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC '11, 2011): the state is a
-    key and the number of 128-bit blocks drawn so far. Different seeds give independent streams of 2^66 32-bit words.
-    Parameters such as `mean` may be tensors: draws are differentiable functions of them (reparameterised).
+    Counter-based (J. K. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC '11, 2011): the
+    state is a key and the number of 128-bit blocks drawn so far. Different seeds give independent streams of
+    2^66 32-bit words. Parameters such as `mean` may be tensors: draws are differentiable functions of them.
 
     Examples
     --------
@@ -109,9 +109,8 @@ class Generator:
             Independent of one another and of this one, as long as no two keys are equal (probability
             ``count² 2^-65``).
         """
-        keys = random_bits(self._state, (count,), UINT64)
-        self._advance(count, UINT64)
-        return [Generator(int(key)) for key in keys.numpy()]
+        keys = self._drawn(unit_words, (count,))
+        return [Generator(key) for key in keys.tolist()]
 
     def uniform(
         self,
@@ -129,12 +128,14 @@ class Generator:
         low, high : array_like, floating
             The ends.
         dtype : dtype, optional
-            float32 or float64; by default that of `low` and `high` if they are arrays, else `tapejit.floatx()`.
+            float32 or float64; by default that of `low` and `high` if they are arrays, else
+            `tapejit.floatx()`.
 
         Returns
         -------
         Tensor
-            ``low + (high - low) * u``. Rounding may give `high` itself where ``high - low`` is small against it.
+            ``low + (high - low) * u``. Rounding may give `high` itself where ``high - low`` is small against
+            it.
 
         Raises
         ------
@@ -145,8 +146,8 @@ class Generator:
 
         Notes
         -----
-        u is a multiple of 2^-24 (float32) or 2^-53 (float64). The derivatives are ``1 - u`` by `low`, ``u`` by
-        `high`.
+        u is a multiple of 2^-24 (float32) or 2^-53 (float64). The derivatives are ``1 - u`` by `low`, ``u``
+        by `high`.
 
         Examples
         --------
@@ -157,7 +158,7 @@ class Generator:
         draw = self._drawn(unit_uniform, lengths, chosen)
         if _is_number(low, 0) and _is_number(high, 1):
             return draw
-        return ops.add(low, ops.multiply(ops.subtract(high, low), draw))
+        return ops.add(low, ops.multiply(ops.subtract(high, low), draw))  # type: ignore[no-any-return]
 
     def normal(
         self,
@@ -175,7 +176,8 @@ class Generator:
         mean, stddev : array_like, floating
             Where and how wide.
         dtype : dtype, optional
-            float32 or float64; by default that of `mean` and `stddev` if they are arrays, else `tapejit.floatx()`.
+            float32 or float64; by default that of `mean` and `stddev` if they are arrays, else
+            `tapejit.floatx()`.
 
         Returns
         -------
@@ -191,8 +193,8 @@ class Generator:
 
         Notes
         -----
-        z is drawn by Box and Muller's transform (`ops.random.unit_normal`); \\|z\\| is at most 6.66 in float32 and
-        9.42 in float64. The derivatives are 1 by `mean`, ``z`` by `stddev`.
+        z is drawn by Box and Muller's transform (`ops.random.unit_normal`); its absolute value is at most
+        6.66 in float32 and 9.42 in float64. The derivatives are 1 by `mean`, ``z`` by `stddev`.
 
         Examples
         --------
@@ -203,7 +205,7 @@ class Generator:
         draw = self._drawn(unit_normal, lengths, chosen)
         if _is_number(mean, 0) and _is_number(stddev, 1):
             return draw
-        return ops.add(mean, ops.multiply(stddev, draw))
+        return ops.add(mean, ops.multiply(stddev, draw))  # type: ignore[no-any-return]
 
     def integers(self, low: "ArrayLike", high: "ArrayLike", shape: "ShapeLike" = ()) -> "Tensor":
         """Uniform integers from `low` to ``high - 1``.
@@ -228,8 +230,9 @@ class Generator:
 
         Notes
         -----
-        The upper half of the 128-bit product of a random 64-bit word and ``high - low``: nothing is rejected, so each
-        probability is off by at most 2^-64, which is relatively less than 2^-32 for ranges up to 2^32.
+        The upper half of the 128-bit product of a random 64-bit word and ``high - low``: nothing is
+        rejected, so each probability is off by at most 2^-64, which is relatively less than 2^-32 for ranges
+        up to 2^32.
 
         Examples
         --------
@@ -237,15 +240,19 @@ class Generator:
         [0, 1, 2]
         """
         if isinstance(low, int) and isinstance(high, int) and low >= high:
-            raise ValueError(at_user_line(f"integers: there is no integer from {low} up to, but without, {high}"))
+            raise ValueError(
+                at_user_line(f"integers: there is no integer from {low} up to, but without, {high}")
+            )
         ends = [as_array(end) for end in (low, high)]
         for end in ends:
             if end.dtype.kind not in "iu":
                 raise DtypeError(at_user_line(f"integers: low and high are integers, got {end.dtype.name}"))
-        lengths = broadcast_shapes("integers", [checked_shape("integers", shape), *(end.shape for end in ends)])
+        lengths = broadcast_shapes(
+            "integers", [checked_shape("integers", shape), *(end.shape for end in ends)]
+        )
         first, last = (ops.astype(end, INT64) for end in ends)
         offsets = self._drawn(below, distances(first, last), lengths)
-        return ops.add(first, ops.astype(offsets, INT64))
+        return ops.add(first, ops.astype(offsets, INT64))  # type: ignore[no-any-return]
 
     def bernoulli(self, p: "ArrayLike" = 0.5, shape: "ShapeLike" = ()) -> "Tensor":
         """True with probability `p`.
@@ -277,17 +284,15 @@ class Generator:
         [True, True, True]
         """
         p, _, chosen, lengths = _parameters("bernoulli", shape, p, 0.0, None)
-        return ops.less(self._drawn(unit_uniform, lengths, chosen), p)
+        return ops.less(self._drawn(unit_uniform, lengths, chosen), p)  # type: ignore[no-any-return]
 
     def _drawn(self, draw: Any, *how: Any) -> "Tensor":
         """A draw from the present state, which moves on behind it."""
-        before = self._state.read_value()
-        out, count, words = draw(before, *how)
-        self._state.assign(advanced(before, count, words))
+        with self._state.lock:  # no two threads draw from one state
+            before = self._state.read_value()
+            out, count, words = draw(before, *how)
+            self._state.assign(advanced(before, count, words))
         return out  # type: ignore[no-any-return]
-
-    def _advance(self, count: int, words: np.dtype) -> None:
-        self._state.assign(advanced(self._state.read_value(), count, words))
 
 
 def _is_number(value: Any, number: float) -> bool:
@@ -297,7 +302,7 @@ def _is_number(value: Any, number: float) -> bool:
 def _parameters(
     operation: str, shape: Any, first: Any, second: Any, dtype: Any
 ) -> tuple[Any, Any, np.dtype, Shape]:
-    """Two parameters in the dtype of the draw (Python numbers stay), that dtype, and the shape of the result."""
+    """Two parameters in the draw's dtype (Python numbers stay), that dtype, and the shape of the result."""
     values = [value if type(value) in PYTHON_NUMBERS else as_array(value) for value in (first, second)]
     arrays = [value for value in values if type(value) not in PYTHON_NUMBERS]
     if dtype is not None:
@@ -307,6 +312,10 @@ def _parameters(
         chosen = np.result_type(*floating) if floating else floatx()
     if chosen not in _DTYPES:
         raise DtypeError(at_user_line(f"{operation} draws float32 or float64, not {chosen.name}"))
-    lengths = broadcast_shapes(operation, [checked_shape(operation, shape), *(array.shape for array in arrays)])
-    first, second = (value if type(value) in PYTHON_NUMBERS else ops.astype(value, chosen) for value in values)
+    lengths = broadcast_shapes(
+        operation, [checked_shape(operation, shape), *(array.shape for array in arrays)]
+    )
+    first, second = (
+        value if type(value) in PYTHON_NUMBERS else ops.astype(value, chosen) for value in values
+    )
     return first, second, chosen, lengths

@@ -129,10 +129,13 @@ class Eager:
     def bind(self, primitive: Primitive, inputs: tuple[Any, ...], params: Params) -> Any:
         """Outputs of `primitive.impl`, after the type rule has explained what the inputs were if it failed."""
         try:
-            out = quietly(primitive.impl, *[value.array for value in inputs], **params)
+            if not params and primitive.binary:  # the most frequent call, without the cost of unpacking
+                out = _QUIET.run(primitive.impl, inputs[0].array, inputs[1].array)
+            else:
+                out = _QUIET.run(primitive.impl, *[value.array for value in inputs], **params)
         except Exception:
             primitive.rule(*[value.aval for value in inputs], **params)
-            raise
+            out = quietly(primitive.impl, *[value.array for value in inputs], **params)
         if primitive.multiple:
             return tuple(Tensor(np.asarray(part)) for part in out)
         return Tensor(out if type(out) is np.ndarray else np.asarray(out))
@@ -158,7 +161,7 @@ class Eager:
         variable.replace(initial.array, exposed=True)
 
 
-install_base(Eager())
+install_base(Eager(), Tensor)
 
 
 def to_tensor(value: Any, borrow: bool) -> Value:
@@ -171,11 +174,11 @@ def to_tensor(value: Any, borrow: bool) -> Value:
     """
     if isinstance(value, np.ndarray):
         return _from_array(value, borrow)
+    if isinstance(value, (list, tuple)):
+        return _from_nest(value)
     convert = getattr(value, "__tensor__", None)
     if convert is not None:
         return convert()  # type: ignore[no-any-return]
-    if isinstance(value, (list, tuple)):
-        return _from_nest(value)
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
@@ -196,6 +199,9 @@ def _from_array(array: np.ndarray, borrow: bool) -> Tensor:
     return Tensor(plain)
 
 
+_ONLY_FLOATS = {float}
+
+
 def array_of_numbers(nest: Any) -> np.ndarray:
     """A (nested) list of numbers as an array: floats in `config.floatx`, ints in int64, booleans in bool.
 
@@ -204,6 +210,8 @@ def array_of_numbers(nest: Any) -> np.ndarray:
     ShapeError
         If the lists are ragged.
     """
+    if set(map(type, nest)) == _ONLY_FLOATS:
+        return np.array(nest, floatx())
     try:
         array = np.asarray(nest)
     except ValueError:
@@ -221,9 +229,11 @@ def _holds_arrays(nest: Any) -> bool:
 
 
 def _from_nest(nest: Sequence[Any]) -> Value:
+    if set(map(type, nest)) == _ONLY_FLOATS:
+        return Tensor(np.array(nest, floatx()))
     leaves, _ = flatten(nest)
     if not any(isinstance(leaf, Value) or hasattr(leaf, "__tensor__") for leaf in leaves):
-        return _from_array(array_of_numbers(nest), True) if leaves else Tensor(np.zeros(np.shape(nest), floatx()))
+        return Tensor(array_of_numbers(nest)) if leaves else Tensor(np.zeros(np.shape(nest), floatx()))
     return ops.stack([item if isinstance(item, Value) else _item(item) for item in nest])
 
 

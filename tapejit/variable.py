@@ -14,7 +14,7 @@ from .aval import Aval, Shape, parse_dtype
 from .errors import DtypeError, ShapeError, at_user_line
 from .families import as_array
 from .operators import Operators
-from .primitive import Value, current, interpreting, new_key
+from .primitive import STATE, State, Value, current, new_key
 from .tensor import Tensor
 
 _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "floating", "U": "string", "S": "string"}
@@ -153,12 +153,17 @@ class Variable(Operators):
     def _update(self, operation: str, function: Any, delta: Any) -> "Variable":
         checked = self._checked(operation, delta)
         interpreter = current().interpreter
-        with interpreting(interpreter):  # an update is no part of what tapes differentiate
+        token = STATE.set(State(interpreter, ()))  # an update is no part of what tapes differentiate
+        try:
             interpreter.assign(self, function(interpreter.read(self), checked))
+        finally:
+            STATE.reset(token)
         return self
 
     def _checked(self, operation: str, value: Any) -> Value:
         """`value` as a tensor of this variable's shape and dtype."""
+        if type(value) is Tensor and value.array.shape == self._aval.shape and value.array.dtype is self._aval.dtype:
+            return value
         label = f"{operation} to {self._label()}"
         if value is None:
             raise DtypeError(

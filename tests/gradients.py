@@ -37,7 +37,9 @@ def gradient_of(function: Function) -> Function:
     return gradient
 
 
-def directional(function: Function, arrays: Sequence[np.ndarray], directions: Sequence[np.ndarray], step: float) -> float:
+def directional(
+    function: Function, arrays: Sequence[np.ndarray], directions: Sequence[np.ndarray], step: float
+) -> float:
     """Derivative of a number along a direction, by central differences of fourth order."""
 
     def at(distance: float) -> float:
@@ -79,7 +81,9 @@ def check_gradients(
         )
         for ct, array in zip(found, arrays, strict=True):
             assert ct is None or (ct.shape == array.shape and ct.dtype == array.dtype), (ct, array.shape)
-        np.testing.assert_allclose(value, expected, rtol=tolerance, atol=tolerance, err_msg=f"derivative {degree}")
+        np.testing.assert_allclose(
+            value, expected, rtol=tolerance, atol=tolerance, err_msg=f"derivative {degree}"
+        )
         if all(ct is None for ct in found):
             return
         weights = [rng.uniform(0.5, 1.5, array.shape) for array in arrays]

@@ -14,7 +14,7 @@ import numpy as np
 from ..aval import Aval, Resolver, as_ufunc, broadcast_shapes, common_dtype
 from ..errors import DtypeError, at_user_line
 from ..lowering import Pointwise
-from ..primitive import Flow, Primitive, Rule, bind, claim, register
+from ..primitive import BASE, Flow, Primitive, Rule, bind, claim, current, register
 from .cases import Sample
 from .operands import coerce
 
@@ -174,18 +174,36 @@ def _scaled(partial: Function | float, mask: Rule | None) -> Rule:
 
 def _unary(primitive: Primitive, resolver: Resolver) -> Function:
     name = primitive.name
+    direct: set[np.dtype] = set()
 
     def public(x: Any, /) -> Any:
-        return bind(primitive, coerce(name, (x,), resolver))
+        if type(x) is BASE[1] and x.array.dtype in direct:
+            return bind(primitive, (x,))
+        operands = coerce(name, (x,), resolver)
+        if operands[0] is x and type(x) is BASE[1]:
+            direct.add(x.array.dtype)
+        return bind(primitive, operands)
 
     return public
 
 
 def _binary(primitive: Primitive, resolver: Resolver) -> Function:
     name = primitive.name
+    direct: set[np.dtype] = set()  # dtypes that two eager operands share and that need no conversion
 
     def public(x: Any, y: Any, /) -> Any:
-        return bind(primitive, coerce(name, (x, y), resolver))
+        eager = BASE[1]
+        if type(x) is eager:
+            dtype = x.array.dtype
+            if dtype in direct:
+                if type(y) is eager and y.array.dtype is dtype:
+                    return bind(primitive, (x, y))
+                if type(y) is float and dtype.kind == "f":
+                    return bind(primitive, (x, current().interpreter.number(y, dtype)))
+        operands = coerce(name, (x, y), resolver)
+        if operands[0] is x and operands[1] is y and type(x) is eager and type(y) is eager:
+            direct.add(x.array.dtype)
+        return bind(primitive, operands)
 
     return public
 

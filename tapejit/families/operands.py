@@ -11,7 +11,7 @@ import numpy as np
 from ..aval import PYTHON_NUMBERS, Resolution, Resolver, common_dtype, is_floating
 from ..config import floatx
 from ..errors import DtypeError, at_user_line
-from ..primitive import Value, current, in_role
+from ..primitive import BASE, Value, current, in_role
 
 _RESOLUTIONS: dict[tuple[Any, ...], Resolution] = {}
 
@@ -30,10 +30,8 @@ def number_dtype(kind: type) -> np.dtype:
     return floatx() if kind is float else PYTHON_NUMBERS[kind]
 
 
-def _kind(value: Any) -> Any:
-    """The dtype of a value, or the Python type of a number that takes the dtype of the others."""
-    if not isinstance(value, Value):
-        return type(value)
+def _kind(value: Value) -> Any:
+    """The dtype of a value, or the Python type of a traced number, which takes the dtype of the others."""
     aval = value.aval
     if aval.weak:
         return {"f": float, "i": int, "b": bool}[aval.dtype.kind]
@@ -57,25 +55,41 @@ def coerce(operation: str, operands: tuple[Any, ...], resolver: Resolver) -> tup
     DtypeError
         If NumPy has no such promotion.
     """
-    values = tuple(
-        operand
-        if isinstance(operand, Value) or type(operand) in PYTHON_NUMBERS
-        else current().interpreter.lift(operand, True)
-        for operand in operands
-    )
-    kinds = tuple(map(_kind, values))
-    if all(type(kind) is type for kind in kinds):
-        values = tuple(map(_settled, values))
-        kinds = tuple(value.dtype for value in values)
-    dtypes = _RESOLUTIONS.get((resolver, kinds)) or _resolve(operation, resolver, kinds)
-    return tuple(map(_in_dtype, values, dtypes))
+    eager = BASE[1]
+    values, kinds, weak = [], [], True
+    for operand in operands:
+        cls = type(operand)
+        if cls in PYTHON_NUMBERS:
+            values.append(operand)
+            kinds.append(cls)
+            continue
+        if cls is eager or isinstance(operand, Value):
+            value = operand
+        else:
+            convert = getattr(cls, "__tensor__", None)
+            value = convert(operand) if convert is not None else current().interpreter.lift(operand, True)
+        kind = value.array.dtype if type(value) is eager else _kind(value)
+        weak = weak and type(kind) is type
+        values.append(value)
+        kinds.append(kind)
+    if weak:
+        # Where one is a float they all are in `floatx`: with int64 for the ints, float32 would become float64.
+        widest = float if float in kinds else None
+        values = [_settled(value, widest or kind) for value, kind in zip(values, kinds, strict=True)]
+        kinds = [value.dtype for value in values]
+    key = (resolver, *kinds)
+    dtypes = _RESOLUTIONS.get(key) or _resolve(operation, resolver, tuple(kinds))
+    for position, dtype in enumerate(dtypes):
+        if kinds[position] is not dtype:
+            values[position] = _in_dtype(values[position], dtype)
+    return tuple(values)
 
 
-def _settled(value: Any) -> Value:
-    """A number that meets only numbers, in its own dtype."""
+def _settled(value: Any, kind: type) -> Value:
+    """A number that meets only numbers, in the dtype that a Python number of this kind has."""
     if isinstance(value, Value):
-        return in_role("convert")(value, number_dtype(_kind(value)))  # type: ignore[no-any-return]
-    return as_array(value)
+        return in_role("convert")(value, number_dtype(kind))  # type: ignore[no-any-return]
+    return current().interpreter.number(value, number_dtype(kind))
 
 
 def _resolve(operation: str, resolver: Resolver, kinds: tuple[Any, ...]) -> Resolution:
@@ -84,7 +98,7 @@ def _resolve(operation: str, resolver: Resolver, kinds: tuple[Any, ...]) -> Reso
     except TypeError:
         names = ", ".join(kind.__name__ if isinstance(kind, type) else kind.name for kind in kinds)
         raise DtypeError(at_user_line(f"{operation} does not take operands of dtype {names}")) from None
-    _RESOLUTIONS[resolver, kinds] = dtypes
+    _RESOLUTIONS[resolver, *kinds] = dtypes
     return dtypes
 
 

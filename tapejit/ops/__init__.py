@@ -6,7 +6,8 @@ Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise
 own functions reach them through `numpy_names`.
 """
 
-from . import linalg, random
+from . import linalg as linalg
+from . import random as random  # whose primitives are registered
 from .activations import erf, relu, sigmoid, softplus
 from .arithmetic import (
     abs,

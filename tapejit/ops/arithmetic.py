@@ -187,7 +187,13 @@ def remainder(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
 
 
 @elementwise(
-    impl=np.negative, kernel="-x", dtypes=NUMERIC, samples=normal(), involution=True, partials={"x": -1}, special=((0.0, -0.0),)
+    impl=np.negative,
+    kernel="-x",
+    dtypes=NUMERIC,
+    samples=normal(),
+    involution=True,
+    partials={"x": -1},
+    special=((0.0, -0.0),),
 )
 def negative(x: ArrayLike, /) -> "Tensor":
     """``-x``, element by element.

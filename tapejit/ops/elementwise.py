@@ -43,8 +43,8 @@ def exp(x: ArrayLike, /) -> "Tensor":
 
     Examples
     --------
-    >>> tj.exp([0.0, 1.0]).numpy()
-    array([1.       , 2.7182817], dtype=float32)
+    >>> tj.exp([0.0, 1.0]).numpy().round(4)
+    array([1.    , 2.7183], dtype=float32)
     """
 
 
@@ -68,8 +68,8 @@ def expm1(x: ArrayLike, /) -> "Tensor":
 
     Examples
     --------
-    >>> tj.expm1(1e-10).item() == np.float32(1e-10)
-    True
+    >>> tj.expm1(np.float64(1e-20)).item()
+    1e-20
     """
 
 
@@ -97,8 +97,8 @@ def log(x: ArrayLike, /) -> "Tensor":
 
     Examples
     --------
-    >>> tj.log([1.0, 2.0]).numpy()
-    array([0.       , 0.6931472], dtype=float32)
+    >>> tj.log([1.0, 2.0]).numpy().round(4)
+    array([0.    , 0.6931], dtype=float32)
     """
 
 
@@ -127,8 +127,8 @@ def log1p(x: ArrayLike, /) -> "Tensor":
 
     Examples
     --------
-    >>> tj.log1p(1e-10).item() == np.float32(1e-10)
-    True
+    >>> tj.log1p(np.float64(1e-20)).item()
+    1e-20
     """
 
 
@@ -184,7 +184,7 @@ def sin(x: ArrayLike, /) -> "Tensor":
     Examples
     --------
     >>> tj.sin([0.0, np.pi / 2]).numpy()
-    array([0., 1.])
+    array([0., 1.], dtype=float32)
     """
 
 
@@ -207,8 +207,8 @@ def cos(x: ArrayLike, /) -> "Tensor":
 
     Examples
     --------
-    >>> tj.cos([0.0, 1.0]).numpy()
-    array([1.       , 0.5403023], dtype=float32)
+    >>> tj.cos([0.0, 1.0]).numpy().round(4)
+    array([1.    , 0.5403], dtype=float32)
     """
 
 
@@ -232,8 +232,8 @@ def tan(x: ArrayLike, /) -> "Tensor":
 
     Examples
     --------
-    >>> tj.tan([0.0, 1.0]).numpy()
-    array([0.       , 1.5574077], dtype=float32)
+    >>> tj.tan([0.0, 1.0]).numpy().round(4)
+    array([0.    , 1.5574], dtype=float32)
     """
 
 
@@ -257,8 +257,8 @@ def asin(x: ArrayLike, /) -> "Tensor":
 
     Examples
     --------
-    >>> tj.asin([0.0, 0.5]).numpy()
-    array([0.       , 0.5235988], dtype=float32)
+    >>> tj.asin([0.0, 0.5]).numpy().round(4)
+    array([0.    , 0.5236], dtype=float32)
     """
 
 
@@ -282,8 +282,8 @@ def acos(x: ArrayLike, /) -> "Tensor":
 
     Examples
     --------
-    >>> tj.acos([1.0, 0.5]).numpy()
-    array([0.       , 1.0471976], dtype=float32)
+    >>> tj.acos([1.0, 0.5]).numpy().round(4)
+    array([0.    , 1.0472], dtype=float32)
     """
 
 
@@ -307,8 +307,8 @@ def atan(x: ArrayLike, /) -> "Tensor":
 
     Examples
     --------
-    >>> tj.atan([0.0, 1.0]).numpy()
-    array([0.       , 0.7853982], dtype=float32)
+    >>> tj.atan([0.0, 1.0]).numpy().round(4)
+    array([0.    , 0.7854], dtype=float32)
     """
 
 
@@ -334,8 +334,8 @@ def atan2(y: ArrayLike, x: ArrayLike, /) -> "Tensor":
 
     Examples
     --------
-    >>> tj.atan2([1.0, -1.0], -1.0).numpy()
-    array([ 2.3561945, -2.3561945], dtype=float32)
+    >>> tj.atan2([1.0, -1.0], -1.0).numpy().round(4)
+    array([ 2.3562, -2.3562], dtype=float32)
     """
 
 
@@ -359,8 +359,8 @@ def sinh(x: ArrayLike, /) -> "Tensor":
 
     Examples
     --------
-    >>> tj.sinh([0.0, 1.0]).numpy()
-    array([0.       , 1.1752012], dtype=float32)
+    >>> tj.sinh([0.0, 1.0]).numpy().round(4)
+    array([0.    , 1.1752], dtype=float32)
     """
 
 
@@ -384,8 +384,8 @@ def cosh(x: ArrayLike, /) -> "Tensor":
 
     Examples
     --------
-    >>> tj.cosh([0.0, 1.0]).numpy()
-    array([1.       , 1.5430806], dtype=float32)
+    >>> tj.cosh([0.0, 1.0]).numpy().round(4)
+    array([1.    , 1.5431], dtype=float32)
     """
 
 
@@ -409,6 +409,6 @@ def tanh(x: ArrayLike, /) -> "Tensor":
 
     Examples
     --------
-    >>> tj.tanh([0.0, 1.0]).numpy()
-    array([0.        , 0.7615942], dtype=float32)
+    >>> tj.tanh([0.0, 1.0]).numpy().round(4)
+    array([0.    , 0.7616], dtype=float32)
     """

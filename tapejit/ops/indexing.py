@@ -1,8 +1,8 @@
 """``x[index]`` with NumPy's rules, `take`, and `scatter_add`, which writes where indexing reads.
 
-Floor 4. Basic indices become one `strided_slice` and a reshape. Index arrays become one `gather`, whose transpose is
-`scatter_add`: `gather(x, indices, axes)` takes k axes of x and indices of shape (..., k), as TensorFlow's gather_nd.
-Start reading at `_planned`, which sorts an index into these parts.
+Floor 4. Basic indices become one `strided_slice` and a reshape. Index arrays become one `gather`, whose
+transpose is `scatter_add`: `gather(x, indices, axes)` takes k axes of x and indices of shape (..., k), as
+TensorFlow's gather_nd. Start reading at `_planned`, which sorts an index into these parts.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..aval import Aval, Shape, broadcast_shapes, normalize_axis, without
-from ..errors import DtypeError, IndexRangeError, ShapeError, at_user_line
+from ..errors import DtypeError, IndexRangeError, at_user_line
 from ..families import Case, as_array, in_common_dtype, integers, library_call, normal, view
 from ..primitive import Typed, in_role
 from ..pytree import flatten
@@ -84,7 +84,9 @@ _gather: Apply = view(
         Case(normal(2, 3), integers(0, 2, 2), (0, 1)),
         Case(normal(3), integers(0, 3, 2, 0, 1), (0,)),
     ),
-    reference=lambda x, indices, axes: np.moveaxis(x, axes, range(len(axes)))[tuple(np.moveaxis(indices, -1, 0))],
+    reference=lambda x, indices, axes: np.moveaxis(x, axes, range(len(axes)))[
+        tuple(np.moveaxis(indices, -1, 0))
+    ],
 )
 
 
@@ -126,6 +128,12 @@ def _scatter_add_impl(x: np.ndarray, indices: np.ndarray, updates: np.ndarray, *
     return out
 
 
+def _added(x: np.ndarray, index: Any, updates: Any) -> np.ndarray:
+    out = np.array(x)
+    np.add.at(out, index, updates)
+    return out
+
+
 _scatter_add: Apply = library_call(
     "scatter_add",
     inputs=("x", "indices", "updates"),
@@ -140,14 +148,8 @@ _scatter_add: Apply = library_call(
         Case(normal(4), integers(0, 4, 2, 3), normal()),
         Case(normal(4, 2), integers(0, 4, 0), normal(0, 2)),
     ),
-    reference=lambda x, index, updates: _added(x, index, updates),
+    reference=_added,
 )
-
-
-def _added(x: np.ndarray, index: Any, updates: Any) -> np.ndarray:
-    out = np.array(x)
-    np.add.at(out, index, updates)
-    return out
 
 
 # The parts of an index
@@ -157,8 +159,8 @@ def _added(x: np.ndarray, index: Any, updates: Any) -> np.ndarray:
 class _Plan:
     """An index sorted into a slice of all axes, arrays for some, and the shape and order of what comes out.
 
-    `kept` are the lengths of the result's basic axes, with 1 for None; the broadcast index arrays' axes (`batch`)
-    stand at `place` among them.
+    `kept` are the lengths of the result's basic axes, with 1 for None; the broadcast index arrays' axes
+    (`batch`) stand at `place` among them.
     """
 
     starts: list[int] = field(default_factory=list)
@@ -241,7 +243,7 @@ def _take_array(plan: _Plan, array: Any, shape: Shape) -> None:
 
 
 def _item(item: Any) -> Any:
-    """One part of an index as None, Ellipsis, slice, bool, int, a boolean mask (ndarray) or a tensor of integers."""
+    """One part of an index as None, Ellipsis, slice, bool, int, a mask (ndarray) or a tensor of integers."""
     if item is None or item is Ellipsis or isinstance(item, (slice, bool)):
         return item
     if isinstance(item, np.bool_):
@@ -251,7 +253,8 @@ def _item(item: Any) -> Any:
     if not isinstance(item, (list, tuple, np.ndarray, Typed)):
         raise DtypeError(
             at_user_line(
-                f"indexing: {item!r} is no index; use ints, slices, None, ..., arrays of ints or boolean masks"
+                f"indexing: {item!r} is no index; use ints, slices, None, ..., arrays of ints or "
+                "boolean masks"
             )
         )
     array = _as_index("indexing", item, masks=True)
@@ -319,9 +322,9 @@ def getitem(x: ArrayLike, index: Any, /) -> "Tensor":
     x : array_like
         Any shape and dtype.
     index : int, slice, None, Ellipsis, array_like of ints, boolean mask, or a tuple of them
-        Index arrays are broadcast together; their axes stand where they stood if they were neighbours, else first.
-        Negative indices count from the back. Tensors may be index arrays, also inside a compiled step; a mask must
-        have its values, since they decide on the shape.
+        Index arrays are broadcast together; their axes stand where they stood if they were neighbours, else
+        first. Negative indices count from the back. Tensors may be index arrays, also inside a compiled
+        step; a mask must have its values, since they decide on the shape.
 
     Returns
     -------
@@ -339,8 +342,8 @@ def getitem(x: ArrayLike, index: Any, /) -> "Tensor":
 
     Notes
     -----
-    Linear in `x`: the derivative puts the cotangent back to the places that it was read from, and sums where an
-    element was read more than once. Nothing is connected through the indices.
+    Linear in `x`: the derivative puts the cotangent back to the places that it was read from, and sums where
+    an element was read more than once. Nothing is connected through the indices.
 
     Examples
     --------

@@ -28,12 +28,15 @@ def _concat_rule(*arrays: Aval, axis: int) -> Aval:
     first = arrays[0].shape
     for array in arrays[1:]:
         if len(array.shape) != len(first) or any(
-            one != other for place, (one, other) in enumerate(zip(first, array.shape, strict=True)) if place != axis
+            one != other
+            for place, (one, other) in enumerate(zip(first, array.shape, strict=True))
+            if place != axis
         ):
             listed = ", ".join(str(each.shape) for each in arrays)
             raise ShapeError(
                 at_user_line(
-                    f"concat: shapes {listed} must agree on every axis but axis {axis}, along which they are joined"
+                    f"concat: shapes {listed} must agree on every axis but axis {axis}, along which "
+                    "they are joined"
                 )
             )
     total = sum(array.shape[axis] for array in arrays)
@@ -192,7 +195,7 @@ def roll(x: ArrayLike, /, shift: int | Sequence[int], axis: int | Sequence[int] 
     """
     array = as_array(x)
     if axis is None:
-        total = as_int(shift) if not isinstance(shift, (tuple, list)) else sum(map(as_int, shift))
+        total = sum(map(as_int, shift)) if isinstance(shift, (tuple, list)) else as_int(shift)  # type: ignore[arg-type]
         return reshape(_roll_axis(ravel(array), 0, total), array.shape)
     shifts, axes = (each if isinstance(each, (tuple, list)) else (each,) for each in (shift, axis))
     if len(shifts) == 1 or len(axes) == 1:

@@ -1,7 +1,7 @@
 """Linear algebra, public as ``tj.linalg``: Cholesky factor, linear systems, inverse, determinant.
 
-Floor 4. Each is one call of LAPACK over stacks of matrices; the reverse rules are made of the same operations and
-matrix products, so derivatives of any order exist.
+Floor 4. Each is one call of LAPACK over stacks of matrices; the reverse rules are made of the same
+operations and matrix products, so derivatives of any order exist.
 """
 
 from collections.abc import Callable
@@ -49,7 +49,9 @@ def _check_square(operation: str, shape: Shape) -> None:
         )
 
 
-def _called(operation: str, function: Callable[..., Any], x: np.ndarray, *others: np.ndarray, fault: str) -> Any:
+def _called(
+    operation: str, function: Callable[..., Any], x: np.ndarray, *others: np.ndarray, fault: str
+) -> Any:
     """LAPACK's answer; where it fails, which matrix it was and what is wrong with it."""
     try:
         return function(x, *others)
@@ -101,7 +103,7 @@ def _lower_half(x: Any) -> "Tensor":
     """The lower triangle with half of the diagonal: Φ of Murray (2016), eq. 8."""
     rows = expand_dims(arange(x.shape[-1]), 1)
     columns = expand_dims(arange(x.shape[-1]), 0)
-    return where(greater(rows, columns), x, where(equal(rows, columns), 0.5 * x, 0))
+    return where(greater(rows, columns), x, where(equal(rows, columns), 0.5 * x, 0))  # type: ignore[no-any-return]
 
 
 def _cholesky_vjp(ct: Any, out: Any) -> "Tensor":
@@ -119,7 +121,8 @@ _cholesky: Apply = library_call(
     impl=lambda x: _called("cholesky", np.linalg.cholesky, x, fault="not positive definite"),
     rule=_square_rule("cholesky"),
     vjp={"x": _cholesky_vjp},
-    # Larger matrices are tested along symmetric changes, to which the derivative belongs: tests/ops/test_linalg.py.
+    # Larger matrices are tested along symmetric changes, to which the derivative belongs:
+    # tests/ops/test_linalg.py.
     cases=(Case(_positive(n=1)), Case(_positive(2, n=1)), Case(_positive(0, n=2))),
     reference=np.linalg.cholesky,
 )
@@ -147,9 +150,9 @@ def cholesky(x: ArrayLike, /) -> "Tensor":
 
     Notes
     -----
-    With the cotangent c, the derivative is ``L⁻ᵀ Φ(Lᵀ c) L⁻¹``, symmetrised: Φ takes the lower triangle and half of
-    the diagonal (I. Murray, "Differentiation of the Cholesky decomposition", arXiv:1602.07527, 2016, eqs. 8 to 10).
-    It is the derivative along symmetric changes of x, shared equally by both triangles.
+    With the cotangent c, the derivative is ``L⁻ᵀ Φ(Lᵀ c) L⁻¹``, symmetrised: Φ takes the lower triangle and
+    half of the diagonal (I. Murray, "Differentiation of the Cholesky decomposition", arXiv:1602.07527, 2016,
+    eqs. 8 to 10). It is the derivative along symmetric changes of x, shared equally by both triangles.
 
     Examples
     --------
@@ -167,7 +170,7 @@ def _solve_rule(x: Aval, y: Aval) -> Aval:
 
 
 def _solve_vjp_x(ct: Any, x: Any, out: Any) -> "Tensor":
-    return -matmul(_solve(matrix_transpose(x), ct), matrix_transpose(out))
+    return -matmul(_solve(matrix_transpose(x), ct), matrix_transpose(out))  # type: ignore[no-any-return]
 
 
 _solve: Apply = library_call(
@@ -223,14 +226,16 @@ def solve(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
     if not right.shape or right.shape[0 if vector else -2] != n:
         raise ShapeError(
             at_user_line(
-                f"solve: shapes {left.shape} and {right.shape} do not fit: the right-hand sides must have {n} rows"
+                f"solve: shapes {left.shape} and {right.shape} do not fit: the right-hand sides must "
+                f"have {n} rows"
             )
         )
     if vector:
         right = expand_dims(right, 1)
     batch = broadcast_shapes("solve", (left.shape[:-2], right.shape[:-2]))
     left, right = (
-        each if each.shape[:-2] == batch else broadcast_to(each, (*batch, *each.shape[-2:])) for each in (left, right)
+        each if each.shape[:-2] == batch else broadcast_to(each, (*batch, *each.shape[-2:]))
+        for each in (left, right)
     )
     out = _solve(left, right)
     return reshape(out, out.shape[:-1]) if vector else out
@@ -241,7 +246,7 @@ def solve(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
 
 def _inv_vjp(ct: Any, out: Any) -> "Tensor":
     flipped = matrix_transpose(out)
-    return -matmul(flipped, matmul(ct, flipped))
+    return -matmul(flipped, matmul(ct, flipped))  # type: ignore[no-any-return]
 
 
 _inv: Apply = library_call(
@@ -304,7 +309,12 @@ _slogdet: Callable[..., Any] = library_call(
     impl=lambda x: tuple(np.linalg.slogdet(x)),
     rule=_slogdet_rule,
     vjp={"x": _slogdet_vjp},
-    cases=(Case(_regular(n=3)), Case(_regular(2, n=2)), Case(_regular(0, n=2)), Case(floats(lambda _: -np.eye(3)))),
+    cases=(
+        Case(_regular(n=3)),
+        Case(_regular(2, n=2)),
+        Case(_regular(0, n=2)),
+        Case(floats(lambda _: -np.eye(3))),
+    ),
     multiple=True,
     reference=np.linalg.slogdet,
 )

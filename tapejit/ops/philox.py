@@ -1,7 +1,8 @@
 """Philox4x32-10 in NumPy: from a key and a counter to random words, each block independent of the others.
 
-Floor 4, pure NumPy. J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3",
-SC '11, 2011, section 3.3 and its known-answer vectors (Random123). Kernels compute the same words to the bit.
+Floor 4, pure NumPy. J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as
+1, 2, 3", SC '11, 2011, section 3.3, with the known-answer vectors of its library Random123. Kernels are to
+compute the same words to the bit.
 """
 
 import numpy as np
@@ -57,7 +58,8 @@ def random_words(key: int, counter: int, count: int, dtype: np.dtype) -> np.ndar
     count : int
         How many words.
     dtype : dtype
-        uint32, in the order of the blocks' words, or uint64, each from two of them, the less significant first.
+        uint32, in the order of the blocks' words, or uint64, each from two of them, the less significant
+        first.
 
     Returns
     -------

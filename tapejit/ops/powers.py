@@ -11,7 +11,18 @@ import numpy as np
 
 from ..aval import Aval, as_ufunc, common_dtype, floating_dtype
 from ..errors import DtypeError, at_user_line
-from ..families import FLOATING, NUMERIC, Case, as_array, coerce, composite, elementwise, integers, normal, uniform
+from ..families import (
+    FLOATING,
+    NUMERIC,
+    Case,
+    as_array,
+    coerce,
+    composite,
+    elementwise,
+    integers,
+    normal,
+    uniform,
+)
 from ..primitive import Flow, in_role
 from .annotations import ArrayLike
 from .comparison import where

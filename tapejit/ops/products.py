@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 def _check_inner(x: Shape, y: Shape) -> None:
     """The last axis of x meets the last but one of y (its only one if it is a vector)."""
     if not x or not y:
-        raise ShapeError(at_user_line(f"matmul: shapes {x} and {y}: a 0-d array is no matrix; multiply with *"))
+        raise ShapeError(
+            at_user_line(f"matmul: shapes {x} and {y}: a 0-d array is no matrix; multiply with *")
+        )
     axis = -2 if len(y) > 1 else 0
     if x[-1] != y[axis]:
         raise ShapeError(
             at_user_line(
-                f"matmul: shapes {x} and {y} do not fit: axis -1 of the first has length {x[-1]}, axis {axis} of the "
+                f"matmul: shapes {x} and {y} do not fit: axis -1 of the first has length {x[-1]}, axis "
+                f"{axis} of the "
                 f"second {y[axis]}; transpose one with .mT, or reshape it"
             )
         )
@@ -84,8 +87,8 @@ def matmul(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
 
     Notes
     -----
-    With the cotangent c, the derivatives are ``c @ y.mT`` by x and ``x.mT @ c`` by y. A product over an axis of
-    length 0 is 0.
+    With the cotangent c, the derivatives are ``c @ y.mT`` by x and ``x.mT @ c`` by y. A product over an axis
+    of length 0 is 0.
 
     Examples
     --------
@@ -206,7 +209,10 @@ def _pairs(axes: Any, x: Shape, y: Shape) -> tuple[tuple[int, ...], tuple[int, .
         if len(axes) != 2:
             raise ShapeError(at_user_line(f"tensordot: axes {axes!r} must be an int or a pair"))
         left, right = (
-            tuple(normalize_axis("tensordot", axis, len(shape)) for axis in (each if _is_several(each) else (each,)))
+            tuple(
+                normalize_axis("tensordot", axis, len(shape))
+                for axis in (each if _is_several(each) else (each,))
+            )
             for each, shape in zip(axes, (x, y), strict=True)
         )
     else:
@@ -217,7 +223,8 @@ def _pairs(axes: Any, x: Shape, y: Shape) -> tuple[tuple[int, ...], tuple[int, .
     if not paired or any(x[one] != y[other] for one, other in zip(left, right, strict=True)):
         raise ShapeError(
             at_user_line(
-                f"tensordot: axes {left} of shape {x} do not fit axes {right} of shape {y}: as many on both sides, "
+                f"tensordot: axes {left} of shape {x} do not fit axes {right} of shape {y}: as many on "
+                "both sides, "
                 f"none twice, and of equal length"
             )
         )
@@ -251,7 +258,8 @@ def outer(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
     [[3, 4], [6, 8]]
     """
     left, right = in_common_dtype("outer", (as_array(x), as_array(y)))
-    return multiply(reshape(left, (prod(left.shape), 1)), reshape(right, (1, prod(right.shape))))
+    columns, rows = reshape(left, (prod(left.shape), 1)), reshape(right, (1, prod(right.shape)))
+    return multiply(columns, rows)  # type: ignore[no-any-return]
 
 
 def vecdot(x: ArrayLike, y: ArrayLike, /, *, axis: int = -1) -> "Tensor":
@@ -288,7 +296,8 @@ def vecdot(x: ArrayLike, y: ArrayLike, /, *, axis: int = -1) -> "Tensor":
     if left.shape[one] != right.shape[other]:
         raise ShapeError(
             at_user_line(
-                f"vecdot: shapes {left.shape} and {right.shape} differ along axis {axis}: {left.shape[one]} and "
+                f"vecdot: shapes {left.shape} and {right.shape} differ along axis {axis}: "
+                f"{left.shape[one]} and "
                 f"{right.shape[other]}"
             )
         )

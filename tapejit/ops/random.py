@@ -1,8 +1,8 @@
-"""Random draws as functions of a generator's state: the primitive `random_bits`, and what is computed from bits.
+"""Random draws as functions of a generator's state: the primitive `random_bits` and what bits become.
 
 Floor 4. A state is a uint64 array [key, counter]. A draw of n words takes the blocks from the counter on, and
 `advanced` moves the counter behind them. Everything after the bits is made of public operations, so draws are
-traced, differentiated by their parameters, and the same in kernels. The class `Generator` is in `tapejit.random`.
+traced, differentiated by their parameters, and the same in kernels. `tapejit.random` has the `Generator`.
 """
 
 from math import pi, prod
@@ -13,9 +13,9 @@ import numpy as np
 from ..aval import Aval, Shape
 from ..errors import ShapeError, at_user_line
 from ..families import Case, as_array, library_call
-from ..primitive import in_role
 from .annotations import ArrayLike
 from .arithmetic import add, bitwise_and, floor_divide, multiply, subtract
+from .conversion import astype
 from .elementwise import cos, log, sin, sqrt
 from .joining import concat
 from .philox import blocks_of, random_words
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 UINT32, UINT64, INT64 = np.dtype(np.uint32), np.dtype(np.uint64), np.dtype(np.int64)
-_WORDS = {np.dtype(np.float32): UINT32, np.dtype(np.float64): UINT64}
+_WORDS: dict[np.dtype, np.dtype] = {np.dtype(np.float32): UINT32, np.dtype(np.float64): UINT64}
 
 
 def _bits_impl(state: np.ndarray, *, shape: Shape, dtype: np.dtype) -> np.ndarray:
@@ -87,13 +87,18 @@ def advanced(state: Any, count: int, dtype: np.dtype) -> "Tensor":
 Draw = tuple["Tensor", int, np.dtype]
 
 
+def unit_words(state: Any, shape: Shape) -> Draw:
+    """Words of 64 bits as they are."""
+    return _random_bits(state, shape=shape, dtype=UINT64), prod(shape), UINT64
+
+
 def unit_uniform(state: Any, shape: Shape, dtype: np.dtype) -> Draw:
     """Uniform on [0, 1): the upper 24 (float32) or 53 (float64) bits of a word, times 2^-24 or 2^-53."""
     words = _WORDS[dtype]
     digits = np.finfo(dtype).nmant + 1
     bits = _random_bits(state, shape=shape, dtype=words)
     upper = floor_divide(bits, 2 ** (8 * words.itemsize - digits))
-    return multiply(in_role("convert")(upper, dtype), 2.0**-digits), prod(shape), words
+    return multiply(astype(upper, dtype), 2.0**-digits), prod(shape), words
 
 
 def unit_normal(state: Any, shape: Shape, dtype: np.dtype) -> Draw:
@@ -107,7 +112,7 @@ def unit_normal(state: Any, shape: Shape, dtype: np.dtype) -> Draw:
     count = prod(shape)
     pairs = (count + 1) // 2
     unit = 2.0 ** (-8 * words.itemsize)
-    floats = in_role("convert")(_random_bits(state, shape=(2, pairs), dtype=words), dtype)
+    floats = astype(_random_bits(state, shape=(2, pairs), dtype=words), dtype)
     first, second = (reshape(slice_axis(floats, 0, half, half + 1), (pairs,)) for half in (0, 1))
     radius = sqrt(multiply(log(multiply(add(first, 1.0), unit)), -2.0))
     angle = multiply(second, 2 * pi * unit)
@@ -118,8 +123,8 @@ def unit_normal(state: Any, shape: Shape, dtype: np.dtype) -> Draw:
 def below(state: Any, bound: Any, shape: Shape) -> Draw:
     """Integers on [0, bound): the upper 64 bits of the 128-bit product of a 64-bit word and `bound`.
 
-    No draw is rejected, so a result's probability differs from 1 / bound by at most 2^-64: relatively, less than
-    bound · 2^-64, which is below 2^-32 for bounds up to 2^32.
+    No draw is rejected, so a result's probability differs from 1 / bound by at most 2^-64: relatively, less
+    than bound · 2^-64, which is below 2^-32 for bounds up to 2^32.
     """
     words = _random_bits(state, shape=shape, dtype=UINT64)
     low, high = bitwise_and(words, 0xFFFFFFFF), floor_divide(words, 2**32)
@@ -132,4 +137,4 @@ def below(state: Any, bound: Any, shape: Shape) -> Draw:
 
 def distances(low: Any, high: Any) -> "Tensor":
     """``high - low`` of int64 arrays as uint64, exact for every pair."""
-    return subtract(in_role("convert")(high, UINT64), in_role("convert")(low, UINT64))
+    return subtract(astype(high, UINT64), astype(low, UINT64))  # type: ignore[no-any-return]

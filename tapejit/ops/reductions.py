@@ -17,8 +17,6 @@ from ..primitive import Flow, in_role
 from .annotations import ArrayLike, Axis, DtypeLike
 from .comparison import isnan, where
 from .conversion import astype, stop_gradient
-from .elementwise import sqrt
-from .powers import square
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -280,7 +278,9 @@ def _position_rule(operation: str) -> Any:
         axes = normalize_axes(operation, axis, len(x.shape))
         shape = without(x.shape, axes)
         if _count(x.shape[a] for a in axes) == 0 and 0 not in shape:
-            raise ShapeError(at_user_line(f"{operation} of no elements has no value: shape {x.shape}, axis {axis}"))
+            raise ShapeError(
+                at_user_line(f"{operation} of no elements has no value: shape {x.shape}, axis {axis}")
+            )
         return Aval(shape, np.dtype(np.int64))
 
     return rule
@@ -438,126 +438,3 @@ def cumsum(x: ArrayLike, /, axis: int | None = None, *, dtype: DtypeLike = None)
     if axis is None or not array.shape:
         array, axis = in_role("reshape")(array, (array.aval.size,)), 0 if axis is None else axis
     return _cumsum(array, axis=normalize_axis("cumsum", axis, len(array.shape)), reverse=False)  # type: ignore[no-any-return]
-
-
-# ---- moments
-
-
-def mean(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> "Tensor":
-    """Arithmetic mean along axes.
-
-    Parameters
-    ----------
-    x : array_like
-        Any shape; integers and booleans are converted to float64.
-    axis : int or sequence of int, optional
-        What to average along; by default all axes.
-    keepdims : bool
-        Whether the axes stay, with length 1.
-
-    Returns
-    -------
-    Tensor
-        Floating, without the axes. The derivative by each element is ``1 / n``. The mean of nothing is nan.
-
-    Raises
-    ------
-    ShapeError
-        If an axis is out of range or named twice.
-
-    Examples
-    --------
-    >>> tj.mean([[1.0, 2.0], [3.0, 4.0]], axis=0).numpy()
-    array([2., 3.], dtype=float32)
-    """
-    array = _floating(x)
-    return sum(array, axis, keepdims=keepdims) / _length("mean", array, axis)  # type: ignore[no-any-return]
-
-
-def var(
-    x: ArrayLike, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False, ddof: float | None = None
-) -> "Tensor":
-    """Variance along axes: the mean squared distance from the mean.
-
-    Parameters
-    ----------
-    x : array_like
-        Any shape; integers and booleans are converted to float64.
-    axis : int or sequence of int, optional
-        What to look along; by default all axes.
-    correction : float
-        The sum of squares is divided by ``n - correction``.
-    keepdims : bool
-        Whether the axes stay, with length 1.
-    ddof : float, optional
-        NumPy's name for `correction`.
-
-    Returns
-    -------
-    Tensor
-        Floating, without the axes. The derivative is ``2 (x - mean) / (n - correction)``. nan or inf where
-        ``n <= correction``.
-
-    Raises
-    ------
-    ShapeError
-        If an axis is out of range or named twice.
-
-    Examples
-    --------
-    >>> tj.var([1.0, 2.0, 3.0, 4.0]).numpy()
-    array(1.25, dtype=float32)
-    """
-    array = _floating(x)
-    correction = correction if ddof is None else ddof
-    centered = array - mean(array, axis, keepdims=True)
-    freedom = _length("var", array, axis) - correction
-    count = freedom if freedom > 0 else 0
-    return sum(square(centered), axis, keepdims=keepdims) / count  # type: ignore[no-any-return]
-
-
-def std(
-    x: ArrayLike, /, axis: Axis = None, *, correction: float = 0, keepdims: bool = False, ddof: float | None = None
-) -> "Tensor":
-    """Standard deviation along axes: the root of `var`.
-
-    Parameters
-    ----------
-    x : array_like
-        Any shape; integers and booleans are converted to float64.
-    axis : int or sequence of int, optional
-        What to look along; by default all axes.
-    correction : float
-        The sum of squares is divided by ``n - correction``.
-    keepdims : bool
-        Whether the axes stay, with length 1.
-    ddof : float, optional
-        NumPy's name for `correction`.
-
-    Returns
-    -------
-    Tensor
-        Floating, without the axes. The derivative is ``(x - mean) / ((n - correction) std)``: where all elements are
-        equal that is 0/0, nan. Use ``sqrt(var(x) + epsilon)`` where that may happen.
-
-    Raises
-    ------
-    ShapeError
-        If an axis is out of range or named twice.
-
-    Examples
-    --------
-    >>> tj.std([1.0, 3.0]).numpy()
-    array(1., dtype=float32)
-    """
-    return sqrt(var(x, axis, correction=correction, keepdims=keepdims, ddof=ddof))  # type: ignore[no-any-return]
-
-
-def _floating(x: Any) -> Any:
-    array = as_array(x, borrow=True)
-    return array if array.dtype.kind == "f" else astype(array, np.float64)
-
-
-def _length(operation: str, array: Any, axis: Any) -> int:
-    """How many elements one result is made of."""
-    return _count(array.shape[a] for a in normalize_axes(operation, axis, len(array.shape)))

@@ -1,8 +1,8 @@
 """Operations that move elements: other shapes, other orders, parts, and arrays put together.
 
-Floor 4. Five primitives do it all: `reshape`, `permute_dims`, `broadcast_to`, `strided_slice` and their counterparts
-`concat` and `pad`; each is linear, and its reverse rule is its transpose. Start reading at `strided_slice`, whose
-transpose is `unslice`.
+Floor 4. Five primitives do it all: `reshape`, `permute_dims`, `broadcast_to`, `strided_slice` and their
+counterparts `concat` and `pad`; each is linear, and its reverse rule is its transpose. Start reading at
+`strided_slice`, whose transpose is `unslice`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,8 @@ def _reshape_rule(x: Aval, *, shape: Shape) -> Aval:
     if prod(x.shape) != prod(shape):
         raise ShapeError(
             at_user_line(
-                f"reshape: an array of shape {x.shape} has {prod(x.shape)} elements, shape {shape} takes {prod(shape)}"
+                f"reshape: an array of shape {x.shape} has {prod(x.shape)} elements, shape {shape} "
+                f"takes {prod(shape)}"
             )
         )
     return Aval(shape, x.dtype, x.weak)
@@ -125,7 +126,8 @@ def _completed(old: Shape, shape: int | Sequence[int]) -> Shape:
     if known == 0 or size % known:
         raise ShapeError(
             at_user_line(
-                f"reshape: an array of shape {old} has {size} elements, so there is no length for the -1 in {tuple(lengths)}"
+                f"reshape: an array of shape {old} has {size} elements, so there is no length for the "
+                f"-1 in {tuple(lengths)}"
             )
         )
     return (*others[:place], size // known, *others[place:])
@@ -231,7 +233,9 @@ def squeeze(x: ArrayLike, /, axis: int | Sequence[int] | None = None) -> "Tensor
     for place in dropped:
         if shape[place] != 1:
             raise ShapeError(
-                at_user_line(f"squeeze: axis {place} of shape {shape} has length {shape[place]}; only length 1 can go")
+                at_user_line(
+                    f"squeeze: axis {place} of shape {shape} has length {shape[place]}; only length 1 can go"
+                )
             )
     return _reshape(array, shape=tuple(length for place, length in enumerate(shape) if place not in dropped))
 
@@ -244,7 +248,8 @@ def _broadcast_rule(x: Aval, *, shape: Shape) -> Aval:
     if extra < 0 or any(old not in (1, new) for old, new in zip(x.shape, shape[extra:], strict=True)):
         raise ShapeError(
             at_user_line(
-                f"broadcast_to: shape {x.shape} does not broadcast to {shape}: counted from the last axis, each "
+                f"broadcast_to: shape {x.shape} does not broadcast to {shape}: counted from the last "
+                "axis, each "
                 f"length must be equal or 1; put an axis of length 1 in with expand_dims"
             )
         )
@@ -258,14 +263,16 @@ def _broadcast_index(input_shape: Shape, output_shape: Shape, params: Params) ->
     )
 
 
-def sum_to_shape(ct: Any, shape: Shape) -> "Tensor":
-    """`ct` summed over the axes along which `shape` was broadcast to its shape: the transpose of `broadcast_to`."""
-    extra = len(ct.shape) - len(shape)
+def _sum_to_shape(ct: Any, x_shape: Shape) -> Any:
+    """`ct` summed over the axes along which it was broadcast."""
+    extra = len(ct.shape) - len(x_shape)
     axes = tuple(
-        axis for axis, length in enumerate(ct.shape) if axis < extra or (shape[axis - extra] == 1 and length != 1)
+        axis
+        for axis, length in enumerate(ct.shape)
+        if axis < extra or (x_shape[axis - extra] == 1 and length != 1)
     )
     summed = in_role("sum")(ct, axes) if axes else ct
-    return _reshape(summed, shape=shape) if summed.shape != shape else summed
+    return _reshape(summed, shape=x_shape) if summed.shape != x_shape else summed
 
 
 _broadcast_to: Apply = view(
@@ -273,7 +280,7 @@ _broadcast_to: Apply = view(
     impl=lambda x, *, shape: np.broadcast_to(x, shape),
     rule=_broadcast_rule,
     lowering=View(_broadcast_index),
-    transpose=lambda ct, x_shape: sum_to_shape(ct, x_shape),
+    transpose=_sum_to_shape,
     cases=(
         Case(normal(3), (2, 3)),
         Case(normal(2, 1), (3, 2, 4)),
@@ -386,7 +393,9 @@ def permute_dims(x: ArrayLike, /, axes: Sequence[int] | None = None) -> "Tensor"
     order = tuple(normalize_axis("permute_dims", axis, rank) for axis in axes)
     if sorted(order) != list(range(rank)):
         raise ShapeError(
-            at_user_line(f"permute_dims: {tuple(axes)} is not a permutation of the {rank} axes of shape {array.shape}")
+            at_user_line(
+                f"permute_dims: {tuple(axes)} is not a permutation of the {rank} axes of shape {array.shape}"
+            )
         )
     return _permute_dims(array, axes=order)
 
@@ -423,12 +432,17 @@ def moveaxis(x: ArrayLike, source: int | Sequence[int], destination: int | Seque
     array = as_array(x)
     rank = len(array.shape)
     sources, places = (
-        tuple(normalize_axis("moveaxis", axis, rank) for axis in (given if isinstance(given, (tuple, list)) else (given,)))
+        tuple(
+            normalize_axis("moveaxis", axis, rank)
+            for axis in (given if isinstance(given, (tuple, list)) else (given,))
+        )
         for given in (source, destination)
     )
     if len(sources) != len(places) or len(set(sources)) != len(sources) or len(set(places)) != len(places):
         raise ShapeError(
-            at_user_line(f"moveaxis: {source} and {destination} must be equally many axes, none of them twice")
+            at_user_line(
+                f"moveaxis: {source} and {destination} must be equally many axes, none of them twice"
+            )
         )
     rest = iter(axis for axis in range(rank) if axis not in sources)
     moved = dict(zip(places, sources, strict=True))

@@ -1,7 +1,8 @@
 """Parts of arrays and their place in larger ones: slices, padding, and what is made of them.
 
-Floor 4. Three linear primitives: `strided_slice`, in which basic indexing ends, `pad`, the transpose of a slice
-without gaps, and `unslice`, the transpose of a slice with gaps, which the compiler sees as padding and reshapes.
+Floor 4. Three linear primitives: `strided_slice`, in which basic indexing ends, `pad`, the transpose of a
+slice without gaps, and `unslice`, the transpose of a slice with gaps, which the compiler sees as padding and
+reshapes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -94,14 +95,15 @@ def strided_slice(x: ArrayLike, starts: Ints, steps: Ints, lengths: Ints, /) -> 
 
     Notes
     -----
-    Linear: ``out[i] = x[starts + steps * i]``. The derivative puts the cotangent back to its places among zeros.
+    Linear: ``out[i] = x[starts + steps * i]``. The derivative puts the cotangent back to its places among
+    zeros.
     """
     starts, steps = _canonical(starts, steps, lengths)
     return _strided_slice(as_array(x), starts=starts, steps=steps, lengths=tuple(lengths))
 
 
 def _canonical(starts: Ints, steps: Ints, lengths: Ints) -> tuple[Ints, Ints]:
-    """Starts and steps that say nothing written as 0 and 1, so that equal slices are equal nodes of a graph."""
+    """Starts and steps that say nothing are written as 0 and 1: equal slices are equal nodes of a graph."""
     return (
         tuple(start if length else 0 for start, length in zip(starts, lengths, strict=True)),
         tuple(step if length > 1 else 1 for step, length in zip(steps, lengths, strict=True)),
@@ -136,7 +138,11 @@ _unslice: Apply = composite(
     "unslice",
     impl=_unslice_impl,
     rule=lambda x, *, shape, starts, steps: Aval(shape, x.dtype),
-    vjp={"x": lambda ct, x_shape, starts, steps: _strided_slice(ct, starts=starts, steps=steps, lengths=x_shape)},
+    vjp={
+        "x": lambda ct, x_shape, starts, steps: _strided_slice(
+            ct, starts=starts, steps=steps, lengths=x_shape
+        )
+    },
     expand=_unslice_expand,
     cases=(
         Case(normal(2), (5,), (1,), (2,)),
@@ -261,16 +267,19 @@ def split(x: ArrayLike, indices_or_sections: int | Sequence[int], /, axis: int =
     if isinstance(indices_or_sections, (tuple, list, np.ndarray)):
         cuts = [as_int(cut) for cut in indices_or_sections]
     else:
-        sections = as_int(indices_or_sections)
+        sections = as_int(indices_or_sections)  # type: ignore[arg-type]
         if sections <= 0 or length % sections:
             raise ShapeError(
                 at_user_line(
-                    f"split: axis {axis} of shape {array.shape} has {length} elements, which make no {sections} equal "
+                    f"split: axis {axis} of shape {array.shape} has {length} elements, which make no "
+                    f"{sections} equal "
                     f"parts; pass the indices at which to cut"
                 )
             )
         cuts = [length // sections * part for part in range(1, sections)]
-    borders = [slice(begin, end).indices(length) for begin, end in zip([0, *cuts], [*cuts, length], strict=True)]
+    borders = [
+        slice(begin, end).indices(length) for begin, end in zip([0, *cuts], [*cuts, length], strict=True)
+    ]
     return [slice_axis(array, axis, begin, end) for begin, end, _ in borders]
 
 
@@ -280,7 +289,9 @@ def split(x: ArrayLike, indices_or_sections: int | Sequence[int], /, axis: int =
 def _pad_impl(x: np.ndarray, *, widths: Widths, fill: float) -> np.ndarray:
     shape = [before + length + after for length, (before, after) in zip(x.shape, widths, strict=True)]
     out = np.full(shape, fill, x.dtype) if fill or copysign(1, fill) < 0 else np.zeros(shape, x.dtype)
-    middle = tuple(slice(before, before + length) for length, (before, _) in zip(x.shape, widths, strict=True))
+    middle = tuple(
+        slice(before, before + length) for length, (before, _) in zip(x.shape, widths, strict=True)
+    )
     out[middle] = x
     return out
 
@@ -325,9 +336,7 @@ def _pad_axis(x: Any, axis: int, before: int, after: int) -> Any:
     return _pad(x, widths=widths, fill=0.0)
 
 
-def pad(
-    x: ArrayLike, pad_width: Any, /, mode: str = "constant", *, constant_values: float = 0
-) -> "Tensor":
+def pad(x: ArrayLike, pad_width: Any, /, mode: str = "constant", *, constant_values: float = 0) -> "Tensor":
     """`x` with a constant put before and after it along each axis.
 
     Parameters
@@ -370,7 +379,8 @@ def pad(
     if not isinstance(constant_values, (bool, int, float, np.number, np.bool_)):
         raise DtypeError(
             at_user_line(
-                f"pad: constant_values is one number, got {constant_values!r}; use concat for values of an array"
+                f"pad: constant_values is one number, got {constant_values!r}; use concat for values of "
+                "an array"
             )
         )
     fill = array.dtype.type(constant_values).item()
@@ -394,7 +404,8 @@ def _widths(pad_width: Any, shape: Shape) -> Widths:
     except ValueError:
         raise ShapeError(
             at_user_line(
-                f"pad: pad_width {pad_width!r} does not fit the {rank} axes of shape {shape}; use one pair an axis"
+                f"pad: pad_width {pad_width!r} does not fit the {rank} axes of shape {shape}; use one "
+                "pair an axis"
             )
         ) from None
     if each.dtype.kind not in "iu":

@@ -9,7 +9,7 @@ from ..aval import is_floating
 from ..errors import DtypeError, ShapeError, TapeError, at_user_line, warn
 from ..families import as_array
 from ..primitive import Value, add_tape, current, in_role, remove_tape
-from ..pytree import flatten, unflatten
+from ..pytree import LEAF, TreeDef, flatten, unflatten
 from ..variable import Variable
 from .recording import Recording
 from .reverse import pull_back
@@ -146,13 +146,14 @@ class GradientTape:
         """
         zero = _wants_zeros(unconnected_gradients)
         self._begin("gradient")
-        targets = [_tensor_or_variable("gradient: a target", leaf) for leaf in flatten(target)[0]]
-        leaves, treedef = flatten(sources)
+        targets = [_tensor_or_variable("gradient: a target", leaf) for leaf in _leaves(target)[0]]
+        leaves, treedef = _leaves(sources)
         wanted = [_tensor_or_variable("gradient: a source", leaf) for leaf in leaves]
         seeds = _seeds(targets, output_gradients)
         found = pull_back(self._recording.records, seeds, [source.key for source in wanted])
         self._end()
-        return unflatten(treedef, [_result(found, source, zero) for source in wanted])
+        results = [_result(found, source, zero) for source in wanted]
+        return results[0] if treedef is LEAF else unflatten(treedef, results)
 
     def jacobian(self, target: Any, sources: Any, unconnected_gradients: str | None = None) -> Any:
         """The derivative of each element of the target by each element of the sources.
@@ -248,6 +249,11 @@ class GradientTape:
             self._recording.variables.update(variables)
 
 
+def _leaves(tree: Any) -> tuple[list[Any], TreeDef]:
+    """`flatten`, which a single tensor or variable need not go through."""
+    return ([tree], LEAF) if isinstance(tree, (Value, Variable)) else flatten(tree)
+
+
 def _tensor_or_variable(what: str, value: Any) -> Any:
     if isinstance(value, (Value, Variable)):
         return value
@@ -266,9 +272,12 @@ def _wants_zeros(unconnected: str | None) -> bool:
 
 def _seeds(targets: list[Any], output_gradients: Any) -> dict[int, Any]:
     """Cotangents of the differentiable targets; a target named twice counts twice."""
-    given = flatten(output_gradients)[0] if isinstance(output_gradients, (list, tuple, dict)) else None
-    if given is None or len(targets) == 1 and len(given) != 1:
-        given = [output_gradients] * len(targets) if output_gradients is None else [output_gradients]
+    if output_gradients is None:
+        given: list[Any] = [None] * len(targets)
+    elif len(targets) == 1 and not _is_nest_of_one(output_gradients):
+        given = [output_gradients]
+    else:
+        given = flatten(output_gradients)[0]
     if len(given) != len(targets):
         raise ShapeError(
             at_user_line(f"gradient: {len(targets)} targets but {len(given)} output_gradients; give one for each target")
@@ -281,6 +290,11 @@ def _seeds(targets: list[Any], output_gradients: Any) -> dict[int, Any]:
         seed = _seed(target, weight)
         seeds[target.key] = seeds[target.key] + seed if target.key in seeds else seed
     return seeds
+
+
+def _is_nest_of_one(value: Any) -> bool:
+    """Whether weights for one target come in a list of their own rather than as a list of numbers."""
+    return isinstance(value, (list, tuple, dict)) and len(value) == 1 and hasattr(flatten(value)[0][0], "shape")
 
 
 def _seed(target: Any, weight: Any) -> Any:

@@ -1,6 +1,6 @@
 """Recording: for each application of a primitive to something watched, the least that its reverse rules need."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..aval import Aval, is_floating
@@ -8,7 +8,10 @@ from ..primitive import Flow, Params, Primitive, Pull, ReversePlan, Rule, Value
 from ..tensor import BorrowedTensor
 from ..variable import Variable
 
-_READ = ReversePlan((), (Pull(0, Rule(lambda ct: ct, ("ct",), Flow.MOVING), (-1,), ()),))
+IDENTITY = Rule(lambda ct: ct, ("ct",), Flow.MOVING)
+"""The rule of a variable's read: the value is the variable."""
+
+_READ = ReversePlan((), (Pull(0, IDENTITY, (-1,), ()),))
 
 
 class Record:
@@ -25,7 +28,7 @@ class Record:
         plan: ReversePlan,
         inputs: tuple[int, ...],
         outputs: tuple[int, ...],
-        residuals: tuple[Any, ...],
+        residuals: Sequence[Any],
         avals: tuple[Aval, ...] | None,
     ) -> None:
         self.plan = plan
@@ -66,11 +69,24 @@ class Recording:
         if not plan.pulls:
             return
         results = outputs if primitive.multiple else (outputs,)
-        if not any([is_floating(result.dtype) for result in results]):
+        floating = [result.key for result in results if is_floating(result.dtype)]
+        if not floating:
             return
         # Residuals come first: a borrowed input is made the tape's own before anyone can change it.
-        residuals = tuple([_RESIDUAL[tag](which, inputs, outputs, params) for tag, which in plan.slots])
-        active.update([result.key for result in results if is_floating(result.dtype)])
+        residuals = []
+        for tag, which in plan.slots:
+            if tag == "shape":
+                residuals.append(inputs[which].shape)
+            elif tag == "value":
+                value = inputs[which]
+                if type(value) is BorrowedTensor:
+                    value.own()
+                residuals.append(value)
+            elif tag == "out":
+                residuals.append(outputs)
+            else:
+                residuals.append(_RESIDUAL[tag](which, inputs, params))
+        active.update(floating)
         self.records.append(
             Record(
                 plan,
@@ -92,19 +108,9 @@ class Recording:
         self.records.append(Record(_READ, (key,), (value.key,), (), None))
 
 
-def _kept(which: int, inputs: tuple[Value, ...], outputs: Any, params: Params) -> Any:
-    value = inputs[which]
-    if type(value) is BorrowedTensor:
-        value.own()
-    return value
-
-
 _RESIDUAL: dict[str, Callable[..., Any]] = {
-    "value": _kept,
-    "out": lambda which, inputs, outputs, params: outputs,
-    "shape": lambda which, inputs, outputs, params: inputs[which].shape,
-    "shapes": lambda which, inputs, outputs, params: tuple(value.shape for value in inputs),
-    "dtype": lambda which, inputs, outputs, params: inputs[which].dtype,
-    "index": lambda which, inputs, outputs, params: which,
-    "param": lambda which, inputs, outputs, params: params[which],
+    "shapes": lambda which, inputs, params: tuple(value.shape for value in inputs),
+    "dtype": lambda which, inputs, params: inputs[which].dtype,
+    "index": lambda which, inputs, params: which,
+    "param": lambda which, inputs, params: params[which],
 }

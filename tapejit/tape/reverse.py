@@ -6,12 +6,12 @@ other branch there. Pointwise rules apply the mask to ``ct * partial``, so that 
 taken can't leak; rules that move elements move the mask as well; at the first other rule it has served.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..aval import Shape
 from ..primitive import Flow, Pull, in_role
-from .recording import Record
+from .recording import IDENTITY, Record
 
 
 class Cotangent(NamedTuple):
@@ -42,12 +42,18 @@ def pull_back(records: list[Record], seeds: Mapping[int, Any], sources: Iterable
     path, reached = _between(records, wanted)
     totals = {key: Cotangent(value) for key, value in seeds.items()}
     for record in reversed(path):
-        incoming = _take(record, totals, wanted)
+        if record.avals is None:
+            key = record.outputs[0]
+            incoming = totals.get(key) if key in wanted else totals.pop(key, None)
+        else:
+            incoming = _gathered(record, totals, wanted)
         if incoming is None:
             continue
         for pull, key in zip(record.plan.pulls, record.inputs, strict=True):
             if key in reached:
-                _send(totals, key, _pull(pull, incoming, record.residuals))
+                ct = _pull(pull, incoming, record.residuals)
+                if ct is not None:
+                    totals[key] = _sum(totals[key], ct) if key in totals else ct
     return {key: totals[key].value for key in wanted if key in totals}
 
 
@@ -64,36 +70,30 @@ def _between(records: list[Record], sources: frozenset[int]) -> tuple[list[Recor
     return path, reached
 
 
-def _take(record: Record, totals: dict[int, Cotangent], sources: frozenset[int]) -> Cotangent | None:
-    """The cotangent that arrives at a record's results; it is let go unless a source wants it."""
+def _gathered(record: Record, totals: dict[int, Cotangent], sources: frozenset[int]) -> Cotangent | None:
+    """The cotangents of an application with several results, zeros for those that nothing depends on."""
     arrived = [totals.get(key) if key in sources else totals.pop(key, None) for key in record.outputs]
-    if record.avals is None:
-        return arrived[0]
     if not any(arrived):
         return None
     zero = in_role("zeros")
     return Cotangent(
         tuple(
             zero(aval.shape, aval.dtype) if ct is None else ct.value
-            for ct, aval in zip(arrived, record.avals, strict=True)
+            for ct, aval in zip(arrived, record.avals or (), strict=True)
         )
     )
 
 
-def _send(totals: dict[int, Cotangent], key: int, ct: Cotangent | None) -> None:
-    if ct is None:
-        return
-    before = totals.get(key)
-    if before is None:
-        totals[key] = ct
-        return
-    mask = None if before.mask is None or ct.mask is None else before.mask | ct.mask
-    totals[key] = Cotangent(before.value + ct.value, mask)
+def _sum(left: Cotangent, right: Cotangent) -> Cotangent:
+    mask = None if left.mask is None or right.mask is None else left.mask | right.mask
+    return Cotangent(left.value + right.value, mask)
 
 
-def _pull(pull: Pull, incoming: Cotangent, residuals: tuple[Any, ...]) -> Cotangent | None:
+def _pull(pull: Pull, incoming: Cotangent, residuals: Sequence[Any]) -> Cotangent | None:
     """What one rule makes of the incoming cotangent; None where the rule says that nothing is connected."""
     rule = pull.rule
+    if rule is IDENTITY:
+        return incoming
     ct, mask = incoming
     value = rule.function(*[ct if slot < 0 else residuals[slot] for slot in pull.arguments])
     if value is None:

@@ -105,7 +105,12 @@ def test_padding_takes_one_number() -> None:
 
 def test_a_view_of_a_users_array_does_not_follow_it() -> None:
     array = np.zeros((2, 2))
-    for view in (tj.reshape(array, 4), tj.flip(array), tj.permute_dims(array), tj.broadcast_to(array, (3, 2, 2))):
+    for view in (
+        tj.reshape(array, 4),
+        tj.flip(array),
+        tj.permute_dims(array),
+        tj.broadcast_to(array, (3, 2, 2)),
+    ):
         array[:] = 1
         assert not view.numpy().any()
         array[:] = 0
@@ -138,7 +143,13 @@ def evaluate_map(index: Any, output_shape: tuple[int, ...]) -> tuple[np.ndarray,
 
 def read(name: str, x: np.ndarray, out: np.ndarray, **params: Any) -> np.ndarray | None:
     index = REGISTRY[name].lowering.index(x.shape, out.shape, params)
-    return None if index is None else x[evaluate_map(index, out.shape)] if index else np.broadcast_to(x, out.shape)
+    return (
+        None
+        if index is None
+        else x[evaluate_map(index, out.shape)]
+        if index
+        else np.broadcast_to(x, out.shape)
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,7 +184,9 @@ def test_the_index_maps_of_the_other_views() -> None:
     np.testing.assert_array_equal(read("strided_slice", x, y, **params), y)
 
 
-def assemble(pieces: tuple[Piece, ...], inputs: list[np.ndarray], out_shape: tuple[int, ...], fill: float) -> np.ndarray:
+def assemble(
+    pieces: tuple[Piece, ...], inputs: list[np.ndarray], out_shape: tuple[int, ...], fill: float
+) -> np.ndarray:
     out = np.full(out_shape, fill)
     grid = np.indices(out_shape)
     for piece, array in zip(pieces, inputs, strict=True):

@@ -1,0 +1,175 @@
+"""NumPy's functions on tensors: on the tape where there is a counterpart, a clear error where there is none."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapejit as tj
+from tapejit.ops import numpy_names
+
+X = np.array([[0.5, 0.25, 0.75], [0.125, 0.9, 0.3]])
+SQUARE = np.array([[2.0, 0.5], [0.5, 1.0]])
+
+CALLS: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
+    "exp": (np.exp, X),
+    "arctan2": (lambda a: np.arctan2(a, X), X),
+    "array times tensor": (lambda a: X * a, X),
+    "scalar minus tensor": (lambda a: np.float64(2) - a, X),
+    "array @ tensor": (lambda a: X.T @ a, X),
+    "maximum": (lambda a: np.maximum(0.4, a), X),
+    "square": (np.square, X),
+    "abs": (np.abs, X),
+    "rint": (np.rint, X),
+    "divmod": (lambda a: np.divmod(a, 0.3), X),
+    "add with dtype": (lambda a: np.add(a, 1, dtype=np.float32), X),
+    "add.reduce": (np.add.reduce, X),
+    "add.reduce of all": (lambda a: np.add.reduce(a, axis=None), X),
+    "maximum.reduce": (lambda a: np.maximum.reduce(a, axis=1, keepdims=True), X),
+    "add.accumulate": (np.add.accumulate, X),
+    "multiply.outer": (lambda a: np.multiply.outer(a, np.ones(2)), X),
+    "sum": (lambda a: np.sum(a, axis=1, keepdims=True), X),
+    "sum by position": (lambda a: np.sum(a, 0, np.float32), X),
+    "sum of all": (lambda a: np.sum(a, None), X),
+    "prod": (np.prod, X),
+    "mean": (lambda a: np.mean(a, 0), X),
+    "var": (lambda a: np.var(a, axis=1, ddof=1), X),
+    "std": (lambda a: np.std(a, axis=0, keepdims=True), X),
+    "max": (lambda a: np.max(a, axis=0), X),
+    "amax": (lambda a: np.amax(a), X),
+    "min": (lambda a: np.min(a, 1), X),
+    "any": (lambda a: np.any(a > 0.5, axis=0), X),
+    "all": (lambda a: np.all(a), X),
+    "argmax": (lambda a: np.argmax(a, axis=1), X),
+    "argmin": (np.argmin, X),
+    "cumsum": (np.cumsum, X),
+    "cumsum along": (lambda a: np.cumsum(a, 1), X),
+    "concatenate": (lambda a: np.concatenate([a, X], axis=1), X),
+    "concatenate flat": (lambda a: np.concatenate((a, X), axis=None), X),
+    "stack": (lambda a: np.stack([X, a], axis=-1), X),
+    "where": (lambda a: np.where(a > 0.5, a, 0.0), X),
+    "clip": (lambda a: np.clip(a, 0.3, 0.6), X),
+    "clip below": (lambda a: np.clip(a, None, 0.6), X),
+    "dot": (lambda a: np.dot(X, a.T), X),
+    "dot with a vector": (lambda a: np.dot(a, np.ones(3)), X),
+    "dot with a number": (lambda a: np.dot(a, 3.0), X),
+    "matmul": (lambda a: np.matmul(a, X.T), X),
+    "tensordot": (lambda a: np.tensordot(a, X, axes=([0, 1], [0, 1])), X),
+    "outer": (lambda a: np.outer(a, X), X),
+    "reshape": (lambda a: np.reshape(a, (3, -1)), X),
+    "ravel": (np.ravel, X),
+    "transpose": (np.transpose, X),
+    "transpose axes": (lambda a: np.transpose(a, (1, 0)), X),
+    "swapaxes": (lambda a: np.swapaxes(a, 0, -1), X),
+    "moveaxis": (lambda a: np.moveaxis(a, 0, 1), X),
+    "expand_dims": (lambda a: np.expand_dims(a, (0, -1)), X),
+    "squeeze": (lambda a: np.squeeze(np.expand_dims(a, 0), axis=0), X),
+    "broadcast_to": (lambda a: np.broadcast_to(a, (2, 2, 3)), X),
+    "flip": (lambda a: np.flip(a, axis=1), X),
+    "roll": (lambda a: np.roll(a, 1, axis=0), X),
+    "pad": (lambda a: np.pad(a, ((1, 0), (0, 2)), constant_values=3), X),
+    "take": (lambda a: np.take(a, [0, 2, 0], axis=1), X),
+    "split": (lambda a: np.split(a, 3, axis=1), X),
+    "round": (lambda a: np.round(a, 1), X),
+    "cholesky": (np.linalg.cholesky, SQUARE),
+    "solve": (lambda a: np.linalg.solve(a, np.ones((2, 1))), SQUARE),
+    "inv": (np.linalg.inv, SQUARE),
+    "slogdet": (np.linalg.slogdet, SQUARE),
+    "zeros_like": (np.zeros_like, X),
+    "ones_like": (lambda a: np.ones_like(a, dtype=np.int8), X),
+    "full_like": (lambda a: np.full_like(a, 7), X),
+    "copy": (np.copy, X),
+    "isnan": (np.isnan, X),
+    "logical_not": (np.logical_not, X),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_numpys_functions_give_tensors_with_numpys_values(name: str) -> None:
+    function, value = CALLS[name]
+    found, expected = function(tj.constant(value)), function(value)
+    parts = zip(found, expected, strict=True) if isinstance(expected, (tuple, list)) else [(found, expected)]
+    for one, other in parts:
+        assert isinstance(one, tj.Tensor)
+        assert (one.shape, one.dtype) == (np.shape(other), np.asarray(other).dtype)
+        np.testing.assert_allclose(one.numpy(), other, rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [tj.constant, tj.Variable])
+def test_they_stay_on_the_tape(make: Callable[[Any], Any]) -> None:
+    x = make(X)
+    with tj.GradientTape() as tape:
+        tape.watch(x)
+        y = np.sum(np.concatenate([np.exp(x), X * x]))
+    np.testing.assert_allclose(tape.gradient(y, x).numpy(), np.exp(X) + X)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda t: np.add(t, 1, out=np.zeros(X.shape)),
+        lambda t: np.sum(t, out=np.zeros(())),
+        lambda t: np.sum(t, 0, None, np.zeros(3)),
+        lambda t: np.add(t, 1, where=X > 0.5),
+        lambda t: np.add.reduce(t, where=X > 0.5),
+        lambda t: np.sum(t, where=X > 0.5),
+        lambda t: np.zeros(X.shape).__iadd__(t),
+    ],
+)
+def test_out_and_where_are_refused(call: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError, match=r"does not take (out|where)=.*\.numpy\(\)"):
+        call(tj.constant(X))
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (np.sort, "np.sort"),
+        (lambda t: np.gcd(t, 2), "np.gcd"),
+        (lambda t: np.subtract.reduce(t), "np.subtract.reduce"),
+        (np.linalg.eigvals, "np.linalg.eigvals"),
+        (np.fft.fft, "np.fft.fft"),
+        (lambda t: np.sum(t, initial=3.0), "np.sum"),
+    ],
+)
+def test_what_cannot_stay_on_the_tape_names_the_way(call: Callable[[Any], Any], name: str) -> None:
+    with pytest.raises(TypeError, match=rf"{name}.*t\.numpy\(\)"):
+        call(tj.constant(X))
+
+
+def test_inspection_takes_the_numbers() -> None:
+    t = tj.constant(X)
+    assert np.shape(t) == (2, 3)
+    assert np.ndim(t) == 2
+    assert np.size(t) == 6
+    assert np.size(t, 1) == 3
+    assert np.allclose(t, X)
+    assert np.array_equal(t, tj.Variable(X))
+    assert np.array2string(t) == np.array2string(X)
+    np.testing.assert_allclose(t, X)
+    np.testing.assert_array_equal(np.argsort(t, axis=0), np.argsort(X, axis=0))
+    np.testing.assert_array_equal(np.asarray(t), X)
+    assert np.asarray(t, dtype=np.float32).dtype == np.float32
+
+
+def test_a_tensor_is_saved_and_read_back(tmp_path: Any) -> None:
+    np.save(tmp_path / "t.npy", tj.constant(X))
+    np.testing.assert_array_equal(np.load(tmp_path / "t.npy"), X)
+
+
+def test_numpy_arrays_defer_to_tensors_in_comparisons_too() -> None:
+    found = tj.constant(0.5) < X
+    assert isinstance(found, tj.Tensor)
+    np.testing.assert_array_equal(found.numpy(), X > 0.5)
+
+
+def test_the_array_api_namespace_has_its_functions() -> None:
+    xp = tj.constant(X).__array_namespace__()
+    assert xp.matmul is tj.matmul
+    assert xp.linalg.inv is tj.linalg.inv
+
+
+def test_every_ufunc_in_the_table_is_a_ufunc() -> None:
+    assert all(isinstance(ufunc, np.ufunc) for ufunc in numpy_names._UFUNCS)
+    assert all(callable(function) for function in numpy_names._FUNCTIONS)
