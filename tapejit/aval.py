@@ -26,7 +26,8 @@ PYTHON_NUMBERS: dict[type, np.dtype] = {
 class Aval:
     """Shape and dtype of an array whose numbers may not exist yet.
 
-    `weak` marks a traced Python number: like the number itself it takes the dtype of the arrays that it meets.
+    `weak` marks a traced Python number: like the number itself it takes the dtype of the arrays that it meets. No node
+    of a graph is weak; weakness belongs to how a traced number is used.
     """
 
     shape: Shape

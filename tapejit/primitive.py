@@ -59,6 +59,10 @@ class Value(Typed):
     __slots__ = ()
     key: int
 
+    def settled(self) -> "Value":
+        """The value as an ordinary one, which no longer takes the dtype of what it meets."""
+        return self
+
 
 class Flow(Enum):
     """How a cotangent's mask (see `tape.reverse`) passes a reverse rule."""

@@ -50,9 +50,7 @@ class Variable(Operators):
     __hash__ = object.__hash__  # type: ignore[assignment]
 
     def __init__(self, value: Any, trainable: bool = True, dtype: Any = None, name: str | None = None) -> None:
-        initial = as_array(value)
-        if dtype is not None:
-            initial = ops.astype(initial, parse_dtype("Variable", dtype))
+        initial = as_array(value) if dtype is None else ops.asarray(value, parse_dtype("Variable", dtype))
         self._aval = Aval(initial.shape, initial.dtype)
         self.trainable = bool(trainable)
         self.name = name
@@ -152,7 +150,11 @@ class Variable(Operators):
 
     def _update(self, operation: str, function: Any, delta: Any) -> "Variable":
         checked = self._checked(operation, delta)
-        interpreter = current().interpreter
+        state = current()
+        interpreter = state.interpreter
+        if not state.tapes:
+            interpreter.assign(self, function(interpreter.read(self), checked))
+            return self
         token = STATE.set(State(interpreter, ()))  # an update is no part of what tapes differentiate
         try:
             interpreter.assign(self, function(interpreter.read(self), checked))

@@ -138,8 +138,7 @@ def _type_rule(name: str, dtypes: str, result: np.dtype | None) -> Callable[...,
                     at_user_line(f"{name} takes {_KIND_NAMES[dtypes]} arrays, got {' and '.join(map(str, avals))}")
                 )
         shape = broadcast_shapes(name, [aval.shape for aval in avals])
-        weak = all(aval.weak for aval in avals)
-        return Aval(shape, result if result is not None else avals[-1].dtype, weak)
+        return Aval(shape, result if result is not None else avals[-1].dtype)
 
     return rule
 
@@ -169,6 +168,8 @@ def _scaled(partial: Function | float, mask: Rule | None) -> Rule:
             return Rule(lambda ct: -ct, ("ct",), Flow.POINTWISE, mask)
         return Rule(lambda ct: ct * partial, ("ct",), Flow.POINTWISE, mask)
     names = ("ct", *signature(partial).parameters)
+    if len(names) == 2:
+        return Rule(lambda ct, value: ct * partial(value), names, Flow.POINTWISE, mask)
     return Rule(lambda ct, *values: ct * partial(*values), names, Flow.POINTWISE, mask)
 
 

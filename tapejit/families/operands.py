@@ -19,7 +19,7 @@ _RESOLUTIONS: dict[tuple[Any, ...], Resolution] = {}
 def as_array(value: Any, borrow: bool = False) -> Value:
     """`value` as a tensor: tensors pass, numbers become 0-d arrays in `config.floatx`, int64 or bool."""
     if isinstance(value, Value):
-        return value
+        return value if type(value) is BASE[1] or not value.aval.weak else _settled(value, _kind(value))
     if type(value) in PYTHON_NUMBERS:
         return current().interpreter.number(value, number_dtype(type(value)))
     return current().interpreter.lift(value, borrow)
@@ -56,7 +56,9 @@ def coerce(operation: str, operands: tuple[Any, ...], resolver: Resolver) -> tup
         If NumPy has no such promotion.
     """
     eager = BASE[1]
-    values, kinds, weak = [], [], True
+    values: list[Any] = []
+    kinds: list[Any] = []
+    weak = True
     for operand in operands:
         cls = type(operand)
         if cls in PYTHON_NUMBERS:
@@ -88,7 +90,7 @@ def coerce(operation: str, operands: tuple[Any, ...], resolver: Resolver) -> tup
 def _settled(value: Any, kind: type) -> Value:
     """A number that meets only numbers, in the dtype that a Python number of this kind has."""
     if isinstance(value, Value):
-        return in_role("convert")(value, number_dtype(kind))  # type: ignore[no-any-return]
+        return _in_dtype(value, number_dtype(kind))
     return current().interpreter.number(value, number_dtype(kind))
 
 
@@ -106,8 +108,8 @@ def _in_dtype(value: Any, dtype: np.dtype) -> Value:
     if not isinstance(value, Value):
         return current().interpreter.number(value, dtype)
     aval = value.aval
-    if aval.dtype == dtype and not aval.weak:
-        return value
+    if aval.dtype == dtype:
+        return value.settled() if aval.weak else value
     return in_role("convert")(value, dtype)  # type: ignore[no-any-return]
 
 

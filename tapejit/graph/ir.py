@@ -93,9 +93,9 @@ class Builder:
         """The input node of this kind and position."""
         return self._intern(Input(kind, position), (), (), (aval,), "")
 
-    def literal(self, number: Any, dtype: np.dtype, weak: bool = False) -> Node:
+    def literal(self, number: Any, dtype: np.dtype) -> Node:
         """A 0-d literal."""
-        return self._intern(Literal.of(number, dtype), (), (), (Aval((), dtype, weak),), "")
+        return self._intern(Literal.of(number, dtype), (), (), (Aval((), dtype),), "")
 
     def apply(
         self, primitive: Primitive, inputs: tuple[Node, ...], params: Mapping[str, Any], where: str = ""
@@ -125,7 +125,7 @@ class Builder:
     ) -> Node:
         # Parameters compare by type too: 1 is not True.
         typed = tuple((name, type(value), value) for name, value in params)
-        key = (op if not isinstance(op, Primitive) else id(op), tuple(map(id, inputs)), typed, avals[0].weak)
+        key = (op if not isinstance(op, Primitive) else id(op), tuple(map(id, inputs)), typed)
         node = self._known.get(key)
         if node is None:
             node = self._known[key] = Node(op, inputs, params, avals, where)

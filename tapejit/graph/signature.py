@@ -23,7 +23,7 @@ def canonical_lines(graph: Graph) -> list[str]:
         number[node] = len(number)
         operands = ", ".join(f"%{number[value]}" for value in node.inputs)
         params = "".join(f" {name}={_canonical(value)}" for name, value in node.params)
-        types = ", ".join(f"{aval}{'~' if aval.weak else ''}" for aval in node.avals)
+        types = ", ".join(str(aval) for aval in node.avals)
         lines.append(f"%{number[node]} = {_name(node)}({operands}){params} : {types}")
     lines.append("return " + ", ".join(f"%{number[node]}" for node in graph.outputs))
     lines.extend(f"assign %{number[variable]} <- %{number[value]}" for variable, value in graph.updates)

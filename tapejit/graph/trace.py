@@ -6,11 +6,13 @@ table. Only numbers in tapejit's own rules are literals of the graph.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import ops
 from ..aval import PYTHON_NUMBERS, Aval, Shape
 from ..errors import ConcretizationError, at_user_line, user_location
 from ..primitive import Params, Primitive, Value, current, new_key
@@ -94,6 +96,53 @@ class TracedTensor(Tensor):
         self.numpy()
 
 
+class TracedNumber(TracedTensor):
+    """A traced Python number: among its like it computes as Python does, and it takes the dtype of arrays it meets."""
+
+    __slots__ = ()
+
+    @property
+    def aval(self) -> Aval:
+        """Weak: what it meets decides on the dtype."""
+        return Aval((), self.node.aval.dtype, weak=True)
+
+    def settled(self) -> TracedTensor:
+        """The number as an array of its own dtype."""
+        return TracedTensor(self.trace, self.node)
+
+
+def _python_operator(operation: Callable[..., Any], reflected: bool = False) -> Any:
+    """An operator that among Python numbers computes in their own dtypes and gives a number again."""
+
+    def method(self: TracedNumber, *others: Any) -> Any:
+        if not all(type(other) in PYTHON_NUMBERS or isinstance(other, TracedNumber) for other in others):
+            return operation(*others, self) if reflected else operation(self, *others)
+        operands = [self, *others][:: -1 if reflected else 1]
+        result = operation(*[_settled(self.trace, operand) for operand in operands])
+        return TracedNumber(self.trace, result.node)
+
+    return method
+
+
+def _settled(trace: "Trace", operand: Any) -> Any:
+    if isinstance(operand, TracedNumber):
+        return operand.settled()
+    return trace.number(operand, PYTHON_NUMBERS[type(operand)])
+
+
+for _name, _operation in {
+    "add": ops.add, "sub": ops.subtract, "mul": ops.multiply, "truediv": ops.divide, "floordiv": ops.floor_divide,
+    "mod": ops.remainder, "pow": ops.power,
+}.items():  # fmt: skip
+    setattr(TracedNumber, f"__{_name}__", _python_operator(_operation))
+    setattr(TracedNumber, f"__r{_name}__", _python_operator(_operation, reflected=True))
+for _name, _operation in {
+    "neg": ops.negative, "pos": ops.positive, "abs": ops.abs, "lt": ops.less, "le": ops.less_equal,
+    "gt": ops.greater, "ge": ops.greater_equal, "eq": ops.equal, "ne": ops.not_equal,
+}.items():  # fmt: skip
+    setattr(TracedNumber, f"__{_name}__", _python_operator(_operation))
+
+
 class SpecializeError(ConcretizationError):
     """Python needs the value of an integer argument: the step must be traced again with it as a constant."""
 
@@ -113,7 +162,10 @@ class Trace:
 
     def __init__(self, arguments: tuple[Aval, ...]) -> None:
         self.builder = Builder()
-        self.arguments = [self.builder.input("argument", i, aval) for i, aval in enumerate(arguments)]
+        self.arguments = [
+            self.builder.input("argument", i, Aval(aval.shape, aval.dtype)) for i, aval in enumerate(arguments)
+        ]
+        self._weak = [aval.weak for aval in arguments]
         self.variables: list[Variable] = []
         self.captures: list[np.ndarray] = []
         self.numbers: list[float] = []
@@ -124,7 +176,8 @@ class Trace:
 
     def argument(self, position: int) -> TracedTensor:
         """The traced tensor of an argument."""
-        return TracedTensor(self, self.arguments[position])
+        kind = TracedNumber if self._weak[position] else TracedTensor
+        return kind(self, self.arguments[position])
 
     # The interpreter
 
@@ -230,9 +283,10 @@ class Trace:
         positions = []
         for node in self._graph((tensor.node,), ()).nodes():
             if node in self.arguments and self._reaches(node, tensor.node):
-                if not node.aval.weak:
+                position = self.arguments.index(node)
+                if not self._weak[position]:
                     tensor.numpy()
-                positions.append(self.arguments.index(node))
+                positions.append(position)
         if not positions:
             tensor.numpy()
         raise SpecializeError("an argument is used as a Python number", tuple(positions))

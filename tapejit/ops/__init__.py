@@ -1,9 +1,10 @@
+# ruff: noqa: A004 (sum, abs, round, … are the Array API's names)
 """The operations: one declaration each, which says its value, its type, its derivative and how it is lowered.
 
-Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise`, `activations`, `powers`; then
-`reductions`, `exponential_families`; then `shaping`, `slicing`, `joining`, `product_reduction`, `indexing`,
-`products`, `creation`, `linalg`, `random`. All that is public is exported here, under the Array API's names. NumPy's
-own functions reach them through `numpy_names`.
+Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise`, `activations`, `powers`;
+then `reductions`, `moments`, `exponential_families`; then `shaping`, `slicing`, `joining`,
+`product_reduction`, `indexing`, `products`, `values`, `creation`, `linalg`, `random`. All that is public is
+exported here, under the Array API's names. NumPy's own functions reach them through `numpy_names`.
 """
 
 from . import linalg as linalg
@@ -46,8 +47,6 @@ from .comparison import (
 from .conversion import astype, ceil, clip, floor, round, stop_gradient
 from .creation import (
     arange,
-    asarray,
-    constant,
     eye,
     full,
     full_like,
@@ -79,12 +78,14 @@ from .elementwise import (
 from .exponential_families import log_softmax, logsumexp, softmax
 from .indexing import gather, getitem, scatter_add, take
 from .joining import concat, roll, stack
+from .moments import mean, std, var
 from .powers import power, reciprocal, square
 from .product_reduction import prod
 from .products import matmul, matrix_transpose, outer, tensordot, vecdot
-from .reductions import all, any, argmax, argmin, cumsum, max, mean, min, std, sum, var
+from .reductions import all, any, argmax, argmin, cumsum, max, min, sum
 from .shaping import broadcast_to, expand_dims, moveaxis, permute_dims, ravel, reshape, squeeze
 from .slicing import flip, pad, split, strided_slice
+from .values import asarray, constant
 
 __all__ = [
     "abs",

@@ -4,7 +4,7 @@ Floor 4, above `elementwise`.
 """
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,12 +22,12 @@ _NAN, _INF = float("nan"), float("inf")
 _TWO_BY_ROOT_PI = 2 / math.sqrt(math.pi)
 
 
-def _sigmoid(x: np.ndarray) -> np.ndarray:
+def _sigmoid(x: np.ndarray) -> Any:
     small = np.exp(-np.abs(x))
     return np.where(x >= 0, x.dtype.type(1), small) / (1 + small)
 
 
-def _softplus(x: np.ndarray) -> np.ndarray:
+def _softplus(x: np.ndarray) -> Any:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
@@ -58,7 +58,8 @@ def erf(x: ArrayLike, /) -> "Tensor":
 
 
 @elementwise(
-    impl=_sigmoid, kernel="sigmoid(x)", dtypes=FLOATING, resolve=floating_dtype, samples=uniform(-3, 3), cost=25,
+    impl=_sigmoid, kernel="sigmoid(x)", dtypes=FLOATING, resolve=floating_dtype, samples=uniform(-3, 3),
+    cost=25,
     partials={"x": lambda out: out * (1 - out)}, reference=lambda x: 1 / (1 + np.exp(-x.astype(np.float64))),
     special=((0.0, 0.5), (_INF, 1.0), (-_INF, 0.0), (1e30, 1.0), (-1e30, 0.0), (_NAN, _NAN)),
     slopes=((0.0, 0.25), (_INF, 0.0), (-_INF, 0.0)),
@@ -84,7 +85,8 @@ def sigmoid(x: ArrayLike, /) -> "Tensor":
 
 
 @elementwise(
-    impl=_softplus, kernel="softplus(x)", dtypes=FLOATING, resolve=floating_dtype, samples=uniform(-3, 3), cost=40,
+    impl=_softplus, kernel="softplus(x)", dtypes=FLOATING, resolve=floating_dtype, samples=uniform(-3, 3),
+    cost=40,
     partials={"x": sigmoid}, reference=lambda x: np.logaddexp(x.astype(np.float64), 0),
     special=((0.0, math.log(2)), (_INF, _INF), (-_INF, 0.0), (1e30, 1e30), (-1e30, 0.0), (_NAN, _NAN)),
     slopes=((0.0, 0.5), (_INF, 1.0), (-_INF, 0.0)),
@@ -110,7 +112,8 @@ def softplus(x: ArrayLike, /) -> "Tensor":
 
 
 @elementwise(
-    impl=lambda x: np.maximum(x, x.dtype.type(0)), kernel="maximum(x, const(0))", dtypes=ALL, samples=spaced(),
+    impl=lambda x: np.maximum(x, x.dtype.type(0)), kernel="maximum(x, const(0))", dtypes=ALL,
+    samples=spaced(),
     vjp={"x": lambda ct, out: where(isnan(out), _NAN, ct)}, masks={"x": lambda out: out != 0},
     special=((0.0, 0.0), (_INF, _INF), (-_INF, 0.0), (_NAN, _NAN)),
     slopes=((0.0, 0.0), (-0.0, 0.0), (2.0, 1.0), (-2.0, 0.0), (_NAN, _NAN), (_INF, 1.0)),

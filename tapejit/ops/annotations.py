@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 ArrayLike = Any
-"""What an operation takes: a tensor, a variable, a NumPy array, a Python number or a (nested) list of these."""
+"""What an operation takes: a tensor, a variable, a NumPy array, a Python number, or a nest of these."""
 
 DtypeLike = Any
 """What `numpy.dtype` takes: ``"float32"``, ``np.float64``, ``float``."""

@@ -97,7 +97,8 @@ def multiply(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
 
 
 @elementwise(
-    impl=np.divide, kernel="x / y", dtypes=NUMERIC, samples=(normal(), uniform(0.5, 2.0)), cost=4, neutral=((1, 1),),
+    impl=np.divide, kernel="x / y", dtypes=NUMERIC, samples=(normal(), uniform(0.5, 2.0)), cost=4,
+    neutral=((1, 1),),
     vjp={"x": lambda ct, y: ct / y, "y": lambda ct, y, out: -(ct * out / y)},
     special=((1.0, 0.0, _INF), (-1.0, 0.0, -_INF), (0.0, 0.0, _NAN), (1.0, _INF, 0.0)),
     slopes=((0.0, 4.0, 0.25),),
@@ -128,7 +129,8 @@ def divide(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
 
 @elementwise(
     impl=np.floor_divide, kernel="floor_divide(x, y)", dtypes=NUMERIC, cost=6,
-    samples=(uniform(-9, 9), uniform(0.5, 2.0)), special=((-7.0, 2.0, -4.0), (7.0, -2.0, -4.0), (0.0, 0.0, _NAN)),
+    samples=(uniform(-9, 9), uniform(0.5, 2.0)),
+    special=((-7.0, 2.0, -4.0), (7.0, -2.0, -4.0), (0.0, 0.0, _NAN)),
 )  # fmt: skip
 def floor_divide(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
     """Quotient rounded towards minus infinity: ``x // y``.
@@ -172,8 +174,8 @@ def remainder(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
     Returns
     -------
     Tensor
-        The broadcast shape, the common dtype. The partial derivatives are 1 and ``-floor(x / y)``, also where the
-        value jumps.
+        The broadcast shape, the common dtype. The partial derivatives are 1 and ``-floor(x / y)``, also where
+        the value jumps.
 
     Notes
     -----
@@ -264,7 +266,8 @@ def sign(x: ArrayLike, /) -> "Tensor":
     Returns
     -------
     Tensor
-        Same shape and dtype. The derivative is 0 everywhere; it is connected, so a gradient is 0 and not None.
+        Same shape and dtype. The derivative is 0 everywhere; it is connected, so a gradient is 0 and not
+        None.
 
     Notes
     -----
@@ -319,8 +322,8 @@ def maximum(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
     Returns
     -------
     Tensor
-        The broadcast shape, the common dtype. The derivative is 1 for the larger operand and 0 for the other; `x`
-        gets it where they tie.
+        The broadcast shape, the common dtype. The derivative is 1 for the larger operand and 0 for the other;
+        `x` gets it where they tie.
 
     Notes
     -----
@@ -351,8 +354,8 @@ def minimum(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
     Returns
     -------
     Tensor
-        The broadcast shape, the common dtype. The derivative is 1 for the smaller operand and 0 for the other; `x`
-        gets it where they tie.
+        The broadcast shape, the common dtype. The derivative is 1 for the smaller operand and 0 for the
+        other; `x` gets it where they tie.
 
     Notes
     -----

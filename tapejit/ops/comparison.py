@@ -355,8 +355,8 @@ def where(condition: ArrayLike, x: ArrayLike, y: ArrayLike, /) -> "Tensor":
     Returns
     -------
     Tensor
-        The broadcast shape, the common dtype of `x` and `y`. Each operand gets the cotangent of its own elements,
-        0 elsewhere.
+        The broadcast shape, the common dtype of `x` and `y`. Each operand gets the cotangent of its own
+        elements, 0 elsewhere.
 
     Notes
     -----

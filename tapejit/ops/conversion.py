@@ -26,7 +26,7 @@ def _convert_rule(x: Aval, *, dtype: np.dtype) -> Aval:
     if dtype.kind not in ALL or x.dtype.kind not in ALL:
         raise DtypeError(
             at_user_line(
-                f"astype converts between booleans, integers and real floats, got {x.dtype.name} to {dtype.name}"
+                f"astype converts booleans, integers and real floats, not {x.dtype.name} to {dtype.name}"
             )
         )
     return Aval(x.shape, dtype)
@@ -38,7 +38,7 @@ def _convert_impl(x: np.ndarray, *, dtype: np.dtype) -> np.ndarray:
     return x.astype(dtype)
 
 
-_convert = pointwise(
+_convert: Any = pointwise(
     "astype",
     inputs=("x",),
     impl=_convert_impl,
@@ -71,8 +71,8 @@ def astype(x: ArrayLike, dtype: DtypeLike, /) -> "Tensor":
     Returns
     -------
     Tensor
-        Same shape; `x` itself if it has the dtype already. From floating to floating the derivative is 1 and the
-        cotangent is cast back to the dtype of `x`; through integers and booleans nothing is connected.
+        Same shape; `x` itself if it has the dtype already. From floating to floating the derivative is 1 and
+        the cotangent is cast back to the dtype of `x`; through integers and booleans nothing is connected.
 
     Raises
     ------
@@ -81,8 +81,8 @@ def astype(x: ArrayLike, dtype: DtypeLike, /) -> "Tensor":
 
     Notes
     -----
-    Floats are cut towards zero by a conversion to integers; what nan, inf and numbers out of range become is up to
-    the processor, as in NumPy.
+    Floats are cut towards zero by a conversion to integers; what nan, inf and numbers out of range become is
+    up to the processor, as in NumPy.
 
     Examples
     --------

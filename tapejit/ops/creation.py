@@ -1,128 +1,30 @@
-"""New arrays: made from values, or filled with one.
+"""New arrays: filled with one value, or counted.
 
-Floor 4, above `shaping`. Under a trace nothing that is filled puts memory into the graph: it is a broadcast number.
-What is made of the integers is in `counting`.
+Floor 4, above `values`. Under a trace nothing here puts memory into the graph: `zeros` is a broadcast number,
+and `arange`, `linspace`, `eye` and `one_hot` are arithmetic on `iota`, an element's own index.
 """
 
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..aval import PYTHON_NUMBERS, Shape, checked_shape, parse_dtype
+from ..aval import PYTHON_NUMBERS, Aval, Shape, broadcast_shapes, checked_shape, normalize_axis, parse_dtype
 from ..config import floatx
-from ..errors import at_user_line
-from ..families import as_array
+from ..errors import DtypeError, at_user_line
+from ..families import Case, as_array, pointwise
 from ..families.operands import number_dtype
 from ..primitive import claim, current, in_role
-from ..pytree import flatten
 from .annotations import ArrayLike, DtypeLike, ShapeLike
+from .comparison import equal
 from .conversion import astype
 from .shaping import broadcast_to, reshape
+from .values import asarray
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
-
-# ---- from values
-
-
-def asarray(value: ArrayLike, /, dtype: DtypeLike = None, *, copy: bool | None = None) -> "Tensor":
-    """A tensor made of an array, a number, or a nest of numbers, arrays and tensors.
-
-    Parameters
-    ----------
-    value : array_like
-        Tensors pass; a list that holds tensors is stacked, so that gradients flow to them.
-    dtype : dtype, optional
-        By default that of arrays and tensors, `tapejit.floatx()` for Python floats, int64 for ints.
-    copy : bool, optional
-        Writable arrays are copied, because a tensor never changes; read-only ones are shared unless this is True.
-
-    Returns
-    -------
-    Tensor
-        Connected to `value` if that is a tensor or holds tensors.
-
-    Raises
-    ------
-    ShapeError
-        If nested lists are ragged.
-    DtypeError
-        If the dtype is unknown, or `value` is no array of numbers, booleans or strings.
-    ValueError
-        For ``copy=False`` where `value` has to be copied.
-
-    Examples
-    --------
-    >>> tj.asarray([[1, 2], [3, 4]]).shape
-    (2, 2)
-    >>> tj.asarray(np.arange(3.0)).dtype
-    dtype('float64')
-    """
-    wanted = None if dtype is None else parse_dtype("asarray", dtype)
-    array = _numbers(value, wanted) if wanted is not None else as_array(value)
-    if wanted is not None and array.dtype != wanted:
-        array = astype(array, wanted)
-    if copy is False and not _is_shared(value, array):
-        raise ValueError(at_user_line("asarray: a tensor of this value needs a copy; leave out copy=False"))
-    if copy and isinstance(value, np.ndarray) and _is_shared(value, array):
-        return as_array(value.copy())  # type: ignore[return-value]
-    return array  # type: ignore[return-value]
-
-
-def _is_shared(value: Any, array: Any) -> bool:
-    """Whether `array` is `value`, or an eager tensor on its memory."""
-    if isinstance(value, np.ndarray):
-        return np.shares_memory(value, getattr(array, "array", None))
-    return array is value
-
-
-def _numbers(value: Any, dtype: np.dtype) -> Any:
-    """Python numbers, also nested, straight in `dtype`, so that they are rounded once; else as `as_array` has it."""
-    if type(value) in PYTHON_NUMBERS:
-        return current().interpreter.number(dtype.type(value).item(), dtype)
-    if isinstance(value, (list, tuple)):
-        leaves, _ = flatten(value)
-        if all(type(leaf) in PYTHON_NUMBERS for leaf in leaves):
-            as_array(value)  # raises what is to be said about ragged lists
-            return as_array(np.asarray(value, dtype), borrow=False)
-    return as_array(value)
-
-
-def constant(value: ArrayLike, /, dtype: DtypeLike = None, shape: ShapeLike | None = None) -> "Tensor":
-    """A tensor made of an array, a number, or a nest of numbers; arrays are copied.
-
-    Parameters
-    ----------
-    value : array_like
-        See `asarray`.
-    dtype : dtype, optional
-        By default that of arrays, `tapejit.floatx()` for Python floats, int64 for ints.
-    shape : int or tuple of int, optional
-        Shape of the result: a single element is repeated, more are reshaped.
-
-    Returns
-    -------
-    Tensor
-        Tapes follow it once it is watched.
-
-    Raises
-    ------
-    ShapeError
-        If nested lists are ragged, or `value` does not fill `shape`.
-    DtypeError
-        If the dtype is unknown, or `value` is no array of numbers, booleans or strings.
-
-    Examples
-    --------
-    >>> tj.constant([1.0, 2.0])
-    Tensor([1., 2.], shape=(2,), dtype=float32)
-    """
-    array = asarray(value, dtype, copy=True if isinstance(value, np.ndarray) else None)
-    if shape is None:
-        return array
-    wanted = checked_shape("constant", shape)
-    return broadcast_to(reshape(array, ()), wanted) if array.size == 1 else reshape(array, wanted)
+_INT64 = np.dtype(np.int64)
 
 
 # ---- filled
@@ -168,7 +70,7 @@ def full(shape: ShapeLike, fill_value: ArrayLike, dtype: DtypeLike = None) -> "T
 def _filled(shape: Shape, number: Any, dtype: np.dtype) -> "Tensor":
     """`number` everywhere, in the memory of one element."""
     element = current().interpreter.number(number, dtype)
-    return in_role("broadcast")(element, shape) if shape else element  # type: ignore[no-any-return]
+    return in_role("broadcast")(element, shape) if shape else element  # type: ignore[return-value]
 
 
 claim("zeros", lambda shape, dtype: _filled(shape, 0, dtype))
@@ -312,3 +214,241 @@ def full_like(x: ArrayLike, /, fill_value: ArrayLike, dtype: DtypeLike = None) -
 def _like(operation: str, x: Any, fill_value: Any, dtype: Any) -> "Tensor":
     array = as_array(x, borrow=True)
     return full(array.shape, fill_value, array.dtype if dtype is None else parse_dtype(operation, dtype))
+
+
+# ---- counted
+
+
+_iota = pointwise(
+    "iota",
+    inputs=(),
+    impl=lambda *, length: np.arange(length, dtype=np.int64),
+    rule=lambda *, length: Aval((length,), _INT64),
+    vjp={},
+    kernel="axis0",
+    cases=(Case(4), Case(1), Case(0)),
+    reference=np.arange,
+)
+
+
+def iota(length: int, /) -> "Tensor":
+    """The integers from 0 to `length`, exclusive.
+
+    Parameters
+    ----------
+    length : int
+        How many; not negative.
+
+    Returns
+    -------
+    Tensor
+        int64, of shape (length,). Inside a kernel it takes no memory.
+
+    Raises
+    ------
+    ShapeError
+        If `length` is negative.
+
+    Examples
+    --------
+    >>> tj.iota(3).numpy()
+    array([0, 1, 2])
+    """
+    (count,) = checked_shape("iota", (length,))
+    return _iota(length=count)  # type: ignore[no-any-return]
+
+
+def arange(start: float, /, stop: float | None = None, step: float = 1, dtype: DtypeLike = None) -> "Tensor":
+    """Evenly spaced numbers from `start` to `stop`, exclusive.
+
+    Parameters
+    ----------
+    start, stop, step : int or float
+        With one argument: from 0 to it.
+    dtype : dtype, optional
+        By default int64 if all are ints, else `tapejit.floatx()`.
+
+    Returns
+    -------
+    Tensor
+        Of shape (ceil((stop - start) / step),), empty where `step` leads away from `stop`.
+
+    Raises
+    ------
+    ValueError
+        If `step` is 0.
+    DtypeError
+        If the dtype is unknown.
+
+    Notes
+    -----
+    Element i is ``start + i * step``, rounded twice. With a fractional step prefer `linspace`: the number of
+    elements depends on the last bit.
+
+    Examples
+    --------
+    >>> tj.arange(2, 8, 2).numpy()
+    array([2, 4, 6])
+    """
+    first, last = (0, start) if stop is None else (start, stop)
+    if step == 0:
+        raise ValueError(at_user_line("arange: the step is 0"))
+    count = max(ceil((last - first) / step), 0)
+    whole = all(hasattr(number, "__index__") for number in (first, last, step))
+    usual = _INT64 if whole else floatx()
+    chosen = usual if dtype is None else parse_dtype("arange", dtype)
+    positions: Any = iota(count)
+    if not whole and chosen.kind != "f":
+        return astype(first + positions * step, chosen)
+    positions = astype(positions, chosen)
+    if step != 1:
+        positions = positions * step
+    return positions if first == 0 else positions + first  # type: ignore[no-any-return]
+
+
+def linspace(
+    start: ArrayLike, stop: ArrayLike, /, num: int = 50, *, endpoint: bool = True, dtype: DtypeLike = None
+) -> "Tensor":
+    """`num` evenly spaced numbers from `start` to `stop`.
+
+    Parameters
+    ----------
+    start, stop : array_like, floating
+        Ends of the interval. Arrays give one line of numbers for each pair, along axis 0.
+    num : int
+        How many.
+    endpoint : bool
+        Whether `stop` is the last one.
+    dtype : dtype, optional
+        By default that of the ends, `tapejit.floatx()` for Python numbers.
+
+    Returns
+    -------
+    Tensor
+        Of shape (num, ...), connected to both ends. The first and the last number are the ends to the bit.
+
+    Raises
+    ------
+    ShapeError
+        If `num` is negative.
+    DtypeError
+        If the dtype is unknown.
+
+    Notes
+    -----
+    Element i is ``start * (1 - t) + stop * t`` with ``t = i / (num - 1)``.
+
+    Examples
+    --------
+    >>> tj.linspace(0, 1, 5).numpy()
+    array([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
+    """
+    (count,) = checked_shape("linspace", (num,))
+    wanted = None if dtype is None else parse_dtype("linspace", dtype)
+    low, high = (_end(value, wanted) for value in (start, stop))
+    computed = np.result_type(low.dtype, high.dtype)
+    rank = len(broadcast_shapes("linspace", [low.shape, high.shape]))
+    divisor = max(count - 1 if endpoint else count, 1)
+    t: Any = reshape(astype(iota(count), computed) / divisor, (count, *(1,) * rank))
+    line = low * (1 - t) + high * t
+    return line if wanted is None else astype(line, wanted)
+
+
+def _end(value: Any, dtype: np.dtype | None) -> Any:
+    """An end of an interval as a floating tensor."""
+    if type(value) in PYTHON_NUMBERS:
+        return current().interpreter.number(
+            value, dtype if dtype is not None and dtype.kind == "f" else floatx()
+        )
+    array = as_array(value, borrow=True)
+    return array if array.dtype.kind == "f" else astype(array, np.float64)
+
+
+def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: DtypeLike = None) -> "Tensor":
+    """Ones on a diagonal, zeros elsewhere.
+
+    Parameters
+    ----------
+    n_rows, n_cols : int
+        Shape of the matrix; `n_cols` is by default equal to `n_rows`.
+    k : int
+        Which diagonal: positive ones lie above the main diagonal.
+    dtype : dtype, optional
+        By default `tapejit.floatx()`.
+
+    Returns
+    -------
+    Tensor
+        Of shape (n_rows, n_cols).
+
+    Raises
+    ------
+    ShapeError
+        If a length is negative.
+    DtypeError
+        If the dtype is unknown.
+
+    Examples
+    --------
+    >>> tj.eye(2).numpy()
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
+    rows, columns = checked_shape("eye", (n_rows, n_rows if n_cols is None else n_cols))
+    across: Any = iota(columns)
+    down = reshape(iota(rows), (rows, 1))
+    return astype(
+        equal(across - k if k else across, down), floatx() if dtype is None else parse_dtype("eye", dtype)
+    )
+
+
+def one_hot(indices: ArrayLike, /, depth: int, *, axis: int = -1, dtype: DtypeLike = None) -> "Tensor":
+    """1 at the place that an index names, 0 elsewhere.
+
+    Parameters
+    ----------
+    indices : array_like, integer
+        Any shape. One that is not in [0, depth) gives zeros only.
+    depth : int
+        Length of the new axis.
+    axis : int
+        Where the result has the new axis.
+    dtype : dtype, optional
+        By default `tapejit.floatx()`.
+
+    Returns
+    -------
+    Tensor
+        The shape of `indices` with `depth` put in at `axis`. Not connected.
+
+    Raises
+    ------
+    DtypeError
+        If `indices` are not integers or the dtype is unknown.
+    ShapeError
+        If there is no such axis or `depth` is negative.
+
+    Examples
+    --------
+    >>> tj.one_hot([0, 2, 7], 3).numpy()
+    array([[1., 0., 0.],
+           [0., 0., 1.],
+           [0., 0., 0.]], dtype=float32)
+    """
+    array = as_array(indices, borrow=True)
+    if array.dtype.kind not in "iu":
+        raise DtypeError(at_user_line(f"one_hot: indices are integers, got {array.aval}"))
+    (count,) = checked_shape("one_hot", (depth,))
+    place = normalize_axis("one_hot", axis, len(array.shape) + 1)
+    before, after = array.shape[:place], array.shape[place:]
+    classes = reshape(iota(count), (count, *(1,) * len(after)))
+    hits = equal(reshape(array, (*before, 1, *after)), classes)
+    return astype(hits, floatx() if dtype is None else parse_dtype("one_hot", dtype))
+
+
+def _unit(length: int, position: int, dtype: np.dtype) -> Any:
+    """A vector that is 1 at one place and 0 elsewhere."""
+    return astype(equal(iota(length), position), dtype)
+
+
+claim("unit", _unit)

@@ -1,6 +1,7 @@
 """Exponentials, logarithms and the circular and hyperbolic functions, element by element.
 
-Floor 4. The error function and what learning adds are in `activations`, rounding and conversion in `conversion`.
+Floor 4. The error function and what learning adds are in `activations`, rounding and conversion in
+`conversion`.
 """
 
 from math import pi
@@ -21,7 +22,8 @@ _NAN, _INF = float("nan"), float("inf")
 
 
 @elementwise(
-    impl=np.exp, kernel="exp(x)", dtypes=FLOATING, samples=uniform(-3, 3), cost=15, partials={"x": lambda out: out},
+    impl=np.exp, kernel="exp(x)", dtypes=FLOATING, samples=uniform(-3, 3), cost=15,
+    partials={"x": lambda out: out},
     special=((0.0, 1.0), (_INF, _INF), (-_INF, 0.0), (_NAN, _NAN)), slopes=((0.0, 1.0), (-_INF, 0.0)),
 )  # fmt: skip
 def exp(x: ArrayLike, /) -> "Tensor":
@@ -135,7 +137,8 @@ def log1p(x: ArrayLike, /) -> "Tensor":
 @elementwise(
     impl=np.sqrt, kernel="sqrt(x)", dtypes=FLOATING, samples=uniform(0.2, 4), cost=8,
     vjp={"x": lambda ct, out: 0.5 * ct / out},
-    special=((0.0, 0.0), (-0.0, -0.0), (-1.0, _NAN), (_INF, _INF)), slopes=((0.0, _INF), (4.0, 0.25), (_INF, 0.0)),
+    special=((0.0, 0.0), (-0.0, -0.0), (-1.0, _NAN), (_INF, _INF)),
+    slopes=((0.0, _INF), (4.0, 0.25), (_INF, 0.0)),
 )  # fmt: skip
 def sqrt(x: ArrayLike, /) -> "Tensor":
     """Square root, element by element.
@@ -165,7 +168,8 @@ def sqrt(x: ArrayLike, /) -> "Tensor":
 
 
 @elementwise(
-    impl=np.sin, kernel="sin(x)", dtypes=FLOATING, samples=uniform(-3, 3), cost=20, partials={"x": lambda x: cos(x)},
+    impl=np.sin, kernel="sin(x)", dtypes=FLOATING, samples=uniform(-3, 3), cost=20,
+    partials={"x": lambda x: cos(x)},  # noqa: PLW0108 (defined below)
     special=((0.0, 0.0), (-0.0, -0.0), (_INF, _NAN)), slopes=((0.0, 1.0),),
 )  # fmt: skip
 def sin(x: ArrayLike, /) -> "Tensor":
@@ -189,7 +193,8 @@ def sin(x: ArrayLike, /) -> "Tensor":
 
 
 @elementwise(
-    impl=np.cos, kernel="cos(x)", dtypes=FLOATING, samples=uniform(-3, 3), cost=20, partials={"x": lambda x: -sin(x)},
+    impl=np.cos, kernel="cos(x)", dtypes=FLOATING, samples=uniform(-3, 3), cost=20,
+    partials={"x": lambda x: -sin(x)},
     special=((0.0, 1.0), (_INF, _NAN)), slopes=((0.0, 0.0),),
 )  # fmt: skip
 def cos(x: ArrayLike, /) -> "Tensor":
@@ -313,7 +318,8 @@ def atan(x: ArrayLike, /) -> "Tensor":
 
 
 @elementwise(
-    impl=np.arctan2, kernel="atan2(y, x)", dtypes=FLOATING, samples=(uniform(0.5, 2), uniform(-2, 2)), cost=25,
+    impl=np.arctan2, kernel="atan2(y, x)", dtypes=FLOATING, samples=(uniform(0.5, 2), uniform(-2, 2)),
+    cost=25,
     vjp={"y": lambda ct, y, x: ct * x / (x * x + y * y), "x": lambda ct, y, x: -(ct * y / (x * x + y * y))},
     special=((0.0, 0.0, 0.0), (0.0, -1.0, pi), (-0.0, -1.0, -pi), (1.0, 0.0, pi / 2), (_INF, 1.0, pi / 2)),
     slopes=((0.0, 2.0, 0.5), (1.0, 0.0, 0.0)),
@@ -329,8 +335,8 @@ def atan2(y: ArrayLike, x: ArrayLike, /) -> "Tensor":
     Returns
     -------
     Tensor
-        Radians in [-π, π], floating, of the broadcast shape. The partial derivatives are ``x / (x**2 + y**2)`` and
-        ``-y / (x**2 + y**2)``: nan at (0, 0).
+        Radians in [-π, π], floating, of the broadcast shape. The partial derivatives are ``x / (x**2 +
+        y**2)`` and ``-y / (x**2 + y**2)``: nan at (0, 0).
 
     Examples
     --------
@@ -341,7 +347,7 @@ def atan2(y: ArrayLike, x: ArrayLike, /) -> "Tensor":
 
 @elementwise(
     impl=np.sinh, kernel="sinh(x)", dtypes=FLOATING, samples=uniform(-3, 3), cost=25,
-    partials={"x": lambda x: cosh(x)},
+    partials={"x": lambda x: cosh(x)},  # noqa: PLW0108 (defined below)
     special=((0.0, 0.0), (-0.0, -0.0), (_INF, _INF), (-_INF, -_INF)), slopes=((0.0, 1.0),),
 )  # fmt: skip
 def sinh(x: ArrayLike, /) -> "Tensor":
@@ -366,7 +372,7 @@ def sinh(x: ArrayLike, /) -> "Tensor":
 
 @elementwise(
     impl=np.cosh, kernel="cosh(x)", dtypes=FLOATING, samples=uniform(-3, 3), cost=25,
-    partials={"x": lambda x: sinh(x)},
+    partials={"x": sinh},
     special=((0.0, 1.0), (_INF, _INF), (-_INF, _INF)), slopes=((0.0, 0.0),),
 )  # fmt: skip
 def cosh(x: ArrayLike, /) -> "Tensor":
@@ -392,7 +398,8 @@ def cosh(x: ArrayLike, /) -> "Tensor":
 @elementwise(
     impl=np.tanh, kernel="tanh(x)", dtypes=FLOATING, samples=uniform(-3, 3), cost=20,
     partials={"x": lambda out: (1 + out) * (1 - out)},
-    special=((0.0, 0.0), (-0.0, -0.0), (_INF, 1.0), (-_INF, -1.0), (_NAN, _NAN)), slopes=((0.0, 1.0), (_INF, 0.0)),
+    special=((0.0, 0.0), (-0.0, -0.0), (_INF, 1.0), (-_INF, -1.0), (_NAN, _NAN)),
+    slopes=((0.0, 1.0), (_INF, 0.0)),
 )  # fmt: skip
 def tanh(x: ArrayLike, /) -> "Tensor":
     """Hyperbolic tangent, element by element.

@@ -1,11 +1,14 @@
 """The error function in NumPy, as accurate as the C library's.
 
-Floor 4, below `activations`. Source: FreeBSD's msun, ``lib/msun/src/s_erf.c`` (Copyright 1993 Sun Microsystems,
-whose licence is: "Permission to use, copy, modify, and distribute this software is freely granted, provided that
-this notice is preserved."): rational approximations on four intervals of |x|, here on arrays.
+Floor 4, below `activations`. Source: FreeBSD's msun, ``lib/msun/src/s_erf.c`` (Copyright 1993 Sun
+Microsystems, whose licence is: "Permission to use, copy, modify, and distribute this software is freely
+granted, provided that this notice is preserved."): rational approximations on four intervals of |x|, here on
+arrays.
 """
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +16,7 @@ _NEAR_ZERO = 0.84375
 _NEAR_ONE = 1.25
 _FAR = 1 / 0.35
 _SATURATED = 6.0  # above it erf(x) is 1 to the last bit
+_FEW = 256  # up to here the C library's own, one number after another, is faster
 _ERX = 8.45062911510467529297e-01  # erf(1), cut to single precision
 
 _PP = (
@@ -54,7 +58,7 @@ _SB = (
 )  # fmt: skip
 
 
-def erf(x: np.ndarray) -> np.ndarray:
+def erf(x: np.ndarray) -> Any:
     """``2/sqrt(π) ∫₀ˣ exp(-t²) dt``, within 1 ulp in float64.
 
     Parameters
@@ -68,6 +72,9 @@ def erf(x: np.ndarray) -> np.ndarray:
         Fresh, of the same shape and dtype.
     """
     argument = np.asarray(x, np.float64).reshape(-1)
+    if argument.size <= _FEW:
+        out = np.array([math.erf(number) for number in argument.tolist()])
+        return out.reshape(x.shape).astype(x.dtype, copy=False)
     size = np.abs(argument)
     out = np.where(np.isnan(argument), argument, 1.0)
     low = 0.0
@@ -88,17 +95,17 @@ def _polynomial(coefficients: Sequence[float], x: np.ndarray) -> np.ndarray:
     return total
 
 
-def _near_zero(x: np.ndarray) -> np.ndarray:
+def _near_zero(x: np.ndarray) -> Any:
     z = x * x
     return x + x * (_polynomial(_PP, z) / _polynomial(_QQ, z))
 
 
-def _near_one(x: np.ndarray) -> np.ndarray:
+def _near_one(x: np.ndarray) -> Any:
     s = x - 1
     return _ERX + _polynomial(_PA, s) / _polynomial(_QA, s)
 
 
-def _tail(x: np.ndarray, numerator: Sequence[float], denominator: Sequence[float]) -> np.ndarray:
+def _tail(x: np.ndarray, numerator: Sequence[float], denominator: Sequence[float]) -> Any:
     """1 - erfc(x); x² is split into the square of its leading bits, which is exact, and the rest."""
     s = 1 / (x * x)
     z = (x.view(np.int64) & ~0xFFFFFFFF).view(np.float64)

@@ -1,8 +1,8 @@
 """`logsumexp`, `softmax`, `log_softmax`: sums of exponentials that neither overflow nor vanish.
 
-Floor 4, above `reductions`. Each is one step for tapes, with a stable reverse rule, and a composition of others for
-the compiler. All three shift by the largest element; where that is not finite they shift by 0, so that rows of -inf
-and rows with inf follow IEEE 754.
+Floor 4, above `reductions`. Each is one step for tapes, with a stable reverse rule, and a composition of
+others for the compiler. All three shift by the largest element; where that is not finite they shift by 0, so
+that rows of -inf and rows with inf follow IEEE 754.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -36,17 +36,17 @@ def _shifted_impl(x: np.ndarray, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
     return x - shift, shift
 
 
-def _logsumexp_impl(x: np.ndarray, *, axes: Axes) -> np.ndarray:
+def _logsumexp_impl(x: np.ndarray, *, axes: Axes) -> Any:
     shifted, shift = _shifted_impl(x, axes)
     return np.log(np.sum(np.exp(shifted), axis=axes)) + shift.reshape(without(x.shape, axes))
 
 
-def _softmax_impl(x: np.ndarray, *, axes: Axes) -> np.ndarray:
+def _softmax_impl(x: np.ndarray, *, axes: Axes) -> Any:
     weights = np.exp(_shifted_impl(x, axes)[0])
     return weights / np.sum(weights, axis=axes, keepdims=True)
 
 
-def _log_softmax_impl(x: np.ndarray, *, axes: Axes) -> np.ndarray:
+def _log_softmax_impl(x: np.ndarray, *, axes: Axes) -> Any:
     shifted, _ = _shifted_impl(x, axes)
     return shifted - np.log(np.sum(np.exp(shifted), axis=axes, keepdims=True))
 
@@ -185,7 +185,8 @@ def logsumexp(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> 
 
     Notes
     -----
-    -inf where all elements are -inf or there are none; inf where one is inf, with nan as that element's derivative.
+    -inf where all elements are -inf or there are none; inf where one is inf, with nan as that element's
+    derivative.
 
     Examples
     --------

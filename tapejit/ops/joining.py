@@ -13,7 +13,7 @@ from ..aval import Aval, Shape, normalize_axis
 from ..errors import ShapeError, at_user_line
 from ..families import Case, as_array, in_common_dtype, normal, view
 from ..lowering import Affine, Piece, Pieces
-from ..primitive import Value
+from ..primitive import Value, claim
 from .annotations import ArrayLike
 from .shaping import Apply, expand_dims, ravel, reshape
 from .slicing import slice_axis
@@ -160,6 +160,9 @@ def stack(arrays: Sequence[ArrayLike], /, *, axis: int = 0) -> "Tensor":
         raise ShapeError(at_user_line(f"stack: the arrays must have one shape, got {listed}"))
     place = normalize_axis("stack", axis, len(values[0].shape) + 1)
     return _concat(*[expand_dims(value, place) for value in values], axis=place)
+
+
+claim("stack", lambda arrays, axis: stack(arrays, axis=axis))
 
 
 def roll(x: ArrayLike, /, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> "Tensor":

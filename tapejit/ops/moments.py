@@ -14,7 +14,7 @@ from .annotations import ArrayLike, Axis
 from .conversion import astype
 from .elementwise import sqrt
 from .powers import square
-from .reductions import sum
+from .reductions import sum  # noqa: A004 (the Array API's name)
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -125,8 +125,8 @@ def std(
     Returns
     -------
     Tensor
-        Floating, without the axes. The derivative is ``(x - mean) / ((n - correction) std)``: where all elements are
-        equal that is 0/0, nan. Use ``sqrt(var(x) + epsilon)`` where that may happen.
+        Floating, without the axes. The derivative is ``(x - mean) / ((n - correction) std)``: where all
+        elements are equal that is 0/0, nan. Use ``sqrt(var(x) + epsilon)`` where that may happen.
 
     Raises
     ------

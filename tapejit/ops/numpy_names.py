@@ -1,8 +1,8 @@
 """NumPy's ufuncs and functions applied to tensors, in terms of the public operations.
 
-Floor 4, top of the room: `operators` hands NumPy's two protocols to `numpy_ufunc` and `numpy_function`. A function
-with a counterpart stays on the tape (`_UFUNCS`, `_FUNCTIONS`); one that only looks at numbers gets them as arrays
-(`_INSPECTING`); any other is a TypeError that names the way.
+Floor 4, top of the room: `operators` hands NumPy's two protocols to `numpy_ufunc` and `numpy_function`. A
+function with a counterpart stays on the tape (`_UFUNCS`, `_FUNCTIONS`); one that only looks at numbers gets
+them as arrays (`_INSPECTING`); any other is a TypeError that names the way.
 """
 
 from collections.abc import Callable, Mapping
@@ -116,8 +116,8 @@ def _given(label: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
 def _refused(label: str, key: str) -> DtypeError:
     return DtypeError(
         at_user_line(
-            f"{label} of a tensor does not take {key}=; use the result (array = array + t, not array += t), tj.where to "
-            f"choose elements, or {label}(t.numpy(), {key}=...) on the numbers"
+            f"{label} of a tensor does not take {key}=; use the result (array = array + t, not array += t), "
+            f"tj.where to choose elements, or {label}(t.numpy(), {key}=...) on the numbers"
         )
     )
 
@@ -181,8 +181,8 @@ def _mean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdim
 
 def _moment(function: Function) -> Function:
     def moment(
-        a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: bool = False, *,
-        correction: float | None = None,
+        a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: Any = False,
+        *, correction: float | None = None,
     ) -> Any:  # fmt: skip
         chosen = ddof if correction is None else correction
         return function(_with_dtype(a, dtype), axis, correction=chosen, keepdims=keepdims)
@@ -282,6 +282,29 @@ def _size(a: Any, axis: int | None = None) -> int:
     return int(a.size if axis is None else a.shape[axis])
 
 
+def _of_a(function: Function) -> Function:
+    def of_a(a: Any) -> Any:
+        return function(a)
+
+    return of_a
+
+
+def _broadcast_to(array: Any, shape: Any) -> Any:
+    return ops.broadcast_to(array, shape)
+
+
+def _moveaxis(a: Any, source: Any, destination: Any) -> Any:
+    return ops.moveaxis(a, source, destination)
+
+
+def _expand_dims(a: Any, axis: Any) -> Any:
+    return ops.expand_dims(a, axis)
+
+
+def _solve(a: Any, b: Any) -> Any:
+    return ops.linalg.solve(a, b)
+
+
 def _divmod(x: Any, y: Any) -> Any:
     return ops.floor_divide(x, y), ops.remainder(x, y)
 
@@ -349,14 +372,14 @@ _FUNCTIONS: dict[Any, Function] = {
             "outer": lambda a, b, out=None: ops.outer(ops.ravel(a), ops.ravel(b)),
             "tensordot": lambda a, b, axes=2: ops.tensordot(a, b, axes=axes),
             "reshape": _reshape,
-            "ravel": lambda a: ops.ravel(a),
+            "ravel": _of_a(ops.ravel),
             "transpose": lambda a, axes=None: ops.permute_dims(a, axes),
-            "matrix_transpose": lambda x, /: ops.matrix_transpose(x),
+            "matrix_transpose": ops.matrix_transpose,
             "swapaxes": _swapaxes,
-            "moveaxis": lambda a, source, destination: ops.moveaxis(a, source, destination),
-            "expand_dims": lambda a, axis: ops.expand_dims(a, axis),
+            "moveaxis": _moveaxis,
+            "expand_dims": _expand_dims,
             "squeeze": lambda a, axis=None: ops.squeeze(a, axis),
-            "broadcast_to": lambda array, shape: ops.broadcast_to(array, shape),
+            "broadcast_to": _broadcast_to,
             "flip": lambda m, axis=None: ops.flip(m, axis),
             "roll": lambda a, shift, axis=None: ops.roll(a, shift, axis),
             "pad": _pad,
@@ -364,8 +387,8 @@ _FUNCTIONS: dict[Any, Function] = {
             "split": lambda ary, indices_or_sections, axis=0: ops.split(ary, indices_or_sections, axis),
             "round": _round,
             "around": _round,
-            "astype": lambda x, dtype, /: ops.astype(x, dtype),
-            "copy": lambda a: ops.asarray(a),
+            "astype": ops.astype,
+            "copy": _of_a(ops.asarray),
             "zeros_like": _like(ops.zeros_like),
             "ones_like": _like(ops.ones_like),
             "full_like": _full_like,
@@ -378,13 +401,13 @@ _FUNCTIONS: dict[Any, Function] = {
     **_by_function(
         np.linalg,
         {
-            "cholesky": lambda a, /: ops.linalg.cholesky(a),
-            "solve": lambda a, b: ops.linalg.solve(a, b),
-            "inv": lambda a: ops.linalg.inv(a),
-            "slogdet": lambda a: ops.linalg.slogdet(a),
-            "matmul": lambda x1, x2, /: ops.matmul(x1, x2),
-            "matrix_transpose": lambda x, /: ops.matrix_transpose(x),
-            "outer": lambda x1, x2, /: ops.outer(x1, x2),
+            "cholesky": _of_a(ops.linalg.cholesky),
+            "solve": _solve,
+            "inv": _of_a(ops.linalg.inv),
+            "slogdet": _of_a(ops.linalg.slogdet),
+            "matmul": ops.matmul,
+            "matrix_transpose": ops.matrix_transpose,
+            "outer": ops.outer,
             "tensordot": lambda x1, x2, /, *, axes=2: ops.tensordot(x1, x2, axes=axes),
             "vecdot": lambda x1, x2, /, *, axis=-1: ops.vecdot(x1, x2, axis=axis),
         },
@@ -394,9 +417,9 @@ _FUNCTIONS: dict[Any, Function] = {
 _INSPECTING = frozenset(
     getattr(np, name)
     for name in (
-        "allclose", "argsort", "argwhere", "array2string", "array_equal", "array_equiv", "array_repr", "array_str",
-        "bincount", "can_cast", "count_nonzero", "digitize", "flatnonzero", "iscomplexobj", "isclose", "isrealobj",
-        "lexsort", "may_share_memory", "nonzero", "result_type", "save", "savetxt", "savez", "savez_compressed",
-        "searchsorted", "shares_memory",
+        "allclose", "argsort", "argwhere", "array2string", "array_equal", "array_equiv", "array_repr",
+        "array_str", "bincount", "can_cast", "count_nonzero", "digitize", "flatnonzero", "iscomplexobj",
+        "isclose", "isrealobj", "lexsort", "may_share_memory", "nonzero", "result_type", "save",
+        "savetxt", "savez", "savez_compressed", "searchsorted", "shares_memory",
     )
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Powers: `square`, `reciprocal` and `power`, which picks the cheapest form that a Python number as exponent allows.
+"""Powers: `square`, `reciprocal` and `power`, in the cheapest form that a Python number as exponent allows.
 
 Floor 4, above `elementwise`.
 """
@@ -61,7 +61,8 @@ def square(x: ArrayLike, /) -> "Tensor":
 
 
 @elementwise(
-    impl=np.reciprocal, kernel="const(1) / x", dtypes=FLOATING, resolve=floating_dtype, samples=uniform(0.5, 3), cost=4,
+    impl=np.reciprocal, kernel="const(1) / x", dtypes=FLOATING, resolve=floating_dtype,
+    samples=uniform(0.5, 3), cost=4,
     partials={"x": lambda out: -(out * out)},
     special=((0.0, _INF), (-0.0, -_INF), (_INF, 0.0)), slopes=((2.0, -0.25), (_INF, 0.0)),
 )  # fmt: skip
@@ -164,8 +165,8 @@ def _base(array: Any, exponent: float) -> Any:
     if type(exponent) is int and exponent < 0:
         raise DtypeError(
             at_user_line(
-                f"power: {array.aval} to the negative integer power {exponent} is no integer; use {float(exponent)} "
-                "or a floating array"
+                f"power: {array.aval} to the negative integer power {exponent} is no integer; "
+                f"use {float(exponent)} or a floating array"
             )
         )
     dtype = _RESOLVE((array.dtype, type(exponent)))[0]
@@ -177,11 +178,12 @@ def _base(array: Any, exponent: float) -> Any:
     impl=np.power, kernel="power(x, y)", dtypes=NUMERIC, samples=(uniform(0.3, 2), uniform(-2, 3)), cost=40,
     vjp={"x": _power_by_base, "y": _power_by_exponent},
     special=(
-        (0.0, 0.0, 1.0), (0.0, 2.0, 0.0), (0.0, -1.0, _INF), (-8.0, 1 / 3, _NAN), (_NAN, 0.0, 1.0), (1.0, _NAN, 1.0),
-        (-2.0, 3.0, -8.0), (_INF, -1.0, 0.0),
+        (0.0, 0.0, 1.0), (0.0, 2.0, 0.0), (0.0, -1.0, _INF), (-8.0, 1 / 3, _NAN), (_NAN, 0.0, 1.0),
+        (1.0, _NAN, 1.0), (-2.0, 3.0, -8.0), (_INF, -1.0, 0.0),
     ),
     slopes=(
-        (0.0, 0.0, 0.0), (0.0, 1.0, 1.0), (0.0, 2.0, 0.0), (0.0, 0.5, _INF), (5.0, 0.0, 0.0), (-2.0, 3.0, 12.0),
+        (0.0, 0.0, 0.0), (0.0, 1.0, 1.0), (0.0, 2.0, 0.0), (0.0, 0.5, _INF), (5.0, 0.0, 0.0),
+        (-2.0, 3.0, 12.0),
     ),
 )  # fmt: skip
 def power(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
@@ -195,7 +197,8 @@ def power(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
     Returns
     -------
     Tensor
-        The broadcast shape, the common dtype. The partial derivatives are ``y * x**(y-1)`` and ``x**y * log(x)``.
+        The broadcast shape, the common dtype. The partial derivatives are ``y * x**(y-1)`` and ``x**y *
+        log(x)``.
 
     Raises
     ------
@@ -204,11 +207,11 @@ def power(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
 
     Notes
     -----
-    With a Python number as `y`: 2 is `square`, 1 the array itself, 0.5 `sqrt`, -1 `reciprocal`; another integer up to
-    ±64 is a product by repeated squaring, in one step for tapes. ``0 ** 0`` is 1.
+    With a Python number as `y`: 2 is `square`, 1 the array itself, 0.5 `sqrt`, -1 `reciprocal`; another
+    integer up to ±64 is a product by repeated squaring, in one step for tapes. ``0 ** 0`` is 1.
 
-    By `x`: the slope is exact at x = 0 for y = 0 (0) and y = 1 (1). By `y`: 0 where x = 0 < y, -inf at x = y = 0, nan
-    where x < 0, since the power has no real values nearby.
+    By `x`: the slope is exact at x = 0 for y = 0 (0) and y = 1 (1). By `y`: 0 where x = 0 < y, -inf at x = y
+    = 0, nan where x < 0, since the power has no real values nearby.
 
     Examples
     --------

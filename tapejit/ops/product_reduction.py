@@ -1,8 +1,9 @@
 """`prod`, whose derivative is exact with any number of zeros among the factors, to every order.
 
-Floor 4, above `slicing`. The derivative by a factor is the product of all others. Dividing the whole product by the
-factor fails at 0, so the others are multiplied out: up a binary tree of pairs and down again, a product of siblings
-at each level. Every step is a multiplication, so all higher derivatives are exact as well.
+Floor 4, above `slicing`. The derivative by a factor is the product of all others. Dividing the whole product
+by the factor fails at 0, so the others are multiplied out: up a binary tree of pairs and down again, a
+product of siblings at each level. Every step is a multiplication, so all higher derivatives are exact as
+well.
 """
 
 from math import prod as _count
@@ -87,8 +88,8 @@ def prod(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False, dtype: D
     Returns
     -------
     Tensor
-        Without the axes. The derivative by an element is the product of the others, exact where elements are 0. The
-        product of nothing is 1.
+        Without the axes. The derivative by an element is the product of the others, exact where elements are
+        0. The product of nothing is 1.
 
     Raises
     ------

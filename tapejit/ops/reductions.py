@@ -1,6 +1,7 @@
-"""Operations that combine the elements along axes: sums, extremes, where they are, and what follows from them.
+"""Operations that combine the elements along axes: sums, extremes, and where these are.
 
-Floor 4, above `conversion`. `prod` is in `product_reduction`, the softmax family in `exponential_families`.
+Floor 4, above `conversion`. `prod` is in `product_reduction`, the mean in `moments`, the softmax family in
+`exponential_families`.
 """
 
 from collections.abc import Sequence
@@ -42,7 +43,7 @@ def _kept(out: Any, axes: Sequence[int], x_shape: Shape) -> Any:
 
 
 @reduction(
-    impl=lambda x, *, axes: np.add.reduce(x, axis=axes),
+    impl=lambda x, axes: np.add.reduce(x, axes),
     lowering=Reduction("add"),
     dtypes=ALL,
     vjp=spread,
@@ -387,7 +388,7 @@ def _cumsum_impl(x: np.ndarray, *, axis: int, reverse: bool) -> np.ndarray:
     return np.cumsum(x, axis, dtype=x.dtype)
 
 
-_cumsum = library_call(
+_cumsum: Any = library_call(
     "cumsum",
     inputs=("x",),
     impl=_cumsum_impl,

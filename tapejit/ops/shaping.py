@@ -40,7 +40,7 @@ def _reshape_rule(x: Aval, *, shape: Shape) -> Aval:
                 f"takes {prod(shape)}"
             )
         )
-    return Aval(shape, x.dtype, x.weak)
+    return Aval(shape, x.dtype)
 
 
 def _reshape_index(input_shape: Shape, output_shape: Shape, params: Params) -> IndexMap | None:
@@ -253,7 +253,7 @@ def _broadcast_rule(x: Aval, *, shape: Shape) -> Aval:
                 f"length must be equal or 1; put an axis of length 1 in with expand_dims"
             )
         )
-    return Aval(shape, x.dtype, x.weak)
+    return Aval(shape, x.dtype)
 
 
 def _broadcast_index(input_shape: Shape, output_shape: Shape, params: Params) -> IndexMap:
@@ -275,9 +275,16 @@ def _sum_to_shape(ct: Any, x_shape: Shape) -> Any:
     return _reshape(summed, shape=x_shape) if summed.shape != x_shape else summed
 
 
+def _broadcast(x: np.ndarray, *, shape: Shape) -> np.ndarray:
+    """`numpy.broadcast_to`, by a shorter way for what is most frequent, one element."""
+    if x.shape == ():
+        return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+    return np.broadcast_to(x, shape)
+
+
 _broadcast_to: Apply = view(
     "broadcast_to",
-    impl=lambda x, *, shape: np.broadcast_to(x, shape),
+    impl=_broadcast,
     rule=_broadcast_rule,
     lowering=View(_broadcast_index),
     transpose=_sum_to_shape,
@@ -328,7 +335,7 @@ def broadcast_to(x: ArrayLike, /, shape: int | Sequence[int]) -> "Tensor":
 
 
 def _permuted(x: Aval, *, axes: tuple[int, ...]) -> Aval:
-    return Aval(tuple(x.shape[axis] for axis in axes), x.dtype, x.weak)
+    return Aval(tuple(x.shape[axis] for axis in axes), x.dtype)
 
 
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:

@@ -63,7 +63,7 @@ def _slice_transpose(ct: Any, x_shape: Shape, starts: Ints, steps: Ints) -> Any:
 _strided_slice: Apply = view(
     "strided_slice",
     impl=lambda x, *, starts, steps, lengths: x[_python_slices(starts, steps, lengths)],
-    rule=lambda x, *, starts, steps, lengths: Aval(lengths, x.dtype, x.weak),
+    rule=lambda x, *, starts, steps, lengths: Aval(lengths, x.dtype),
     lowering=View(_slice_index),
     transpose=_slice_transpose,
     cases=(

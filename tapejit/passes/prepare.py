@@ -84,7 +84,7 @@ def _folded(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | No
     if not inputs or len(literals) != len(inputs) or node.aval.shape or not isinstance(node.op, Primitive):
         return None
     value = quietly(node.op.impl, *[np.array(op.value, op.dtype) for op in literals], **dict(node.params))
-    return builder.literal(value, node.aval.dtype, node.aval.weak)
+    return builder.literal(value, node.aval.dtype)
 
 
 def _neutral(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:

@@ -69,7 +69,9 @@ class Recording:
         if not plan.pulls:
             return
         results = outputs if primitive.multiple else (outputs,)
-        floating = [result.key for result in results if is_floating(result.dtype)]
+        floating = False
+        for result in results:
+            floating = floating or is_floating(result.dtype)
         if not floating:
             return
         # Residuals come first: a borrowed input is made the tape's own before anyone can change it.
@@ -86,16 +88,16 @@ class Recording:
                 residuals.append(outputs)
             else:
                 residuals.append(_RESIDUAL[tag](which, inputs, params))
-        active.update(floating)
-        self.records.append(
-            Record(
-                plan,
-                tuple([inputs[pull.input].key for pull in plan.pulls]),
-                tuple([result.key for result in results]),
-                residuals,
-                tuple([result.aval for result in results]) if primitive.multiple else None,
-            )
-        )
+        if primitive.multiple:
+            avals = tuple([result.aval for result in results])
+            keys = tuple([result.key for result in results])
+            active.update([result.key for result in results if is_floating(result.dtype)])
+        else:
+            avals, keys = None, (outputs.key,)
+            active.add(outputs.key)
+        pulls = plan.pulls
+        sources = (inputs[pulls[0].input].key,) if len(pulls) == 1 else tuple([inputs[p.input].key for p in pulls])
+        self.records.append(Record(plan, sources, keys, residuals, avals))
 
     def record_read(self, variable: Variable, value: Value) -> None:
         """Note that a variable was read, if it is followed or to be followed."""

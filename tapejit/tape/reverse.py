@@ -7,18 +7,12 @@ taken can't leak; rules that move elements move the mask as well; at the first o
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 from ..aval import Shape
 from ..primitive import Flow, Pull, in_role
 from .recording import IDENTITY, Record
-
-
-class Cotangent(NamedTuple):
-    """The derivative of the target by one value, and where it can be other than zero (None: everywhere)."""
-
-    value: Any
-    mask: Any = None
 
 
 def pull_back(records: list[Record], seeds: Mapping[int, Any], sources: Iterable[int]) -> dict[int, Any]:
@@ -40,21 +34,35 @@ def pull_back(records: list[Record], seeds: Mapping[int, Any], sources: Iterable
     """
     wanted = frozenset(sources)
     path, reached = _between(records, wanted)
-    totals = {key: Cotangent(value) for key, value in seeds.items()}
+    totals = dict(seeds)
+    masks: dict[int, Any] = {}  # of the cotangents that have one
     for record in reversed(path):
         if record.avals is None:
-            key = record.outputs[0]
-            incoming = totals.get(key) if key in wanted else totals.pop(key, None)
+            output = record.outputs[0]
+            ct = totals.get(output) if output in wanted else totals.pop(output, None)
         else:
-            incoming = _gathered(record, totals, wanted)
-        if incoming is None:
+            ct = _gathered(record, totals, wanted)
+        if ct is None:
             continue
+        mask = masks.get(record.outputs[0]) if masks else None
+        residuals = record.residuals
         for pull, key in zip(record.plan.pulls, record.inputs, strict=True):
-            if key in reached:
-                ct = _pull(pull, incoming, record.residuals)
-                if ct is not None:
-                    totals[key] = _sum(totals[key], ct) if key in totals else ct
-    return {key: totals[key].value for key in wanted if key in totals}
+            if key not in reached:
+                continue
+            if mask is None and pull.rule.mask is None:
+                value, passed = _plain_pull(pull, ct, residuals), None
+            else:
+                value, passed = _masked_pull(pull, ct, mask, residuals)
+            if value is None:
+                continue
+            if key in totals:
+                value = totals[key] + value
+                passed = None if passed is None or key not in masks else masks[key] | passed
+                masks.pop(key, None)
+            totals[key] = value
+            if passed is not None:
+                masks[key] = passed
+    return {key: totals[key] for key in wanted if key in totals}
 
 
 def _between(records: list[Record], sources: frozenset[int]) -> tuple[list[Record], set[int]]:
@@ -70,61 +78,71 @@ def _between(records: list[Record], sources: frozenset[int]) -> tuple[list[Recor
     return path, reached
 
 
-def _gathered(record: Record, totals: dict[int, Cotangent], sources: frozenset[int]) -> Cotangent | None:
+def _gathered(record: Record, totals: dict[int, Any], sources: frozenset[int]) -> tuple[Any, ...] | None:
     """The cotangents of an application with several results, zeros for those that nothing depends on."""
     arrived = [totals.get(key) if key in sources else totals.pop(key, None) for key in record.outputs]
-    if not any(arrived):
+    if all(ct is None for ct in arrived):
         return None
     zero = in_role("zeros")
-    return Cotangent(
-        tuple(
-            zero(aval.shape, aval.dtype) if ct is None else ct.value
-            for ct, aval in zip(arrived, record.avals or (), strict=True)
-        )
+    return tuple(
+        zero(aval.shape, aval.dtype) if ct is None else ct for ct, aval in zip(arrived, record.avals or (), strict=True)
     )
 
 
-def _sum(left: Cotangent, right: Cotangent) -> Cotangent:
-    mask = None if left.mask is None or right.mask is None else left.mask | right.mask
-    return Cotangent(left.value + right.value, mask)
+def _plain_pull(pull: Pull, ct: Any, residuals: Sequence[Any]) -> Any:
+    """What a rule makes of a cotangent without a mask; None where it says that nothing is connected."""
+    arguments = pull.arguments
+    if len(arguments) == 1 and arguments[0] < 0:  # the frequent forms, without the cost of unpacking
+        value = pull.rule.function(ct)
+    elif len(arguments) == 2 and arguments[0] < 0:
+        value = pull.rule.function(ct, residuals[arguments[1]])
+    else:
+        value = pull.rule.function(*[ct if slot < 0 else residuals[slot] for slot in arguments])
+    if pull.shape is None or value is None or value.shape == residuals[pull.shape]:
+        return value
+    return _sum_to(value, residuals[pull.shape])
 
 
-def _pull(pull: Pull, incoming: Cotangent, residuals: Sequence[Any]) -> Cotangent | None:
-    """What one rule makes of the incoming cotangent; None where the rule says that nothing is connected."""
+def _masked_pull(pull: Pull, ct: Any, mask: Any, residuals: Sequence[Any]) -> tuple[Any, Any]:
+    """What a rule makes of a cotangent and its mask."""
     rule = pull.rule
     if rule is IDENTITY:
-        return incoming
-    ct, mask = incoming
+        return ct, mask
     value = rule.function(*[ct if slot < 0 else residuals[slot] for slot in pull.arguments])
     if value is None:
-        return None
+        return None, None
     if rule.mask is not None:
         chosen = rule.mask.function(*[residuals[slot] for slot in pull.mask_arguments])
         mask = chosen if mask is None else mask & chosen
     if rule.flow is Flow.POINTWISE:
-        if mask is not None:
-            value = in_role("select")(mask, value, 0)
-        shape = residuals[pull.shape]  # type: ignore[index]
-        return Cotangent(value, mask) if mask is None and value.shape == shape else _undo_broadcast(value, mask, shape)
-    if mask is not None and rule.flow is Flow.MOVING:
+        value = in_role("select")(mask, value, 0)
+        return _undo_broadcast(value, mask, residuals[pull.shape or 0])
+    if rule.flow is Flow.MOVING:
         as_ct = in_role("convert")(mask, ct.dtype)
         moved = rule.function(*[as_ct if slot < 0 else residuals[slot] for slot in pull.arguments])
-        return Cotangent(value, moved != 0)
-    return Cotangent(value)
+        return value, moved != 0
+    return value, None
 
 
-def _undo_broadcast(value: Any, mask: Any, shape: Shape) -> Cotangent:
-    """Sum over the axes along which an input of `shape` was broadcast."""
-    if mask is not None:
-        counts = in_role("convert")(in_role("broadcast")(mask, value.shape), value.dtype)
-        mask = _sum_to(counts, shape) != 0
-    return Cotangent(_sum_to(value, shape), mask)
+def _undo_broadcast(value: Any, mask: Any, shape: Shape) -> tuple[Any, Any]:
+    """Sum over the axes along which an input of `shape` was broadcast; an element is masked if all its copies are."""
+    if mask.shape != value.shape:
+        mask = in_role("broadcast")(mask, value.shape)
+    if value.shape == shape:
+        return value, mask
+    counts = in_role("convert")(mask, value.dtype)
+    return _sum_to(value, shape), _sum_to(counts, shape) != 0
 
 
 def _sum_to(value: Any, shape: Shape) -> Any:
-    extra = len(value.shape) - len(shape)
-    axes = tuple(
-        axis for axis, length in enumerate(value.shape) if axis < extra or (shape[axis - extra] == 1 and length != 1)
-    )
-    summed = in_role("sum")(value, axes)
+    summed = in_role("sum")(value, _broadcast_axes(value.shape, shape))
     return summed if summed.shape == shape else in_role("reshape")(summed, shape)
+
+
+@lru_cache(maxsize=4096)
+def _broadcast_axes(result: Shape, shape: Shape) -> tuple[int, ...]:
+    """The axes of `result` along which an operand of `shape` was broadcast."""
+    extra = len(result) - len(shape)
+    return tuple(
+        axis for axis, length in enumerate(result) if axis < extra or (shape[axis - extra] == 1 and length != 1)
+    )

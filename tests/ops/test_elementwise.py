@@ -65,7 +65,7 @@ def test_booleans_have_no_sign(call: Callable[[Any], Any]) -> None:
 
 
 def test_bitwise_operators_refuse_floats_and_say_the_dtype() -> None:
-    with pytest.raises(tj.errors.DtypeError, match="bitwise_and.*float32"):
+    with pytest.raises(tj.errors.DtypeError, match=r"bitwise_and.*float32"):
         tj.constant([1.0]) & tj.constant([2.0])
 
 
@@ -216,6 +216,8 @@ def test_erf_is_right_to_the_last_two_bits() -> None:
         expected = np.array([float(mpmath.erf(mpmath.mpf(v))) for v in x])
     out = tj.erf(x).numpy()
     assert np.max(np.abs(out - expected) / np.spacing(np.abs(expected))) <= 1
+    few = np.concatenate([tj.erf(part).numpy() for part in np.array_split(x, 50)])
+    assert np.max(np.abs(few - expected) / np.spacing(np.abs(expected))) <= 2
     single = tj.erf(x.astype(np.float32)).numpy()
     assert single.dtype == np.float32
     exact = np.array([math.erf(v) for v in x.astype(np.float32)])
@@ -223,7 +225,7 @@ def test_erf_is_right_to_the_last_two_bits() -> None:
 
 
 def test_erf_of_any_layout() -> None:
-    x = np.linspace(-3, 3, 24).reshape(4, 6).T[::2]
+    x = np.linspace(-3, 3, 2400).reshape(40, 60).T[::2]
     np.testing.assert_allclose(tj.erf(x).numpy(), np.vectorize(math.erf)(x), rtol=1e-15)
 
 
