@@ -4,8 +4,6 @@ Start with `GradientTape` and `Variable`; then put `compile` on a step. The publ
 Python Array API standard.
 """
 
-from importlib.metadata import PackageNotFoundError, version
-
 from . import errors, ops, random
 from .config import floatx, set_floatx, using_floatx
 from .ops import *  # noqa: F403 (the operations are the library)
@@ -15,10 +13,7 @@ from .tape import GradientTape
 from .tensor import Tensor
 from .variable import Variable
 
-try:
-    __version__ = version("tapejit")
-except PackageNotFoundError:  # a checkout that was not installed
-    __version__ = "0.0.0"
+__version__ = "0.1.0"  # pyproject.toml reads it here
 
 __all__ = [
     "CompiledStep",
@@ -32,5 +27,5 @@ __all__ = [
     "random",
     "set_floatx",
     "using_floatx",
-    *getattr(ops, "__all__", ()),
+    *ops.__all__,
 ]

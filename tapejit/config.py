@@ -33,12 +33,9 @@ class _Floatx:
         self.default: np.dtype | None = None
         self.override: ContextVar[np.dtype | None] = ContextVar("floatx", default=None)
 
-    def get(self) -> np.dtype:
-        chosen = self.override.get()
-        if chosen is not None:
-            return chosen
-        if self.default is None:
-            self.default = _checked_floatx(os.environ.get("TAPEJIT_FLOATX", "float32"))
+    def first(self) -> np.dtype:
+        """The default, read from the environment."""
+        self.default = _checked_floatx(os.environ.get("TAPEJIT_FLOATX", "float32"))
         return self.default
 
 
@@ -60,7 +57,7 @@ def floatx() -> np.dtype:
     numpy.dtype
         ``float32`` unless changed by `set_floatx`, `using_floatx` or ``TAPEJIT_FLOATX``.
     """
-    return _FLOATX.get()
+    return _FLOATX.override.get() or _FLOATX.default or _FLOATX.first()
 
 
 def set_floatx(dtype: object) -> None:

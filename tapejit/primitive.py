@@ -93,13 +93,27 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """A rule with its arguments resolved for one set of active inputs: see `ReversePlan`."""
+    """A rule with its arguments resolved for one set of active inputs: see `ReversePlan`.
+
+    ``apply(ct, residuals)`` calls the rule; `shape` is where the residuals have the shape that a pointwise rule's
+    result is to be summed to.
+    """
 
     input: int
     rule: Rule
-    arguments: tuple[int, ...]
+    apply: Callable[[Any, Any], Any]
     mask_arguments: tuple[int, ...]
     shape: int | None = None
+
+
+def _applied(function: Callable[..., Any], arguments: tuple[int, ...]) -> Callable[[Any, Any], Any]:
+    """`function` of the cotangent (position -1) and residuals; the frequent forms without the cost of unpacking."""
+    if arguments == (-1,):
+        return lambda ct, residuals: function(ct)
+    if len(arguments) == 2 and arguments[0] == -1:
+        first = arguments[1]
+        return lambda ct, residuals: function(ct, residuals[first])
+    return lambda ct, residuals: function(*[ct if slot < 0 else residuals[slot] for slot in arguments])
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +121,7 @@ class ReversePlan:
     """What a tape keeps of an application, given which inputs are active, and how to pull a cotangent back.
 
     `slots` are kept in this order: ``("value", i)``, ``("shape", i)``, ``("dtype", i)``, ``("out", 0)`` or
-    ``("param", name)``. The arguments of a `Pull` are positions in it; -1 is the cotangent.
+    ``("param", name)``.
     """
 
     slots: tuple[tuple[str, Any], ...]
@@ -188,7 +202,7 @@ def _reverse_plan(primitive: Primitive, active: int, count: int) -> ReversePlan:
         masks = tuple(slot(name, position) for name in rule.mask.names) if rule.mask else ()
         # After a pointwise rule the reverse pass itself undoes broadcasting.
         shape = slot("input_shape", position) if rule.flow is Flow.POINTWISE else None
-        pulls.append(Pull(position, rule, arguments, masks, shape))
+        pulls.append(Pull(position, rule, _applied(rule.function, arguments), masks, shape))
     return ReversePlan(tuple(slots), tuple(pulls))
 
 
@@ -259,6 +273,9 @@ class Interpreter(Protocol):
 
     def number(self, number: float, dtype: np.dtype) -> Value:
         """A 0-d value made of a Python number."""
+
+    def filled(self, number: float, shape: Shape, dtype: np.dtype) -> Value:
+        """A number everywhere, in the memory of one element."""
 
     def read(self, variable: Any) -> Value:
         """The value that a variable has now."""

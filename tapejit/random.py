@@ -4,7 +4,7 @@ Floor 7, above `variable`: a generator's state is a variable, so under a trace a
 assignment. The draws themselves are in `ops.random`.
 """
 
-import secrets
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +53,7 @@ class Generator:
     __slots__ = ("_state",)
 
     def __init__(self, seed: int | None = None) -> None:
-        key = secrets.randbits(64) if seed is None else seed.__index__()
+        key = int.from_bytes(os.urandom(8), "little") if seed is None else seed.__index__()
         if not 0 <= key < 2**64:
             raise ValueError(at_user_line(f"Generator: the seed is an int from 0 to 2**64 - 1, got {seed}"))
         self._state = Variable(np.array([key, 0], UINT64), trainable=False, name="generator")

@@ -87,6 +87,17 @@ def _restore(array: np.ndarray) -> Tensor:
     return Tensor(array)
 
 
+class Ones(Tensor):
+    """The cotangent that a gradient starts from: a product with it is the other factor."""
+
+    __slots__ = ()
+
+    def __mul__(self, other: Any) -> Tensor:
+        if type(other) is Tensor and other.array.dtype is self.array.dtype and other.array.shape == self.array.shape:
+            return other
+        return ops.multiply(self, other)
+
+
 class BorrowedTensor(Tensor):
     """A tensor that aliases a user's array for the length of one operation; tapes copy it to keep it."""
 
@@ -129,10 +140,13 @@ class Eager:
     def bind(self, primitive: Primitive, inputs: tuple[Any, ...], params: Params) -> Any:
         """Outputs of `primitive.impl`, after the type rule has explained what the inputs were if it failed."""
         try:
-            if not params and primitive.binary:  # the most frequent call, without the cost of unpacking
-                out = _QUIET.run(primitive.impl, inputs[0].array, inputs[1].array)
-            else:
+            if params:
                 out = _QUIET.run(primitive.impl, *[value.array for value in inputs], **params)
+            elif primitive.binary:  # the most frequent call, without the cost of unpacking
+                x, y = inputs
+                out = _QUIET.run(primitive.impl, x.array, y.array)
+            else:
+                out = _QUIET.run(primitive.impl, *[value.array for value in inputs])
         except Exception:
             primitive.rule(*[value.aval for value in inputs], **params)
             out = quietly(primitive.impl, *[value.array for value in inputs], **params)
@@ -142,11 +156,18 @@ class Eager:
 
     def lift(self, value: Any, borrow: bool) -> Value:
         """A tensor made of an array, a variable or a nest of numbers and tensors."""
+        if type(value) is list and set(map(type, value)) == _ONLY_FLOATS:
+            return Tensor(np.array(value, floatx()))
         return to_tensor(value, borrow)
 
     def number(self, number: float, dtype: np.dtype) -> Tensor:
         """A 0-d tensor."""
         return Tensor(np.array(number, dtype))
+
+    def filled(self, number: float, shape: Shape, dtype: np.dtype) -> Tensor:
+        """A number everywhere, in the memory of one element."""
+        array = np.ndarray(shape, dtype, np.array(number, dtype), 0, (0,) * len(shape))
+        return Ones(array) if number == 1 else Tensor(array)
 
     def read(self, variable: Any) -> Tensor:
         """The variable's value: its buffer is not written again while it is exposed."""
@@ -229,8 +250,6 @@ def _holds_arrays(nest: Any) -> bool:
 
 
 def _from_nest(nest: Sequence[Any]) -> Value:
-    if set(map(type, nest)) == _ONLY_FLOATS:
-        return Tensor(np.array(nest, floatx()))
     leaves, _ = flatten(nest)
     if not any(isinstance(leaf, Value) or hasattr(leaf, "__tensor__") for leaf in leaves):
         return Tensor(array_of_numbers(nest)) if leaves else Tensor(np.zeros(np.shape(nest), floatx()))

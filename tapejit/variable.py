@@ -14,7 +14,7 @@ from .aval import Aval, Shape, parse_dtype
 from .errors import DtypeError, ShapeError, at_user_line
 from .families import as_array
 from .operators import Operators
-from .primitive import STATE, State, Value, current, new_key
+from .primitive import BASE, STATE, State, Value, current, new_key
 from .tensor import Tensor
 
 _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "floating", "U": "string", "S": "string"}
@@ -79,7 +79,10 @@ class Variable(Operators):
         return self._buffer
 
     def replace(self, buffer: np.ndarray, exposed: bool) -> None:
-        """Hold another buffer of the same shape and dtype."""
+        """Hold another buffer of the same shape and dtype, copied where kernels could not address it."""
+        flags = buffer.flags
+        if not (flags.c_contiguous and flags.aligned):  # a broadcast, a transpose, a slice
+            buffer = buffer.copy(order="C")
         with self.lock:
             self._buffer = buffer
             self._exposed = exposed
@@ -103,10 +106,11 @@ class Variable(Operators):
 
     def read_value(self) -> Tensor:
         """The value as a tensor: later assignments don't change it."""
-        state = current()
+        state = STATE.get(BASE[0])
         value = state.interpreter.read(self)
-        for tape in state.tapes:
-            tape.record_read(self, value)
+        if state.tapes:
+            for tape in state.tapes:
+                tape.record_read(self, value)
         return value  # type: ignore[return-value]
 
     def __tensor__(self) -> Tensor:

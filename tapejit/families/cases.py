@@ -4,6 +4,8 @@ A `Sample` says how to draw one array; a `Case` is one call of a public function
 positional arguments and keywords.
 """
 
+from __future__ import annotations  # numpy.random, which the types name, is imported when samples are drawn
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -14,7 +14,7 @@ import numpy as np
 from ..aval import Aval, Resolver, as_ufunc, broadcast_shapes, common_dtype
 from ..errors import DtypeError, at_user_line
 from ..lowering import Pointwise
-from ..primitive import BASE, Flow, Primitive, Rule, bind, claim, current, register
+from ..primitive import BASE, STATE, Flow, Primitive, Rule, bind, claim, register
 from .cases import Sample
 from .operands import coerce
 
@@ -200,7 +200,7 @@ def _binary(primitive: Primitive, resolver: Resolver) -> Function:
                 if type(y) is eager and y.array.dtype is dtype:
                     return bind(primitive, (x, y))
                 if type(y) is float and dtype.kind == "f":
-                    return bind(primitive, (x, current().interpreter.number(y, dtype)))
+                    return bind(primitive, (x, STATE.get(BASE[0]).interpreter.number(y, dtype)))
         operands = coerce(name, (x, y), resolver)
         if operands[0] is x and operands[1] is y and type(x) is eager and type(y) is eager:
             direct.add(x.array.dtype)

@@ -15,7 +15,7 @@ import numpy as np
 from .. import ops
 from ..aval import PYTHON_NUMBERS, Aval, Shape
 from ..errors import ConcretizationError, at_user_line, user_location
-from ..primitive import Params, Primitive, Value, current, new_key
+from ..primitive import Params, Primitive, Value, in_role, new_key
 from ..tensor import Tensor, to_tensor
 from ..variable import Variable
 from .evaluate import evaluate
@@ -213,6 +213,11 @@ class Trace:
         if isinstance(number, (bool, np.bool_)) or _written_here():
             return TracedTensor(self, self.builder.literal(number, dtype))
         return TracedTensor(self, self._input("number", Aval((), dtype), self.numbers, number))
+
+    def filled(self, number: float, shape: Shape, dtype: np.dtype) -> Value:
+        """A broadcast literal, or entry of the constant table."""
+        element = self.number(number, dtype)
+        return in_role("broadcast")(element, shape) if shape else element  # type: ignore[no-any-return]
 
     def read(self, variable: Variable) -> TracedTensor:
         """The variable's value at this point of the program."""

@@ -18,7 +18,6 @@ import numpy as np
 __all__ = ["RandomWatch", "generator_of", "makes_generator"]
 
 _DRAWS = frozenset({"random", "getrandbits"})
-_BIT_GENERATOR = np.random.BitGenerator
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +27,14 @@ class _Watched:
     description: str
 
 
+def _numpy_kinds() -> tuple[type, ...]:
+    """The types of NumPy's generators: asked for when needed, because NumPy imports `numpy.random` only then."""
+    return np.random.Generator, np.random.RandomState, np.random.BitGenerator
+
+
 def generator_of(value: object) -> object:
     """Return the generator that `value` is, or is a method of; else None."""
-    kinds = (random.Random, np.random.Generator, np.random.RandomState, _BIT_GENERATOR)
+    kinds = (random.Random, *_numpy_kinds())
     if isinstance(value, kinds):
         return value
     owner = getattr(value, "__self__", None) if callable(value) and hasattr(type(value), "__self__") else None
@@ -40,7 +44,7 @@ def generator_of(value: object) -> object:
 def makes_generator(value: object) -> bool:
     """Whether calling `value` makes one of NumPy's generators."""
     if isinstance(value, type):
-        return issubclass(value, (np.random.Generator, np.random.RandomState, _BIT_GENERATOR))
+        return issubclass(value, _numpy_kinds())
     return value is np.random.default_rng
 
 
@@ -101,7 +105,7 @@ def _state(generator: object) -> object:
         return _frozen(generator.bit_generator.state)
     if isinstance(generator, np.random.RandomState):
         return _frozen(generator.get_state(legacy=False))
-    if isinstance(generator, _BIT_GENERATOR):
+    if isinstance(generator, np.random.BitGenerator):
         return _frozen(generator.state)
     if isinstance(generator, random.Random) and not isinstance(generator, random.SystemRandom):
         return generator.getstate()

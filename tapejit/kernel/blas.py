@@ -11,8 +11,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import scipy_openblas32
-
 from .. import config
 from . import door
 
@@ -59,7 +57,8 @@ def library() -> ctypes.CDLL:
     ctypes.CDLL
         Loaded once per process.
     """
-    path = Path(scipy_openblas32.get_lib_dir()) / scipy_openblas32.get_library(fullname=True)
+    package = door.openblas()
+    path = Path(package.get_lib_dir()) / package.get_library(fullname=True)
     chosen = core_type(door.loader().host_cpu()[1])  # no such features but on x86
     with _environment("OPENBLAS_CORETYPE", chosen):
         loaded = ctypes.CDLL(str(path))

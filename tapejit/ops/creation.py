@@ -69,8 +69,7 @@ def full(shape: ShapeLike, fill_value: ArrayLike, dtype: DtypeLike = None) -> "T
 
 def _filled(shape: Shape, number: Any, dtype: np.dtype) -> "Tensor":
     """`number` everywhere, in the memory of one element."""
-    element = current().interpreter.number(number, dtype)
-    return in_role("broadcast")(element, shape) if shape else element  # type: ignore[return-value]
+    return current().interpreter.filled(number, shape, dtype)  # type: ignore[return-value]
 
 
 claim("zeros", lambda shape, dtype: _filled(shape, 0, dtype))

@@ -80,7 +80,7 @@ def _first_failure(function: Callable[..., Any], stack: np.ndarray, others: tupl
 
 
 def _positive(*batch: int, n: int) -> Any:
-    def draw(generator: np.random.Generator) -> np.ndarray:
+    def draw(generator: "np.random.Generator") -> np.ndarray:
         factor = generator.standard_normal((*batch, n, n))
         return factor @ np.swapaxes(factor, -1, -2) + n * np.eye(n)
 

@@ -40,10 +40,11 @@ def spread(ct: Any, axes: Sequence[int], x_shape: Shape) -> Any:
 def _kept(out: Any, axes: Sequence[int], x_shape: Shape) -> Any:
     """A reduced array with its axes back, of length 1."""
     return in_role("reshape")(out, with_ones(x_shape, axes))
+_ADD = np.add.reduce
 
 
 @reduction(
-    impl=lambda x, axes: np.add.reduce(x, axes),
+    impl=lambda x, axes: _ADD(x, axes),
     lowering=Reduction("add"),
     dtypes=ALL,
     vjp=spread,

@@ -9,7 +9,7 @@ from ..aval import is_floating
 from ..errors import DtypeError, ShapeError, TapeError, at_user_line, warn
 from ..families import as_array
 from ..primitive import Value, add_tape, current, in_role, remove_tape
-from ..pytree import LEAF, TreeDef, flatten, unflatten
+from ..pytree import flatten, unflatten
 from ..variable import Variable
 from .recording import Recording
 from .reverse import pull_back
@@ -144,16 +144,25 @@ class GradientTape:
         TapeError
             If the tape is not persistent and a gradient was taken already.
         """
-        zero = _wants_zeros(unconnected_gradients)
-        self._begin("gradient")
-        targets = [_tensor_or_variable("gradient: a target", leaf) for leaf in _leaves(target)[0]]
-        leaves, treedef = _leaves(sources)
-        wanted = [_tensor_or_variable("gradient: a source", leaf) for leaf in leaves]
-        seeds = _seeds(targets, output_gradients)
-        found = pull_back(self._recording.records, seeds, [source.key for source in wanted])
-        self._end()
-        results = [_result(found, source, zero) for source in wanted]
-        return results[0] if treedef is LEAF else unflatten(treedef, results)
+        zero = unconnected_gradients is not None and _wants_zeros(unconnected_gradients)
+        if self._freed or not self._persistent:
+            self._begin("gradient")
+        records = self._recording.records
+        if isinstance(target, Value) and output_gradients is None and is_floating(target.dtype):
+            seeds = {target.key: current().interpreter.filled(1, target.shape, target.dtype)}
+        else:
+            targets = [_tensor_or_variable("gradient: a target", leaf) for leaf in flatten(target)[0]]
+            seeds = _seeds(targets, output_gradients)
+        if isinstance(sources, (Value, Variable)):
+            result = _result(pull_back(records, seeds, (sources.key,)), sources, zero)
+        else:
+            leaves, treedef = flatten(sources)
+            wanted = [_tensor_or_variable("gradient: a source", leaf) for leaf in leaves]
+            found = pull_back(records, seeds, [source.key for source in wanted])
+            result = unflatten(treedef, [_result(found, source, zero) for source in wanted])
+        if not self._persistent:
+            self._end()
+        return result
 
     def jacobian(self, target: Any, sources: Any, unconnected_gradients: str | None = None) -> Any:
         """The derivative of each element of the target by each element of the sources.
@@ -247,11 +256,6 @@ class GradientTape:
             variables = self._recording.variables
             self._recording = Recording(self._watch_accessed)
             self._recording.variables.update(variables)
-
-
-def _leaves(tree: Any) -> tuple[list[Any], TreeDef]:
-    """`flatten`, which a single tensor or variable need not go through."""
-    return ([tree], LEAF) if isinstance(tree, (Value, Variable)) else flatten(tree)
 
 
 def _tensor_or_variable(what: str, value: Any) -> Any:

@@ -11,7 +11,7 @@ from ..variable import Variable
 IDENTITY = Rule(lambda ct: ct, ("ct",), Flow.MOVING)
 """The rule of a variable's read: the value is the variable."""
 
-_READ = ReversePlan((), (Pull(0, IDENTITY, (-1,), ()),))
+_READ = ReversePlan((), (Pull(0, IDENTITY, lambda ct, residuals: ct, ()),))
 
 
 class Record:
@@ -65,14 +65,10 @@ class Recording:
             bit += bit
         if not bits:
             return
-        plan = primitive.reverse_plan(bits, len(inputs))
+        plan = primitive.plans.get((bits, len(inputs))) or primitive.reverse_plan(bits, len(inputs))
         if not plan.pulls:
             return
-        results = outputs if primitive.multiple else (outputs,)
-        floating = False
-        for result in results:
-            floating = floating or is_floating(result.dtype)
-        if not floating:
+        if not (is_floating(outputs.dtype) if not primitive.multiple else any(is_floating(part.dtype) for part in outputs)):
             return
         # Residuals come first: a borrowed input is made the tape's own before anyone can change it.
         residuals = []
@@ -89,9 +85,9 @@ class Recording:
             else:
                 residuals.append(_RESIDUAL[tag](which, inputs, params))
         if primitive.multiple:
-            avals = tuple([result.aval for result in results])
-            keys = tuple([result.key for result in results])
-            active.update([result.key for result in results if is_floating(result.dtype)])
+            avals = tuple([result.aval for result in outputs])
+            keys = tuple([result.key for result in outputs])
+            active.update([result.key for result in outputs if is_floating(result.dtype)])
         else:
             avals, keys = None, (outputs.key,)
             active.add(outputs.key)

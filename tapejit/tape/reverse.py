@@ -37,22 +37,24 @@ def pull_back(records: list[Record], seeds: Mapping[int, Any], sources: Iterable
     totals = dict(seeds)
     masks: dict[int, Any] = {}  # of the cotangents that have one
     for record in reversed(path):
+        output = record.outputs[0]
         if record.avals is None:
-            output = record.outputs[0]
             ct = totals.get(output) if output in wanted else totals.pop(output, None)
         else:
             ct = _gathered(record, totals, wanted)
         if ct is None:
             continue
-        mask = masks.get(record.outputs[0]) if masks else None
-        residuals = record.residuals
-        for pull, key in zip(record.plan.pulls, record.inputs, strict=True):
+        mask = masks.get(output) if masks else None
+        for pull, key in zip(record.plan.pulls, record.inputs):  # noqa: B905 (as many; `strict` takes time)
             if key not in reached:
                 continue
             if mask is None and pull.rule.mask is None:
-                value, passed = _plain_pull(pull, ct, residuals), None
+                value = pull.apply(ct, record.residuals)
+                if pull.shape is not None and value is not None and value.shape != record.residuals[pull.shape]:
+                    value = _sum_to(value, record.residuals[pull.shape])
+                passed = None
             else:
-                value, passed = _masked_pull(pull, ct, mask, residuals)
+                value, passed = _masked_pull(pull, ct, mask, record.residuals)
             if value is None:
                 continue
             if key in totals:
@@ -89,26 +91,12 @@ def _gathered(record: Record, totals: dict[int, Any], sources: frozenset[int]) -
     )
 
 
-def _plain_pull(pull: Pull, ct: Any, residuals: Sequence[Any]) -> Any:
-    """What a rule makes of a cotangent without a mask; None where it says that nothing is connected."""
-    arguments = pull.arguments
-    if len(arguments) == 1 and arguments[0] < 0:  # the frequent forms, without the cost of unpacking
-        value = pull.rule.function(ct)
-    elif len(arguments) == 2 and arguments[0] < 0:
-        value = pull.rule.function(ct, residuals[arguments[1]])
-    else:
-        value = pull.rule.function(*[ct if slot < 0 else residuals[slot] for slot in arguments])
-    if pull.shape is None or value is None or value.shape == residuals[pull.shape]:
-        return value
-    return _sum_to(value, residuals[pull.shape])
-
-
 def _masked_pull(pull: Pull, ct: Any, mask: Any, residuals: Sequence[Any]) -> tuple[Any, Any]:
     """What a rule makes of a cotangent and its mask."""
     rule = pull.rule
     if rule is IDENTITY:
         return ct, mask
-    value = rule.function(*[ct if slot < 0 else residuals[slot] for slot in pull.arguments])
+    value = pull.apply(ct, residuals)
     if value is None:
         return None, None
     if rule.mask is not None:
@@ -119,7 +107,7 @@ def _masked_pull(pull: Pull, ct: Any, mask: Any, residuals: Sequence[Any]) -> tu
         return _undo_broadcast(value, mask, residuals[pull.shape or 0])
     if rule.flow is Flow.MOVING:
         as_ct = in_role("convert")(mask, ct.dtype)
-        moved = rule.function(*[as_ct if slot < 0 else residuals[slot] for slot in pull.arguments])
+        moved = pull.apply(as_ct, residuals)
         return value, moved != 0
     return value, None
 
