@@ -4,7 +4,7 @@ Floor 12, below `step`. Arrays, tensors and Python numbers vary; booleans, strin
 objects are part of the call signature; variables are taken by reference; a nested list of numbers becomes an array.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,15 +137,107 @@ def _varying(leaf: Any) -> tuple[Any, Aval | None]:
     return leaf, None
 
 
+class _Same:
+    """Stands for an object by identity, and keeps it, so that no other object can get its address."""
+
+    __slots__ = ("thing",)
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.thing is other.thing
+
+    def __repr__(self) -> str:
+        return repr(self.thing)
+
+
 def _fixed(leaf: Any) -> tuple[Any, Any]:
     """How a fixed leaf is part of the signature: variables and what can't be hashed by identity, else by value."""
     if isinstance(leaf, Variable):
-        return Variable, leaf.key
+        return Variable, _Same(leaf)
     try:
         hash(leaf)
     except TypeError:
-        return type(leaf), id(leaf)
+        return type(leaf), _Same(leaf)
     return type(leaf), leaf
+
+
+Match = Callable[[tuple[Any, ...]], "list[Any] | None"]
+
+
+def matcher(call: Call) -> Match | None:
+    """A short way to recognise the next call like this one.
+
+    Parameters
+    ----------
+    call : Call
+        A call with positional arguments that are no nests; for another one there is no short way, and None.
+
+    Returns
+    -------
+    callable
+        ``match(args)`` gives the values that vary, or None if the call differs (or might).
+    """
+    if call.kwargs or len(call.leaves) != len(call.args) or any(map(_is_nest, call.args)):
+        return None
+    tests = [_test(leaf, position in call.varying) for position, leaf in enumerate(call.leaves)]
+    count = len(tests)
+
+    def match(args: tuple[Any, ...]) -> list[Any] | None:
+        if len(args) != count:
+            return None
+        values = []
+        for test, argument in zip(tests, args):  # noqa: B905 (as many; `strict` takes time)
+            value = test(argument)
+            if value is None:
+                return None
+            if value is not _FIXED:
+                values.append(value)
+        return values
+
+    return match
+
+
+_FIXED = object()
+
+
+def _is_nest(value: Any) -> bool:
+    return value is None or (isinstance(value, (list, tuple, dict)) and not _is_leaf(value))
+
+
+def _test(leaf: Any, varies: bool) -> Callable[[Any], Any]:
+    """A function that returns the value of an argument like `leaf`, and None for another one."""
+    kind = type(leaf)
+    if not varies:
+        return lambda value: _FIXED if value is leaf or (type(value) is kind and kind in _PLAIN and value == leaf) else None
+    if kind in PYTHON_NUMBERS or isinstance(leaf, np.generic):
+        return lambda value: value if type(value) is kind else None
+    array = array_of_numbers(leaf) if kind is list else leaf.numpy() if isinstance(leaf, Value) else leaf
+    shape, dtype = array.shape, array.dtype
+    if kind is np.ndarray:
+        return lambda value: value if type(value) is kind and value.dtype is dtype and value.shape == shape else None
+    if kind is Tensor:
+        return lambda value: (
+            value.array if type(value) is kind and value.array.dtype is dtype and value.array.shape == shape else None
+        )
+    if kind is list:
+
+        def from_list(value: Any) -> Any:
+            if type(value) is not kind or not (set(map(type, value)) == _ONLY_FLOATS or _all_numbers(value)):
+                return None
+            converted = array_of_numbers(value)
+            return converted if converted.dtype == dtype and converted.shape == shape else None
+
+        return from_list
+    return lambda value: None
+
+
+_ONLY_FLOATS = {float}
+_PLAIN = (bool, str, bytes, tuple, int)
 
 
 def _is_leaf(tree: Any) -> bool:

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 _PACKAGE = str(Path(__file__).resolve().parent) + "/"
+_DEMO = _PACKAGE + "demo/"  # programs as a user writes them
 
 
 class TapejitError(Exception):
@@ -43,6 +44,17 @@ class TapejitWarning(UserWarning):
     """What tapejit has to say without stopping the program."""
 
 
+def is_library(filename: str) -> bool:
+    """Whether a file is the library's own, and not a user's program; what it reads by name is not guarded.
+
+    Parameters
+    ----------
+    filename : str
+        As code objects have it.
+    """
+    return filename.startswith(_PACKAGE) and not filename.startswith(_DEMO)
+
+
 def user_location() -> str:
     """The innermost frame outside of tapejit, as ``file:line``; for messages.
 
@@ -54,7 +66,7 @@ def user_location() -> str:
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith((_PACKAGE, "<frozen")):
+        if not (is_library(name) or name.startswith("<frozen")):
             return f"{name}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return ""
@@ -75,6 +87,6 @@ def warn(message: str) -> None:
         What happened and what to do about it.
     """
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and is_library(frame.f_code.co_filename):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, TapejitWarning, stacklevel=level)

@@ -355,4 +355,6 @@ def remove_tape(tape: Recorder) -> None:
     tapes = state.tapes
     # Tapes are left in the order opposite to entering, but for stop_recording and generators.
     others = tapes[:-1] if tapes[-1:] == (tape,) else tuple(other for other in tapes if other is not tape)
-    STATE.set(State(state.interpreter, others))
+    base: State = BASE[0]
+    # Without tapes the base state itself: a compiled step knows by it that it need not look any further.
+    STATE.set(base if not others and state.interpreter is base.interpreter else State(state.interpreter, others))

@@ -8,16 +8,16 @@ again, which costs milliseconds; a compilation it costs only if the graph is a n
 import functools
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from inspect import Parameter, signature
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .arguments import Call, describe
-from .errors import CompileError, ConcretizationError, at_user_line, warn
+from .arguments import Call, Match, describe, matcher
+from .errors import CompileError, ConcretizationError, at_user_line, is_library, warn
 from .graph import Graph, Input, Node, Trace, show, verify
 from .graph.trace import SpecializeError
 from .guards import GuardSet, Recorder
@@ -25,11 +25,10 @@ from .kernel.executable import Executable
 from .kernel.kernels import Kernel, kernel_for, source_of
 from .passes import prepare
 from .passes.statements import NotLowerable
-from .primitive import Typed, current, interpreting
+from .primitive import BASE, STATE, Typed, Value, interpreting
 from .pytree import TreeDef, flatten, unflatten
 from .variable import Variable
 
-_PACKAGE = str(Path(__file__).resolve().parent) + "/"
 RETRACES_BEFORE_WARNING = 8
 
 
@@ -45,13 +44,26 @@ class Traced:
     names: dict[Node, str]
     seconds: float
 
-    def unpack(self, outputs: list[Any]) -> Any:
+    def run(self, values: Sequence[Any]) -> Any:
         """The function's result, with the kernel's outputs in their places."""
+        outputs = self.executable(values)
+        if not self.leaves:
+            return unflatten(self.results, ())
         fresh = iter(outputs)
-        return unflatten(self.results, [next(fresh) if leaf is _TENSOR else leaf for leaf in self.leaves])
+        return unflatten(self.results, [_FRESH[leaf](fresh) if type(leaf) is _Fresh else leaf for leaf in self.leaves])
 
 
-_TENSOR = object()
+class _Fresh(Enum):
+    """What stands in a result for what the kernel computes."""
+
+    TENSOR = "a tensor"
+    NUMBER = "a Python number, made of Python numbers"
+
+
+_FRESH: dict[Any, Callable[[Iterator[Any]], Any]] = {
+    _Fresh.TENSOR: next,
+    _Fresh.NUMBER: lambda outputs: next(outputs).item(),
+}
 
 
 @dataclass(slots=True)
@@ -82,6 +94,7 @@ class CompiledStep:
         self._cache = cache
         self._traces: dict[Any, list[Traced]] = {}
         self._last: Traced | None = None
+        self._recent: tuple[Match | None, Any] = None, None
         self._specialized: frozenset[str] = frozenset()
         self._lock = threading.RLock()
         self._counts = Counts()
@@ -100,7 +113,12 @@ class CompiledStep:
         return bound
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        state = current()
+        state = STATE.get(BASE[0])
+        match, last = self._recent
+        if match is not None and state is BASE[0] and not kwargs:
+            values = match(args)
+            if values is not None and last.guards.holds():
+                return last.run(values)
         if isinstance(state.interpreter, Trace):
             return self._function(*args, **kwargs)  # a step inside a step becomes part of it
         if self._eager_because is not None or state.tapes:
@@ -110,7 +128,8 @@ class CompiledStep:
         if traced is None:
             return self.eager(*args, **kwargs)
         self._last = traced
-        return traced.unpack(traced.executable(call.values))
+        self._recent = matcher(call), traced
+        return traced.run(call.values)
 
     def eager(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function without compiling; nested lists of numbers become arrays as in compiled calls.
@@ -156,7 +175,7 @@ class CompiledStep:
     def _trace(self, call: Call) -> Traced:
         started = time.perf_counter()
         trace = Trace(call.avals)
-        recorder = Recorder(_is_library, lambda value: isinstance(value, Typed))
+        recorder = Recorder(is_library, lambda value: isinstance(value, Typed))
         args, kwargs = call.arguments([trace.argument(position) for position in range(len(call.avals))])
         with interpreting(trace), recorder.recording(self._function):
             result = self._function(*args, **kwargs)
@@ -166,8 +185,7 @@ class CompiledStep:
                 "tj.random.Generator, or draw outside and pass the number as an argument"
             )
         leaves, results = flatten(result)
-        outputs = [leaf for leaf in leaves if _is_output(leaf)]
-        graph = trace.finish([trace.lift(leaf, False) if isinstance(leaf, np.ndarray) else leaf for leaf in outputs])
+        graph = trace.finish([trace.lift(leaf, False) for leaf in leaves if _is_output(leaf)])
         verify(graph, "trace")
         graph = prepare(graph)
         guards = recorder.guards()
@@ -175,7 +193,7 @@ class CompiledStep:
         traced_in = time.perf_counter() - started
         kernel = kernel_for(graph, self.__name__, names, self._cache)  # type: ignore[attr-defined]
         executable = Executable(kernel, graph, trace.variables, trace.captures, trace.numbers)
-        placed = [_TENSOR if _is_output(leaf) else leaf for leaf in leaves]
+        placed = [_placeholder(leaf) if _is_output(leaf) else leaf for leaf in leaves]
         return Traced(guards, graph, executable, results, placed, names, traced_in)
 
     def _count(self, call: Call, traced: Traced) -> None:
@@ -320,13 +338,13 @@ def _positional_parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(parameter.name for parameter in parameters if parameter.kind in kinds)
 
 
-def _is_library(filename: str) -> bool:
-    return filename.startswith(_PACKAGE)
-
-
 def _is_output(leaf: Any) -> bool:
     """Whether a result is a value that the kernel computes; a variable is returned as itself."""
     return isinstance(leaf, (Typed, np.ndarray)) and not isinstance(leaf, Variable)
+
+
+def _placeholder(leaf: Any) -> _Fresh:
+    return _Fresh.NUMBER if isinstance(leaf, Value) and leaf.aval.weak else _Fresh.TENSOR
 
 
 def _names(graph: Graph, call: Call, trace: Trace, guards: GuardSet, step: str) -> dict[Node, str]:

@@ -206,7 +206,7 @@ class Trace:
         """Arrays are captured by reference; the rest is as in eager mode."""
         if type(value) is np.ndarray and value.dtype.isnative and value.dtype.kind in "biuf":
             return TracedTensor(self, self._capture(value))
-        return to_tensor(value, borrow)
+        return value if isinstance(value, Value) else to_tensor(value, borrow)
 
     def number(self, number: float, dtype: np.dtype) -> Value:
         """A literal if tapejit wrote the number, an entry of the constant table if the user did."""

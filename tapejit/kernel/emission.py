@@ -22,6 +22,7 @@ from ..passes import Choose, Compute, Key, Leaf, Load, Loop, LoopPlan, Number, P
 from ..passes.plan import BLOCK, Stage
 from . import expressions as ex
 from .layout import Layout, Slot, number_places
+from .runtime import NAMES
 
 _IDENTITY: dict[str, Callable[[np.dtype], Any]] = {
     "add": lambda dtype: dtype.type(0),
@@ -81,11 +82,7 @@ def identifier(text: str) -> str:
     return cleaned
 
 
-_RESERVED = {
-    "table", "stage", "lo", "hi", "block", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16",
-    "uint32", "uint64", "bool_", "range", "min", "OK", "RUN_ALL", "shifted", "accumulate", "select", "span", "abs",
-    "exp", "log", "sqrt", "sin", "cos", "tan", "tanh", "sign", "power", "maximum", "minimum", "status", "erf",
-}  # fmt: skip
+_RESERVED = {"table", "stage", "lo", "hi", "range", "min", *NAMES, *ex.special_constants()}
 _LOOP_NAMES = "ijkmnp"
 
 

@@ -1,16 +1,17 @@
 """A kernel with everything it refers to: ready to be called with arguments.
 
 One `Executable` belongs to one trace of one step: it holds the variables, captured arrays and Python numbers of that
-trace. Calls fill the table with addresses and leave the rest to machine code.
+trace. Small arguments and results are copied to and from buffers with fixed addresses, large ones are passed by
+address; what does not change from call to call stays in the table.
 """
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
+from ..aval import Shape
 from ..errors import TapejitError, at_user_line
 from ..graph import Graph
 from ..tensor import Tensor
@@ -20,7 +21,22 @@ from .kernels import Kernel
 from .layout import Layout, Slot
 from .memory import address_of, aligned
 
+STAGED_BYTES = 4096
+"""Arguments and results of at most this size are copied, which takes less time than asking for an address."""
+
 _RUN_ALL = -1
+
+
+class _Bound:
+    """A variable's buffer in the table; the address is asked for only when the variable has another buffer."""
+
+    __slots__ = ("buffer", "fits", "slot", "variable")
+
+    def __init__(self, slot: int, variable: Variable, fits: bool) -> None:
+        self.slot = slot
+        self.variable = variable
+        self.fits = fits
+        self.buffer: np.ndarray | None = None
 
 
 class Executable:
@@ -48,40 +64,58 @@ class Executable:
         self.kernel = kernel
         self.variables = tuple(variables)
         self._captures = tuple(captures)
-        self._layout = layout
         self._lock = threading.Lock()
         self._call = kernel.loaded.call
         self._table = np.zeros(max(len(layout.slots), 1), np.int64)
         self._address = address_of(self._table)
         self._workspace = aligned((layout.workspace,), np.dtype(np.uint8))
         self._constants = _constant_tables(layout, numbers)
-        self._arguments: list[tuple[int, int, np.dtype]] = []
-        self._reads: list[tuple[int, int]] = []
-        self._captured: list[tuple[int, np.ndarray]] = []
-        self._outputs = [(shape, np.dtype(dtype)) for shape, dtype in layout.outputs]
-        self._output_slots = [layout.position("output", position) for position in range(len(layout.outputs))]
-        self._updates = [
-            (layout.position("update", position), self.variables[variable], fits)
-            for position, (variable, fits) in enumerate(zip(layout.updates, layout.in_place, strict=True))
-        ]
+        self._avals = [node.aval for node in graph.inputs]
+        self._in_place = layout.in_place
+        self._updated = layout.updates
+        self._results = [(shape, np.dtype(dtype)) for shape, dtype in layout.outputs]
+        self._staged: list[tuple[int, np.ndarray]] = []
+        self._passed: list[tuple[int, int, np.dtype]] = []
+        self._scattered: list[tuple[int, np.ndarray]] = []
+        self._reads: list[_Bound] = []
+        self._updates: list[_Bound] = []
+        self._outputs: list[tuple[int, np.ndarray | None, Shape, np.dtype]] = []
         # Variables are locked in the order of their making, the same for every step, so that steps can't deadlock.
         self._locks = [variable.lock for variable in sorted(self.variables, key=lambda variable: variable.key)]
-        self._dtypes = [node.aval.dtype for node in graph.inputs]
         for index, slot in enumerate(layout.slots):
             self._FILL[slot.kind](self, index, slot)
+        self._outputs.sort(key=lambda output: layout.slots[output[0]].position)
 
     def _fill_argument(self, index: int, slot: Slot) -> None:
-        self._arguments.append((index, slot.position, self._dtypes[slot.position]))
+        aval = self._avals[slot.position]
+        if aval.nbytes > STAGED_BYTES:
+            self._passed.append((index, slot.position, aval.dtype))
+            return
+        buffer = aligned(aval.shape, aval.dtype)
+        self._table[index] = address_of(buffer)
+        self._staged.append((slot.position, buffer))
 
     def _fill_variable(self, index: int, slot: Slot) -> None:
-        self._reads.append((index, slot.position))
+        self._reads.append(_Bound(index, self.variables[slot.position], fits=True))
+
+    def _fill_update(self, index: int, slot: Slot) -> None:
+        variable = self.variables[self._updated[slot.position]]
+        self._updates.append(_Bound(index, variable, self._in_place[slot.position]))
+
+    def _fill_output(self, index: int, slot: Slot) -> None:
+        shape, dtype = self._results[slot.position]
+        buffer = aligned(shape, dtype)
+        small = buffer.nbytes <= STAGED_BYTES
+        if small:
+            self._table[index] = address_of(buffer)
+        self._outputs.append((index, buffer if small else None, shape, dtype))
 
     def _fill_capture(self, index: int, slot: Slot) -> None:
         array = self._captures[slot.position]
         if array.flags.c_contiguous and array.flags.aligned:
             self._table[index] = address_of(array)
         else:
-            self._captured.append((index, array))
+            self._scattered.append((index, array))
 
     def _fill_numbers(self, index: int, slot: Slot) -> None:
         self._table[index] = address_of(self._constants[slot.dtype])
@@ -92,19 +126,19 @@ class Executable:
     def _fill_library(self, index: int, slot: Slot) -> None:
         self._table[index] = blas.address(slot.name)
 
-    def _fill_later(self, index: int, slot: Slot) -> None:
-        """Outputs, updates and the detail slot get their values at each call."""
+    def _fill_detail(self, index: int, slot: Slot) -> None:
+        """The kernel writes there."""
 
     _FILL: dict[str, Callable[..., None]] = {
         "argument": _fill_argument,
         "variable": _fill_variable,
+        "update": _fill_update,
+        "output": _fill_output,
         "capture": _fill_capture,
         "numbers": _fill_numbers,
         "workspace": _fill_workspace,
         "library": _fill_library,
-        "output": _fill_later,
-        "update": _fill_later,
-        "detail": _fill_later,
+        "detail": _fill_detail,
     }
 
     def __call__(self, arguments: Sequence[Any]) -> list[Tensor]:
@@ -125,40 +159,74 @@ class Executable:
         TapejitError
             If the kernel reports a failed check; then nothing was assigned.
         """
-        table = self._table
-        with self._lock, ExitStack() as stack:
+        with self._lock:
             for lock in self._locks:
-                stack.enter_context(lock)
-            held = [np.ascontiguousarray(arguments[at], dtype) for _, at, dtype in self._arguments]
-            for (slot, _, _), array in zip(self._arguments, held, strict=True):
-                table[slot] = address_of(array)
-            copies = [np.ascontiguousarray(array) for _, array in self._captured]
-            for (slot, _), array in zip(self._captured, copies, strict=True):
-                table[slot] = address_of(array)
-            for slot, at in self._reads:
-                table[slot] = address_of(self.variables[at].buffer)
-            results = [np.empty(shape, dtype) for shape, dtype in self._outputs]
-            for slot, array in zip(self._output_slots, results, strict=True):
-                table[slot] = address_of(array)
-            fresh = self._prepare_updates()
-            status = self._call(self._address, _RUN_ALL, 0, 0)
-            if status != 0:
-                raise TapejitError(at_user_line(f"the kernel reported status {status}; nothing was assigned"))
-            for variable, buffer in fresh:
-                variable.replace(buffer, exposed=False)
-        return [Tensor(array) for array in results]
+                lock.acquire()
+            try:
+                return self._run(arguments)
+            finally:
+                for lock in self._locks:
+                    lock.release()
 
-    def _prepare_updates(self) -> list[tuple[Variable, np.ndarray]]:
-        """Say where new values go: in place where nobody else can see the buffer, else to a fresh one."""
-        fresh = []
-        for slot, variable, fits in self._updates:
-            if fits and not variable.exposed:
-                self._table[slot] = address_of(variable.buffer)
+    def _run(self, arguments: Sequence[Any]) -> list[Tensor]:
+        table = self._table
+        for position, buffer in self._staged:
+            buffer[...] = arguments[position]
+        held = self._pass_large(arguments) if self._passed or self._scattered else None
+        for bound in self._reads:
+            buffer = bound.variable.buffer
+            if buffer is not bound.buffer:
+                table[bound.slot] = address_of(buffer)
+                bound.buffer = buffer
+        fresh = None
+        for bound in self._updates:
+            variable = bound.variable
+            if bound.fits and not variable.exposed:
+                buffer = variable.buffer
+                if buffer is not bound.buffer:
+                    table[bound.slot] = address_of(buffer)
+                    bound.buffer = buffer
             else:
-                buffer = np.empty(variable.shape, variable.dtype)
-                self._table[slot] = address_of(buffer)
-                fresh.append((variable, buffer))
-        return fresh
+                fresh = self._give_buffer(bound, fresh)
+        results = []
+        for slot, staged, shape, dtype in self._outputs:
+            if staged is None:
+                staged = np.empty(shape, dtype)
+                table[slot] = address_of(staged)
+            results.append(staged)
+        status = self._call(self._address, _RUN_ALL, 0, 0)
+        del held  # until here the kernel read what it holds
+        if status != 0:
+            raise TapejitError(at_user_line(f"the kernel reported status {status}; nothing was assigned"))
+        for variable, buffer in fresh or ():
+            variable.replace(buffer, exposed=False)
+        return [
+            Tensor(array.copy() if output[1] is not None else array)
+            for array, output in zip(results, self._outputs, strict=True)
+        ]
+
+    def _pass_large(self, arguments: Sequence[Any]) -> list[np.ndarray]:
+        """Put the addresses of large arguments into the table; contiguous copies where they have to be."""
+        held = []
+        for slot, position, dtype in self._passed:
+            array = np.ascontiguousarray(arguments[position], dtype)
+            self._table[slot] = address_of(array)
+            held.append(array)
+        for slot, captured in self._scattered:
+            array = np.ascontiguousarray(captured)
+            self._table[slot] = address_of(array)
+            held.append(array)
+        return held
+
+    def _give_buffer(
+        self, bound: _Bound, fresh: list[tuple[Variable, np.ndarray]] | None
+    ) -> list[tuple[Variable, np.ndarray]]:
+        """Let a new value go to a fresh buffer, as someone may hold the variable's own."""
+        variable = bound.variable
+        buffer = np.empty(variable.shape, variable.dtype)
+        self._table[bound.slot] = address_of(buffer)
+        bound.buffer = None
+        return [*(fresh or ()), (variable, buffer)]
 
 
 def _constant_tables(layout: Layout, numbers: Sequence[float]) -> dict[str, np.ndarray]:

@@ -1,0 +1,75 @@
+"""``python -m tapejit``: the demo, and the kernel store."""
+
+import argparse
+import runpy
+import sys
+import time
+from collections.abc import Sequence
+
+from . import __version__, config
+from .kernel.store import KernelStore
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the command line by default.
+
+    Returns
+    -------
+    int
+        The exit code; a wrong command raises SystemExit with 2.
+    """
+    chosen = _parser().parse_args(arguments)
+    if chosen.command == "demo":
+        # As a module of its own, so that the other commands don't import what the demo needs (scikit-learn).
+        runpy.run_module("tapejit.demo", run_name="__main__")
+        return 0
+    return {"list": _list, "clear": _clear, "path": _path}[chosen.action](KernelStore())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tapejit", description="Gradients of NumPy programs from tapes, and compiled train steps."
+    )
+    parser.add_argument("--version", action="version", version=f"tapejit {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{demo,cache}")
+    commands.add_parser("demo", help="fit a line and recognise digits, eagerly and compiled; needs scikit-learn")
+    cache = commands.add_parser("cache", help="the kernels that are kept on disk")
+    cache.add_argument("action", choices=("list", "clear", "path"), help="what to do with them")
+    return parser
+
+
+def _path(store: KernelStore) -> int:
+    print(store.path)
+    return 0
+
+
+def _list(store: KernelStore) -> int:
+    entries = store.entries()
+    for entry in entries:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
+        print(f"{entry.key[:16]}  {entry.size:>9,} bytes  last used {used}")
+    total = sum(entry.size for entry in entries)
+    print(f"{_kernels(len(entries))}, {total:,} of {store.limit:,} bytes, in {store.path}{_off()}")
+    return 0
+
+
+def _clear(store: KernelStore) -> int:
+    print(f"removed {_kernels(store.clear())} from {store.path}{_off()}")
+    return 0
+
+
+def _kernels(count: int) -> str:
+    return f"{count} kernel" if count == 1 else f"{count} kernels"
+
+
+def _off() -> str:
+    return "" if config.cache_enabled() else " (the store is off: TAPEJIT_CACHE=0)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""The programs in examples/ give what they promise; TensorFlow 2.21 gave the figures of the line fit."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapejit as tj
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+PROGRAMS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+
+# Start (w, b), and (w, b) after 500 steps.
+RECORDED = (
+    ((0.3, 0.1), (1.9939865, -1.0019997)),
+    ((0.25, 0.75), (1.8289883, -0.4909989)),
+    ((0.9, 0.5), (1.9839853, -0.9460003)),
+)
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_an_example_runs_as_a_program(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_table_names_it(name: str) -> None:
+    assert f"`{name}.py` |" in (EXAMPLES / "README.md").read_text()
+
+
+def test_first_gradients(capsys: pytest.CaptureFixture[str]) -> None:
+    results = list(load("first_gradient").main().values())
+    assert [None if result is None else result.numpy() for result in results] == [6.0, None, 6.0, 6.0]
+    assert capsys.readouterr().out.splitlines()[1].endswith("x not watched: None")
+
+
+@pytest.mark.parametrize(("start", "end"), RECORDED)
+@pytest.mark.parametrize("mode", ["fit_data", "fit_data_compiled"])
+def test_the_line_fit(start: tuple[float, float], end: tuple[float, float], mode: str) -> None:
+    program: Any = load("fit_line")
+    np.testing.assert_allclose(program.fit(getattr(program, mode), *start), end, rtol=0, atol=1e-6)
+    if mode == "fit_data_compiled":
+        report = program.fit_data_compiled.report()
+        assert (report["eager_because"], report["traces"]) == (None, 1)
+        assert (report["loop_nests"], report["matrix_products"], report["intermediate_bytes"]) == (1, 0, 0)
+        assert program.fit_data_compiled.source().startswith("def fit_data(")
+
+
+def test_a_changed_learning_rate_is_seen_and_compiles_nothing() -> None:
+    program: Any = load("fit_line")
+    program.fit(program.fit_data_compiled, 0.3, 0.1)
+    before = program.fit_data_compiled.report()
+    program.learning_rate = 0.002
+    compiled = program.fit(program.fit_data_compiled, 0.3, 0.1)
+    after = program.fit_data_compiled.report()
+    assert after["traces"] == before["traces"] + 1
+    assert after["compilations"] == before["compilations"]
+    assert compiled == program.fit(program.fit_data, 0.3, 0.1)
+
+
+def test_digits() -> None:
+    program: Any = load("softmax_digits")
+    results = program.main()
+    for _, accuracy in results.values():
+        assert accuracy >= 0.93
+    assert results["eager"][1] == results["compiled"][1]
+    assert results["eager"][0] == pytest.approx(results["compiled"][0], rel=1e-5)
+    report = program.train_compiled.report()
+    assert (report["eager_because"], report["matrix_products"]) == (None, 2)
+
+
+def test_the_second_gradient_says_how() -> None:
+    t = tj.Variable(3.0)
+    with tj.GradientTape() as tape:
+        y = t**2
+    tape.gradient(y, t)
+    with pytest.raises(RuntimeError, match="persistent=True"):
+        tape.gradient(y, t)
