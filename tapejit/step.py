@@ -20,7 +20,7 @@ from .arguments import Call, Match, describe, matcher
 from .errors import CompileError, ConcretizationError, at_user_line, is_library, warn
 from .graph import Graph, Input, Node, Trace, show, verify
 from .graph.trace import SpecializeError
-from .guards import GuardSet, Recorder
+from .guards import Change, GuardSet, Recorder
 from .kernel.executable import Executable
 from .kernel.kernels import Kernel, kernel_for, source_of
 from .passes import prepare
@@ -30,6 +30,8 @@ from .pytree import TreeDef, flatten, unflatten
 from .variable import Variable
 
 RETRACES_BEFORE_WARNING = 8
+HISTORY = 100
+"""How many reasons for traces are remembered, besides the first."""
 
 
 @dataclass(slots=True)
@@ -76,6 +78,9 @@ class Counts:
     compile_seconds: float = 0.0
     load_seconds: float = 0.0
     from_cache: int = 0
+    numbers: int = 0  # traces because a number changed
+    others: int = 0
+    looked_up: int = 0  # calls that were not like the last one
     history: list[str] = field(default_factory=list)
 
 
@@ -89,6 +94,7 @@ class CompiledStep:
     def __init__(self, function: Callable[..., Any], *, strict: bool, cache: bool) -> None:
         functools.update_wrapper(self, function)
         self._function = function
+        self._name: str = getattr(function, "__name__", type(function).__name__)
         self._parameters = _positional_parameters(function)
         self._strict = strict
         self._cache = cache
@@ -105,7 +111,7 @@ class CompiledStep:
         """A compiled method: one step for each instance, as the instance's attributes are what it reads."""
         if instance is None:
             return self
-        name = f"_compiled_{self.__name__}_{id(self)}"  # type: ignore[attr-defined]
+        name = f"_compiled_{self._name}"
         bound = getattr(instance, "__dict__", {}).get(name)
         if bound is None:
             bound = CompiledStep(self._function.__get__(instance, owner), strict=self._strict, cache=self._cache)
@@ -124,7 +130,8 @@ class CompiledStep:
         if self._eager_because is not None or state.tapes:
             return self.eager(*args, **kwargs)
         call = describe(args, kwargs, self._specialized, self._parameters)
-        traced = self._ready(call)
+        self._counts.looked_up += 1
+        traced, call = self._ready(call)
         if traced is None:
             return self.eager(*args, **kwargs)
         self._last = traced
@@ -142,29 +149,33 @@ class CompiledStep:
 
     # From a call to a trace
 
-    def _ready(self, call: Call) -> Traced | None:
-        """The trace whose guards hold, made now if there is none; None where the step has to run eagerly."""
+    def _ready(self, call: Call) -> tuple[Traced | None, Call]:
+        """The trace whose guards hold, made now if there is none; None where the step has to run eagerly.
+
+        The call comes back too, since tracing may find that more of its arguments have to be fixed.
+        """
         for traced in self._traces.get(call.key, ()):
             if traced.guards.holds():
-                return traced
+                return traced, call
         with self._lock:
-            for traced in self._traces.get(call.key, ()):
-                if traced.guards.holds():
-                    return traced
-            return self._retrace(call)
+            while True:
+                for traced in self._traces.get(call.key, ()):
+                    if traced.guards.holds():
+                        return traced, call
+                try:
+                    return self._traced(call), call
+                except SpecializeError as error:
+                    self._specialized |= {call.paths[position] for position in error.positions}
+                    call = call.again(self._specialized)
 
-    def _retrace(self, call: Call) -> Traced | None:
-        while True:
-            try:
-                traced = self._trace(call)
-            except SpecializeError as error:
-                self._specialized |= {call.paths[position] for position in error.positions}
-                call = call.again(self._specialized)
-                continue
-            except (ConcretizationError, NotLowerable) as error:
-                self._give_up(error)
-                return None
-            break
+    def _traced(self, call: Call) -> Traced | None:
+        try:
+            traced = self._trace(call)
+        except SpecializeError:
+            raise
+        except (ConcretizationError, NotLowerable, CompileError) as error:
+            self._give_up(error)
+            return None
         self._count(call, traced)
         known = self._traces.setdefault(call.key, [])
         # Of two traces of one signature the older one's guards failed; what they read may come back, so keep a few.
@@ -189,9 +200,9 @@ class CompiledStep:
         verify(graph, "trace")
         graph = prepare(graph)
         guards = recorder.guards()
-        names = _names(graph, call, trace, guards, self.__name__)  # type: ignore[attr-defined]
+        names = _names(graph, call, trace, guards)
         traced_in = time.perf_counter() - started
-        kernel = kernel_for(graph, self.__name__, names, self._cache)  # type: ignore[attr-defined]
+        kernel = kernel_for(graph, self._name, names, self._cache)
         executable = Executable(kernel, graph, trace.variables, trace.captures, trace.numbers)
         placed = [_placeholder(leaf) if _is_output(leaf) else leaf for leaf in leaves]
         return Traced(guards, graph, executable, results, placed, names, traced_in)
@@ -199,29 +210,35 @@ class CompiledStep:
     def _count(self, call: Call, traced: Traced) -> None:
         counts = self._counts
         kernel: Kernel = traced.executable.kernel
-        new = all(kernel is not other.executable.kernel for group in self._traces.values() for other in group)
+        known = [other.executable.kernel for group in self._traces.values() for other in group]
+        changes = self._traces[call.key][0].guards.changes() if self._traces.get(call.key) else ()
         counts.traces += 1
         counts.trace_seconds += traced.seconds
-        if new:
+        if not any(kernel is other for other in known):
             counts.compilations += not kernel.from_cache
             counts.from_cache += kernel.from_cache
             counts.compile_seconds += kernel.compile_seconds
             counts.load_seconds += kernel.load_seconds
-        counts.history.append(self._reason(call))
-        if len(self._traces) >= RETRACES_BEFORE_WARNING and not self._warned_of_retraces:
+        counts.history.append(self._reason(call, changes))
+        del counts.history[1:-HISTORY]
+        if changes and all(change.is_number for change in changes):
+            counts.numbers += 1
+            frequent = counts.numbers >= RETRACES_BEFORE_WARNING and 2 * counts.numbers > counts.looked_up
+            way_out = "Pass a number that changes often as an argument, or keep it in a tj.Variable"
+        else:
+            counts.others += 1
+            frequent = counts.others > RETRACES_BEFORE_WARNING
+            way_out = "Pass what varies as an array, keep shapes the same, and let the step not depend on Python values that change"
+        if frequent and not self._warned_of_retraces:
             self._warned_of_retraces = True
-            warn(
-                f"{self.__name__} was traced for {len(self._traces) + 1} different call signatures; the last: "  # type: ignore[attr-defined]
-                f"{counts.history[-1]}. Pass what varies as an array, or keep shapes the same"
-            )
+            warn(f"{self._name} was traced {counts.traces} times; the last time because of {counts.history[-1]}. {way_out}")
 
-    def _reason(self, call: Call) -> str:
+    def _reason(self, call: Call, changes: Sequence[Change]) -> str:
         """Why this call had to be traced, against the nearest earlier trace."""
         if not self._traces:
             return f"first call: {call}"
-        earlier = self._traces.get(call.key)
-        if earlier:
-            return "; ".join(map(str, earlier[0].guards.changes())) or "a guarded value changed"
+        if call.key in self._traces:
+            return "; ".join(map(str, changes)) or "a value that the step reads changed"
         return f"new call signature: {call}"
 
     def _give_up(self, error: Exception) -> None:
@@ -230,9 +247,9 @@ class CompiledStep:
             place = f" at {error.node.where}" if error.node.where else ""
             reason = f"{error.node.primitive.name}{place} can't be compiled yet"  # type: ignore[union-attr]
         if self._strict:
-            raise CompileError(f"{self.__name__} can't be compiled: {reason}") from error  # type: ignore[attr-defined]
+            raise CompileError(f"{self._name} can't be compiled: {reason}") from error
         self._eager_because = reason
-        warn(f"{self.__name__} runs eagerly from now on: {reason}. @tapejit.compile(strict=True) makes this an error")  # type: ignore[attr-defined]
+        warn(f"{self._name} runs eagerly from now on: {reason}. @tapejit.compile(strict=True) makes this an error")
 
     # What it did
 
@@ -245,7 +262,7 @@ class CompiledStep:
             If there is no kernel: the step was not called yet, or runs eagerly.
         """
         traced = self._latest("source")
-        return source_of(traced.graph, self.__name__, traced.names).source  # type: ignore[attr-defined]
+        return source_of(traced.graph, self._name, traced.names).source
 
     def graph(self) -> str:
         """The graph of the last call as text: one operation a line, with the user's lines."""
@@ -285,11 +302,11 @@ class CompiledStep:
     def _latest(self, wanted: str) -> Traced:
         if self._last is None:
             why = f"it runs eagerly: {self._eager_because}" if self._eager_because else "call it first"
-            raise CompileError(at_user_line(f"{self.__name__}.{wanted}(): there is no kernel; {why}"))  # type: ignore[attr-defined]
+            raise CompileError(at_user_line(f"{self._name}.{wanted}(): there is no kernel; {why}"))
         return self._last
 
     def __repr__(self) -> str:
-        return f"<compiled step {self.__name__}>"  # type: ignore[attr-defined]
+        return f"<compiled step {self._name}>"
 
 
 def compile(  # noqa: A001 (the name that users know from TensorFlow's and PyTorch's)
@@ -347,7 +364,7 @@ def _placeholder(leaf: Any) -> _Fresh:
     return _Fresh.NUMBER if isinstance(leaf, Value) and leaf.aval.weak else _Fresh.TENSOR
 
 
-def _names(graph: Graph, call: Call, trace: Trace, guards: GuardSet, step: str) -> dict[Node, str]:
+def _names(graph: Graph, call: Call, trace: Trace, guards: GuardSet) -> dict[Node, str]:
     """The user's names of a graph's inputs: parameters, and names under which values were read."""
     read = {id(value): path for path, value in reversed(guards.values())}
     things: Mapping[str, Any] = {"variable": trace.variables, "capture": trace.captures, "number": trace.numbers}

@@ -19,7 +19,7 @@ from ..primitive import Params, Primitive, Value, in_role, new_key
 from ..tensor import Tensor, to_tensor
 from ..variable import Variable
 from .evaluate import evaluate
-from .ir import Builder, Graph, Node
+from .ir import Builder, Graph, Input, Node, in_order
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # Python numbers that these rooms write are part of an operation's definition, not of the user's program.
@@ -27,7 +27,7 @@ _OWN_NUMBERS = tuple(str(_PACKAGE / room) + "/" for room in ("ops", "tape", "pas
 # These files only hand numbers on.
 _PLUMBING = (
     *(str(_PACKAGE / "families") + "/",),
-    *(str(_PACKAGE / name) for name in ("primitive.py", "operators.py", "tensor.py", "variable.py")),
+    *(str(_PACKAGE / name) for name in ("primitive.py", "operators.py", "tensor.py", "variable.py", "graph/trace.py")),
 )
 
 
@@ -262,42 +262,33 @@ class Trace:
         return state
 
     def _compute(self, node: Node) -> np.ndarray:
-        graph = self._graph((node,), ())
-        for needed in graph.nodes():
-            if needed in self.arguments:
-                raise ConcretizationError(
-                    at_user_line(
-                        "a Variable made inside a compiled step takes its first value from an argument, which has no value "
-                        "while the step is traced; make the variable outside"
-                    )
+        if any(needed in self.arguments for needed in in_order((node,))):
+            raise ConcretizationError(
+                at_user_line(
+                    "a Variable made inside a compiled step takes its first value from an argument, which has no value "
+                    "while the step is traced; make the variable outside"
                 )
+            )
         arguments = [np.zeros(input_.aval.shape, input_.aval.dtype) for input_ in self.arguments]
         buffers = [variable.buffer for variable in self.variables]
-        return evaluate(graph, [*arguments, *buffers, *self.captures, *self.numbers])[0][0]
+        return evaluate(self._graph((node,), ()), [*arguments, *buffers, *self.captures, *self.numbers])[0][0]
 
     def concrete_number(self, tensor: TracedTensor) -> int:
-        """The value of an integer that Python needs now.
+        """The value of a number that Python needs now.
 
         Raises
         ------
         SpecializeError
-            If it depends on integer arguments only, so that tracing with their values helps.
+            If it depends on Python numbers among the arguments only, so that tracing with their values helps.
         ConcretizationError
             Otherwise.
         """
-        positions = []
-        for node in self._graph((tensor.node,), ()).nodes():
-            if node in self.arguments and self._reaches(node, tensor.node):
-                position = self.arguments.index(node)
-                if not self._weak[position]:
-                    tensor.numpy()
-                positions.append(position)
-        if not positions:
+        sources = [node.op for node in in_order((tensor.node,)) if isinstance(node.op, Input)]
+        positions = [op.position for op in sources if op.kind == "argument"]
+        others = [op for op in sources if op.kind not in ("argument", "number")]
+        if others or not positions or not all(self._weak[position] for position in positions):
             tensor.numpy()
         raise SpecializeError("an argument is used as a Python number", tuple(positions))
-
-    def _reaches(self, source: Node, target: Node) -> bool:
-        return source in Graph((), (target,), ()).nodes()
 
     # The result
 

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
+from weakref import WeakValueDictionary
 
+from ..errors import CompileError, TapejitError, warn
 from ..graph import Graph, Node, graph_signature
 from ..passes import plan_loops
 from . import door
@@ -19,7 +21,7 @@ from .layout import Layout
 from .store import KernelStore, make_key
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Kernel:
     """Machine code and how to call it.
 
@@ -44,9 +46,9 @@ class Kernel:
 
 @dataclass(slots=True)
 class _Kernels:
-    """The kernels of this process by graph signature."""
+    """The kernels of this process by graph signature, as long as a step has a use for them."""
 
-    known: dict[str, Kernel] = field(default_factory=dict)
+    known: WeakValueDictionary[str, Kernel] = field(default_factory=WeakValueDictionary)
     lock: threading.Lock = field(default_factory=threading.Lock)
     compilations: int = 0
 
@@ -88,7 +90,8 @@ def kernel_for(graph: Graph, name: str, names: Mapping[Node, str], cache: bool) 
     with _KERNELS.lock:
         kernel = _KERNELS.known.get(signature)
         if kernel is None:
-            kernel = _KERNELS.known[signature] = _found(signature, cache) or _built(signature, graph, name, names, cache)
+            kernel = _found(signature, cache) or _built(signature, graph, name, names, cache)
+            _KERNELS.known[signature] = kernel
     return kernel
 
 
@@ -105,7 +108,11 @@ def _found(signature: str, cache: bool) -> Kernel | None:
     if entry is None:
         return None
     header = entry.header
-    loaded = door.loader().load(entry.code, header["symbol"], tuple(header["symbols"]))
+    try:
+        loaded = door.loader().load(entry.code, header["symbol"], tuple(header["symbols"]))
+    except TapejitError as error:
+        warn(f"a stored kernel can't be used and is compiled again: {error}")
+        return None
     return Kernel(loaded, Layout.from_json(header["layout"]), True, 0.0, time.perf_counter() - started)
 
 
@@ -113,7 +120,10 @@ def _built(signature: str, graph: Graph, name: str, names: Mapping[Node, str], c
     started = time.perf_counter()
     emitted = source_of(graph, name, names)
     symbol = f"tapejit_{signature[:24]}"
-    built = door.builder().build(emitted.source, emitted.name, symbol, emitted.constants)
+    try:
+        built = door.builder().build(emitted.source, emitted.name, symbol, emitted.constants)
+    except Exception as error:  # whatever Numba or LLVM raise, the step can still run eagerly
+        raise CompileError(f"its kernel could not be built, which is a defect of tapejit: {error}") from error
     _KERNELS.compilations += 1
     compiled = time.perf_counter() - started
     if cache:
