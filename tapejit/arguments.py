@@ -60,6 +60,13 @@ class Call:
         args, kwargs = unflatten(self.tree, leaves)
         return args, kwargs
 
+    def varying_leaves(self) -> list[Any]:
+        """What varies as it was passed, tensors themselves included; nested lists of numbers as arrays."""
+        return [
+            value if isinstance(self.leaves[position], list) else self.leaves[position]
+            for position, value in zip(self.varying, self.values, strict=True)
+        ]
+
     def eager_values(self) -> list[Any]:
         """What varies, for an eager call: as it was passed, but nested lists of numbers as tensors."""
         return [

@@ -76,8 +76,10 @@ class Flow(Enum):
 class Rule:
     """The reverse rule of one input: ``function(ct, …)``, given what its parameter names ask for.
 
-    The names may be those of inputs, ``out``, ``ct``, of params, and ``<input>_shape``, ``<input>_dtype``. What no
-    rule of an active input names is not kept by tapes.
+    The names may be those of inputs, ``out``, ``ct``, of params, and ``<input>_shape``, ``<input>_dtype``. Where there are any
+    number of inputs, ``index`` is the one that the rule is called for, ``input_shape`` its shape, ``<inputs>_shapes``
+    all shapes, ``values`` all inputs, ``active`` the bits of those that matter and ``memo`` a dict that the calls for one
+    application share. What no rule of an active input names is not kept by tapes.
     """
 
     function: Callable[..., Any]
@@ -186,7 +188,7 @@ def _reverse_plan(primitive: Primitive, active: int, count: int) -> ReversePlan:
     def slot(name: str, position: int) -> int:
         if name == "ct":
             return -1
-        wanted = _resolve(primitive, name, position)
+        wanted = ("given", active) if name == "active" else _resolve(primitive, name, position)
         if wanted not in slots:
             slots.append(wanted)
         return slots.index(wanted)
@@ -216,7 +218,9 @@ def _resolve(primitive: Primitive, name: str, position: int) -> tuple[str, Any]:
     if name == "out":
         return "out", 0
     if name == "index":
-        return "index", position
+        return "given", position
+    if name in ("values", "memo"):
+        return name, 0
     if name == "input_shape":
         return "shape", position
     if name.endswith("_shapes"):

@@ -18,14 +18,16 @@ import numpy as np
 
 from .arguments import Call, Match, describe, matcher
 from .errors import CompileError, ConcretizationError, at_user_line, is_library, warn
+from .families import as_array
 from .graph import Graph, Input, Node, Trace, show, verify
 from .graph.trace import SpecializeError
+from .graph_function import GraphFunction
 from .guards import Change, GuardSet, Recorder
 from .kernel.executable import Executable
 from .kernel.kernels import Kernel, kernel_for, source_of
 from .passes import prepare
 from .passes.statements import NotLowerable
-from .primitive import BASE, STATE, Typed, Value, interpreting
+from .primitive import BASE, NO_PARAMS, STATE, State, Typed, Value, interpreting
 from .pytree import TreeDef, flatten, unflatten
 from .variable import Variable
 
@@ -45,10 +47,26 @@ class Traced:
     leaves: list[Any]
     names: dict[Node, str]
     seconds: float
+    trace: Trace
+    function: GraphFunction
 
     def run(self, values: Sequence[Any]) -> Any:
-        """The function's result, with the kernel's outputs in their places."""
-        outputs = self.executable(values)
+        """The function's result for these values of what varies."""
+        return self.placed(self.executable(values))
+
+    def recorded(self, call: Call, state: State) -> Any:
+        """The function's result, and for each active tape a record of how it depends on everything that came in."""
+        arguments = [as_array(value) for value in call.varying_leaves()]
+        reads = [variable.read_value() for variable in self.trace.variables]
+        captures = [self.trace.captured_tensor(position) for position in range(len(self.trace.captures))]
+        numbers = [state.interpreter.number(number, np.dtype(dtype)) for dtype, number in self.trace.typed_numbers()]
+        outputs = tuple(self.executable([argument.numpy() for argument in arguments]))
+        for tape in state.tapes:
+            tape.record(self.function.primitive, (*arguments, *reads, *captures, *numbers), outputs, NO_PARAMS)
+        return self.placed(list(outputs))
+
+    def placed(self, outputs: list[Any]) -> Any:
+        """The kernel's outputs in their places."""
         if not self.leaves:
             return unflatten(self.results, ())
         fresh = iter(outputs)
@@ -127,7 +145,7 @@ class CompiledStep:
                 return last.run(values)
         if isinstance(state.interpreter, Trace):
             return self._function(*args, **kwargs)  # a step inside a step becomes part of it
-        if self._eager_because is not None or state.tapes:
+        if self._eager_because is not None:
             return self.eager(*args, **kwargs)
         call = describe(args, kwargs, self._specialized, self._parameters)
         self._counts.looked_up += 1
@@ -136,13 +154,10 @@ class CompiledStep:
             return self.eager(*args, **kwargs)
         self._last = traced
         self._recent = matcher(call), traced
-        return traced.run(call.values)
+        return traced.recorded(call, state) if state.tapes else traced.run(call.values)
 
     def eager(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function without compiling; nested lists of numbers become arrays as in compiled calls.
-
-        Under an active tape, calls of a step do this by themselves, so that the tape sees every operation.
-        """
+        """Call the function without compiling; nested lists of numbers become arrays as in compiled calls."""
         call = describe(args, kwargs, frozenset(), self._parameters)
         args, kwargs = call.arguments(call.eager_values())
         return self._function(*args, **kwargs)
@@ -198,6 +213,7 @@ class CompiledStep:
         leaves, results = flatten(result)
         graph = trace.finish([trace.lift(leaf, False) for leaf in leaves if _is_output(leaf)])
         verify(graph, "trace")
+        function = GraphFunction(Graph(graph.inputs, graph.outputs, ()), self._name, cache=self._cache)
         graph = prepare(graph)
         guards = recorder.guards()
         names = _names(graph, call, trace, guards)
@@ -205,7 +221,7 @@ class CompiledStep:
         kernel = kernel_for(graph, self._name, names, self._cache)
         executable = Executable(kernel, graph, trace.variables, trace.captures, trace.numbers)
         placed = [_placeholder(leaf) if _is_output(leaf) else leaf for leaf in leaves]
-        return Traced(guards, graph, executable, results, placed, names, traced_in)
+        return Traced(guards, graph, executable, results, placed, names, traced_in, trace, function)
 
     def _count(self, call: Call, traced: Traced) -> None:
         counts = self._counts

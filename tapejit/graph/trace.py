@@ -173,6 +173,7 @@ class Trace:
         self._known: dict[int, Node] = {}
         self._held: list[Any] = []  # what is known by address must live as long as the trace
         self._values: dict[int, tuple[Variable, Node]] = {}
+        self._tensors: dict[int, Value] = {}
 
     def argument(self, position: int) -> TracedTensor:
         """The traced tensor of an argument."""
@@ -200,12 +201,14 @@ class Trace:
                     )
                 )
             return value.node
-        return self._capture(value.array)  # type: ignore[attr-defined]
+        node = self._capture(value.array, value)  # type: ignore[attr-defined]
+        self._tensors.setdefault(node.op.position, value)  # type: ignore[union-attr]
+        return node
 
     def lift(self, value: Any, borrow: bool) -> Value:
         """Arrays are captured by reference; the rest is as in eager mode."""
         if type(value) is np.ndarray and value.dtype.isnative and value.dtype.kind in "biuf":
-            return TracedTensor(self, self._capture(value))
+            return TracedTensor(self, self._capture(value, value))
         return value if isinstance(value, Value) else to_tensor(value, borrow)
 
     def number(self, number: float, dtype: np.dtype) -> Value:
@@ -247,12 +250,22 @@ class Trace:
         self._inputs[kind].append(node)
         return node
 
-    def _capture(self, array: np.ndarray) -> Node:
-        node = self._known.get(id(array))
+    def _capture(self, array: np.ndarray, owner: Any) -> Node:
+        node = self._known.get(id(owner))
         if node is None:
-            self._held.append(array)
-            node = self._known[id(array)] = self._input("capture", Aval(array.shape, array.dtype), self.captures, array)
+            self._held.append(owner)
+            node = self._known[id(owner)] = self._input("capture", Aval(array.shape, array.dtype), self.captures, array)
         return node
+
+    def captured_tensor(self, position: int) -> Value:
+        """The tensor that was captured, which a tape may be watching, or one made of the array."""
+        found = self._tensors.get(position)
+        return Tensor(self.captures[position].copy()) if found is None else found
+
+    def typed_numbers(self) -> list[tuple[np.dtype, float]]:
+        """The Python numbers with the dtypes that they took."""
+        dtypes = [node.aval.dtype for node in self._inputs["number"]]
+        return list(zip(dtypes, self.numbers, strict=True))
 
     def _state(self, variable: Variable) -> tuple[Variable, Node]:
         state = self._values.get(variable.key)

@@ -109,6 +109,8 @@ class Recording:
 _RESIDUAL: dict[str, Callable[..., Any]] = {
     "shapes": lambda which, inputs, params: tuple(value.shape for value in inputs),
     "dtype": lambda which, inputs, params: inputs[which].dtype,
-    "index": lambda which, inputs, params: which,
+    "given": lambda which, inputs, params: which,
+    "values": lambda which, inputs, params: inputs,
+    "memo": lambda which, inputs, params: {},
     "param": lambda which, inputs, params: params[which],
 }
