@@ -8,6 +8,7 @@ from . import errors, ops, random
 from .config import floatx, set_floatx, using_floatx
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
+from .arguments import TensorSpec
 from .step import CompiledStep, compile  # noqa: A004 (the name that users know)
 from .tape import GradientTape
 from .tensor import Tensor
@@ -19,6 +20,7 @@ __all__ = [
     "CompiledStep",
     "GradientTape",
     "Tensor",
+    "TensorSpec",
     "Variable",
     "compile",
     "errors",

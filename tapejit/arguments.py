@@ -10,12 +10,29 @@ from typing import Any
 
 import numpy as np
 
-from .aval import PYTHON_NUMBERS, Aval
+from .aval import PYTHON_NUMBERS, Aval, checked_shape, parse_dtype
+from .config import floatx
 from .errors import DtypeError, at_user_line
 from .primitive import Value
 from .pytree import TreeDef, flatten, leaf_paths, unflatten
 from .tensor import Tensor, array_of_numbers
 from .variable import Variable
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Stands for an array in `CompiledStep.lower`.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Lengths of the axes.
+    dtype : dtype, optional
+        By default `tapejit.floatx()`.
+    """
+
+    shape: tuple[int, ...]
+    dtype: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +148,9 @@ def _varying(leaf: Any) -> tuple[Any, Aval | None]:
         return leaf, Aval(leaf.shape, leaf.dtype.newbyteorder("="))
     if isinstance(leaf, Value):
         return leaf.numpy(), leaf.aval
+    if isinstance(leaf, TensorSpec):
+        dtype = floatx() if leaf.dtype is None else parse_dtype("TensorSpec", leaf.dtype)
+        return None, Aval(checked_shape("TensorSpec", leaf.shape), dtype)
     if isinstance(leaf, (bool, np.bool_)) and not isinstance(leaf, np.generic):
         return leaf, None
     kind = type(leaf)

@@ -267,6 +267,29 @@ class CompiledStep:
         self._eager_because = reason
         warn(f"{self._name} runs eagerly from now on: {reason}. @tapejit.compile(strict=True) makes this an error")
 
+    def lower(self, *args: Any, **kwargs: Any) -> "CompiledStep":
+        """Trace and build for arguments like these, without running.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            What the step would be called with; a `TensorSpec` stands for an array.
+
+        Returns
+        -------
+        CompiledStep
+            Itself: `source`, `graph` and `report` then speak of this signature.
+
+        Raises
+        ------
+        CompileError
+            If the step runs eagerly.
+        """
+        traced, _ = self._ready(describe(args, kwargs, self._specialized, self._parameters))
+        self._last = traced
+        self._latest("lower")
+        return self
+
     # What it did
 
     def source(self) -> str:
@@ -291,8 +314,8 @@ class CompiledStep:
         Returns
         -------
         dict
-            ``loop_nests``, ``matrix_products``, ``intermediate_bytes`` of the last call's kernel; ``traces``,
-            ``compilations``, ``from_cache`` (kernels from the store), ``trace_seconds``, ``compile_seconds``,
+            ``loop_nests``, ``matrix_products``, ``library_calls``, ``intermediate_bytes``, ``bytes_read``,
+            ``bytes_written``, ``flops`` of the last call's kernel (see `passes.measure`); ``traces``, ``compilations``, ``from_cache`` (kernels from the store), ``trace_seconds``, ``compile_seconds``,
             ``load_seconds`` of all calls; ``eager_because`` (why it runs eagerly, or None).
         """
         counts = self._counts

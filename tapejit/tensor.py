@@ -150,9 +150,9 @@ class Eager:
         except Exception:
             primitive.rule(*[value.aval for value in inputs], **params)
             out = quietly(primitive.impl, *[value.array for value in inputs], **params)
-        if primitive.multiple:
-            return tuple(Tensor(np.asarray(part)) for part in out)
-        return Tensor(out if type(out) is np.ndarray else np.asarray(out))
+        if type(out) is np.ndarray:
+            return Tensor(out)
+        return tuple(Tensor(np.asarray(part)) for part in out) if primitive.multiple else Tensor(np.asarray(out))
 
     def lift(self, value: Any, borrow: bool) -> Value:
         """A tensor made of an array, a variable or a nest of numbers and tensors."""

@@ -36,6 +36,7 @@ FLOORS = (
     ("passes",),
     ("kernel",),
     ("guards",),
+    ("graph_function",),
     ("arguments",),
     ("step",),
     ("nn", "losses", "optimizers", "data"),

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..graph import Input, Node
 from ..lowering import Affine
-from ..passes import Choose, Compute, Key, Leaf, Load, Loop, LoopPlan, Number, Place
+from ..passes import Choose, Compute, Key, Leaf, Load, Loop, LoopPlan, Number, Place, measure
 from ..passes.plan import BLOCK, Stage
 from . import expressions as ex
 from .layout import Layout, Slot, number_places
@@ -579,11 +579,7 @@ class _Emitter:
             updates=tuple(variables.index(variable) for variable, _ in graph.updates),
             workspace=self.workspace,
             stages=len(self.plan.stages),
-            report={
-                "loop_nests": self.plan.loop_nests(),
-                "matrix_products": self.plan.matrix_products(),
-                "intermediate_bytes": self.workspace,
-            },
+            report=measure(self.plan, self.workspace),
         )
 
 
@@ -593,10 +589,7 @@ def _kind(node: Node) -> str:
 
 def _in_loops(key: Key, leaf: Leaf) -> Any:
     """A key in terms of loops, so that statements of one body compare."""
-    node, index = key
-    return node, tuple(
-        Affine(part.offset, tuple(sorted((id(leaf.variable[axis]), c) for axis, c in part.terms))) for part in index
-    )
+    return key[0], leaf.in_loops(key[1])
 
 
 def _conditional(leaf: Leaf, wanted: Key) -> set[Key]:

@@ -160,12 +160,14 @@ class Executable:
             If the kernel reports a failed check; then nothing was assigned.
         """
         with self._lock:
-            for lock in self._locks:
-                lock.acquire()
+            taken = 0
             try:
+                for lock in self._locks:
+                    lock.acquire()
+                    taken += 1
                 return self._run(arguments)
             finally:
-                for lock in self._locks:
+                for lock in self._locks[:taken]:
                     lock.release()
 
     def _run(self, arguments: Sequence[Any]) -> list[Tensor]:

@@ -5,6 +5,7 @@ primitives for properties (`lowering`) and never name one.
 """
 
 from .access import Choose, Compute, Expression, Key, Load, Number
+from .measure import measure
 from .plan import LoopPlan, plan_loops
 from .prepare import prepare
 from .schedule import Leaf, Loop
@@ -23,6 +24,7 @@ __all__ = [
     "Number",
     "Place",
     "Statement",
+    "measure",
     "plan_loops",
     "prepare",
 ]

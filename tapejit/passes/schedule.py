@@ -31,6 +31,12 @@ class Leaf:
         """For each axis of the node the loop that runs along it."""
         return tuple(None if axis is None else self.variable[axis] for axis in self.statement.own_axes)
 
+    def in_loops(self, index: IndexMap) -> IndexMap:
+        """An index map in terms of loops rather than of the statement's axes, so that those of one body compare."""
+        return tuple(
+            Affine(part.offset, tuple(sorted((id(self.variable[axis]), c) for axis, c in part.terms))) for part in index
+        )
+
     def reduced(self) -> tuple["Loop", ...]:
         """The loops over which the statement combines, outermost first."""
         over = {id(self.variable[axis]) for axis in self.statement.reduced}
@@ -167,7 +173,7 @@ def _worth_keeping(tree: Schedule, stored: Collection[Node]) -> set[Node]:
         for (node, index), expression in values.items():
             if not isinstance(expression, Compute):
                 continue
-            place = (body, _in_loops(index, leaf), prod(loop.extent for loop in leaf.loops))
+            place = (body, leaf.in_loops(index), prod(loop.extent for loop in leaf.loops))
             evaluations.setdefault(node, set()).add(place)
             below.setdefault(node, set()).update(key[0] for key in expression.operands)
             if node not in cost:
@@ -181,13 +187,6 @@ def _worth_keeping(tree: Schedule, stored: Collection[Node]) -> set[Node]:
     for node in candidates:
         hidden |= _within(node, below) & candidates
     return candidates - hidden or candidates
-
-
-def _in_loops(index: IndexMap, leaf: Leaf) -> IndexMap:
-    """An index map in terms of loops, so that statements in one body compare."""
-    return tuple(
-        Affine(affine.offset, tuple(sorted((id(leaf.variable[axis]), c) for axis, c in affine.terms))) for affine in index
-    )
 
 
 def _cost(expression: Compute, values: dict[Key, object], known: dict[Node, int]) -> int:

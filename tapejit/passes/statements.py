@@ -125,11 +125,22 @@ def necessarily_stored(graph: Graph) -> set[Node]:
     for node in graph.nodes():
         lowering = None if node.primitive is None else node.primitive.lowering
         if isinstance(lowering, Contraction):
-            stored.update(value for value in node.inputs if _operand(value, stored) is None)
+            for value in node.inputs:
+                if _operand(value, stored) is None:
+                    stored.add(_behind_views(value))
+                if _operand(value, stored) is None:
+                    stored.add(value)
         if isinstance(lowering, Pieces):
             # A piece is read under a condition; what is computed before the condition must not read out of bounds.
             stored.update(value for value in node.inputs if not _is_load(value, stored))
     return stored
+
+
+def _behind_views(value: Node) -> Node:
+    """What a view is a view of: stored itself, it serves its transpose as well."""
+    while value.primitive is not None and isinstance(value.primitive.lowering, View):
+        value = value.inputs[0]
+    return value
 
 
 def _is_load(value: Node, stored: Collection[Node]) -> bool:

@@ -664,3 +664,29 @@ def test_source_graph_and_report_of_the_line_fit():
     assert report["compilations"] + report["from_cache"] <= 1
     assert "assign w" in step.graph()
     assert "real_x: float32[6]" in step.explain()
+
+
+def test_report_counts_bytes_and_flops():
+    w = tj.Variable(np.zeros((64, 32), np.float32))
+    step = strict(lambda x: w.assign_sub(0.1 * (x @ w)))
+    report = step.lower(tj.TensorSpec((64, 64))).report()
+    assert report["matrix_products"] == report["library_calls"] == 1
+    assert report["flops"] == 2 * 64 * 64 * 32 + 2 * 64 * 32
+    assert report["bytes_read"] == 4 * (64 * 64 + 64 * 32) + 4
+    assert report["bytes_written"] == 4 * 64 * 32
+    np.testing.assert_array_equal(w.numpy(), 0)
+
+
+def test_lower_does_all_but_running():
+    ran = []
+    step = strict(lambda x, n: ran.append(n) or x * n)
+    assert "float64[5]" in step.lower(np.ones(5), 2).source()
+    assert "float32[7, 3]" in step.lower(tj.TensorSpec((7, 3)), 2).source()
+    assert step.report()["traces"] == 2
+    built = compilations()
+    np.testing.assert_array_equal(step(np.ones((7, 3), np.float32), 2).numpy(), 2.0)
+    assert compilations() == built
+    assert len(ran) == 2
+    eager = tj.compile(lambda x: float(x[0]))
+    with pytest.warns(TapejitWarning), pytest.raises(CompileError, match="runs eagerly"):
+        eager.lower(np.ones(2))

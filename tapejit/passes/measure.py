@@ -1,0 +1,65 @@
+"""What a plan costs when it runs, counted from the plan: deterministic, and independent of the machine."""
+
+from math import prod
+
+from ..graph import Node
+from .access import Compute, Key
+from .plan import LoopPlan
+from .schedule import Leaf, Loop
+
+
+def measure(plan: LoopPlan, workspace: int) -> dict[str, int]:
+    """Counts for a report.
+
+    Parameters
+    ----------
+    plan : LoopPlan
+        The plan.
+    workspace : int
+        Bytes of all buffers between loops, partial results of reductions included.
+
+    Returns
+    -------
+    dict
+        ``loop_nests``, ``matrix_products``, ``library_calls``, ``intermediate_bytes``, ``bytes_read`` (inputs, once each),
+        ``bytes_written`` (results and assigned variables), and ``flops`` (elementary operations, one for each
+        function such as ``exp`` as well; two for each term of a matrix product).
+    """
+    products = plan.matrix_products()
+    read: set[Node] = set()
+    for leaf in plan.placed.values():
+        read.update(load.root for load in leaf.statement.loads())
+    return {
+        "loop_nests": plan.loop_nests(),
+        "matrix_products": products,
+        "library_calls": products,
+        "intermediate_bytes": workspace,
+        "bytes_read": sum(node.aval.nbytes for node in plan.graph.inputs if node in read),
+        "bytes_written": sum(node.aval.nbytes for node in plan.targets),
+        "flops": _flops(plan),
+    }
+
+
+def _flops(plan: LoopPlan) -> int:
+    total = 0
+    counted: set[tuple[int, Key]] = set()
+    for leaf in plan.placed.values():
+        iterations = prod(loop.extent for loop in leaf.loops)
+        if leaf.statement.product is not None:
+            total += 2 * prod(leaf.statement.product.shape) * iterations
+            continue
+        total += iterations * (_new_values(leaf, counted) + bool(leaf.statement.reduced))
+    return total
+
+
+def _new_values(leaf: Leaf, counted: set[tuple[int, Key]]) -> int:
+    """The operations of a statement that no other statement of the same body computes."""
+    body: Loop | None = leaf.loops[-1] if leaf.loops else None
+    own = {
+        (id(body), (key[0], leaf.in_loops(key[1])))
+        for key, expression in leaf.statement.values.items()
+        if isinstance(expression, Compute)
+    }
+    new = own - counted
+    counted |= new
+    return len(new)
