@@ -17,9 +17,7 @@ HERE = Path(__file__).resolve().parent
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    made.add_argument(
-        "workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(WORKLOADS)}; all if none"
-    )
+    made.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(WORKLOADS)}; all if none")
     made.add_argument("--engines", nargs="+", metavar="ENGINE", help="only these")
     made.add_argument("--peers", type=Path, metavar="DIR", help="what `python -m benchmarks.peers` has made")
     made.add_argument(
@@ -32,9 +30,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rounds", type=int, default=15)
     made.add_argument("--seconds", type=float, default=0.2, help="of one timed batch")
     made.add_argument("--core", type=int, help="to pin the engines to; the last one if not said")
-    made.add_argument(
-        "--into", type=Path, metavar="DIR", help="write the results here, also of a partial run"
-    )
+    made.add_argument("--into", type=Path, metavar="DIR", help="write the results here, also of a partial run")
     return made
 
 
@@ -71,9 +67,7 @@ def main() -> int:
         ("engine", chosen.engines or (), known),
     ):
         if unknown := set(names) - all_names:
-            sys.exit(
-                f"no such {kind}: {', '.join(sorted(unknown))}; there are {', '.join(sorted(all_names))}"
-            )
+            sys.exit(f"no such {kind}: {', '.join(sorted(unknown))}; there are {', '.join(sorted(all_names))}")
     options = options_of(chosen)
     found = report.Run(
         command=shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),

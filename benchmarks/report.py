@@ -55,9 +55,7 @@ def _head(run: Run) -> Iterator[str]:
 
 
 def _targets(run: Run) -> Iterator[str]:
-    rows = [
-        (workload, target, outcomes) for workload, outcomes in run.workloads for target in workload.targets
-    ]
+    rows = [(workload, target, outcomes) for workload, outcomes in run.workloads for target in workload.targets]
     if not rows:
         return
     yield from (

@@ -193,9 +193,7 @@ def _results(
     return results
 
 
-def _compare(
-    workload: Workload, data: Arrays, results: Mapping[str, Arrays], outcomes: Mapping[str, Outcome]
-) -> None:
+def _compare(workload: Workload, data: Arrays, results: Mapping[str, Arrays], outcomes: Mapping[str, Outcome]) -> None:
     """Mark engines that disagree with what is expected: recorded figures, or else the first engine's."""
     if not results:
         return

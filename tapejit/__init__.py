@@ -5,11 +5,11 @@ Python Array API standard.
 """
 
 from . import errors, ops, random
+from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
-from .arguments import TensorSpec
-from .step import CompiledStep, compile  # noqa: A004 (the name that users know)
+from .step import CompiledStep, compile
 from .tape import GradientTape
 from .tensor import Tensor
 from .variable import Variable
@@ -29,5 +29,5 @@ __all__ = [
     "random",
     "set_floatx",
     "using_floatx",
-    *ops.__all__,
 ]
+__all__ += ops.__all__

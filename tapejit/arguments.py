@@ -1,7 +1,8 @@
 """What a compiled step was called with: which values vary from call to call, and what is fixed for a trace.
 
-Floor 12, below `step`. Arrays, tensors and Python numbers vary; booleans, strings, None, tuples of ints and other hashable
-objects are part of the call signature; variables are taken by reference; a nested list of numbers becomes an array.
+Floor 12, below `step`. Arrays, tensors and Python numbers vary; booleans, strings, None, tuples of ints and other
+hashable objects are part of the call signature; variables are taken by reference; a nested list of numbers becomes an
+array.
 """
 
 from collections.abc import Callable, Sequence
@@ -240,7 +241,9 @@ def _test(leaf: Any, varies: bool) -> Callable[[Any], Any]:
     """A function that returns the value of an argument like `leaf`, and None for another one."""
     kind = type(leaf)
     if not varies:
-        return lambda value: _FIXED if value is leaf or (type(value) is kind and kind in _PLAIN and value == leaf) else None
+        return lambda value: (
+            _FIXED if value is leaf or (type(value) is kind and kind in _PLAIN and value == leaf) else None
+        )
     if kind in PYTHON_NUMBERS or isinstance(leaf, np.generic):
         return lambda value: value if type(value) is kind else None
     array = array_of_numbers(leaf) if kind is list else leaf.numpy() if isinstance(leaf, Value) else leaf
@@ -288,4 +291,3 @@ def _all_paths(args: tuple[Any, ...], kwargs: dict[str, Any], parameters: tuple[
     for name, value in kwargs.items():
         paths += leaf_paths(value, name, _is_leaf)
     return paths
-

@@ -153,7 +153,7 @@ def parse_dtype(operation: str, dtype: Any) -> np.dtype:
         If NumPy knows no such dtype.
     """
     try:
-        return np.dtype(dtype)
+        return np.dtype(dtype)  # type: ignore[no-any-return]
     except TypeError:
         raise DtypeError(
             at_user_line(f"{operation}: {dtype!r} is not a dtype; use for example 'float32' or np.float64")

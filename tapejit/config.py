@@ -43,10 +43,13 @@ _FLOATX = _Floatx()
 
 
 def _checked_floatx(name: object) -> np.dtype:
-    dtype = np.dtype(name)  # type: ignore[call-overload]
-    if dtype.name not in _FLOATX_CHOICES:
+    try:
+        dtype = None if name is None else np.dtype(name)  # type: ignore[call-overload]
+    except TypeError:
+        dtype = None
+    if dtype is None or dtype.name not in _FLOATX_CHOICES:
         raise ValueError(f"floatx must be 'float32' or 'float64', got {name!r}")
-    return dtype  # type: ignore[no-any-return]
+    return np.dtype(dtype.name)  # type: ignore[no-any-return]  # without a foreign byte order
 
 
 def floatx() -> np.dtype:

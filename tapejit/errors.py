@@ -7,6 +7,7 @@ the built-in exception that a NumPy or TensorFlow user would catch (`ShapeError`
 import sys
 import warnings
 from pathlib import Path
+from types import FrameType
 
 _PACKAGE = str(Path(__file__).resolve().parent) + "/"
 _DEMO = _PACKAGE + "demo/"  # programs as a user writes them
@@ -63,12 +64,12 @@ def user_location() -> str:
     str
         For example ``fit.py:12``; an empty string where no user frame is on the stack.
     """
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
         if not (is_library(name) or name.startswith("<frozen")):
             return f"{name}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return ""
 
 

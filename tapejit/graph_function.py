@@ -1,8 +1,8 @@
 """A graph as a compiled function that tapes can differentiate, to any order.
 
-Floor 12, below `step`. To a tape a call is one application of a primitive of its own. The primitive's reverse rule is another
-`GraphFunction`: the gradient of the replayed graph, traced, fused and compiled like everything else. It computes
-again what it needs of the forward pass, so that a call keeps only its inputs.
+Floor 12, below `step`. To a tape a call is one application of a primitive of its own. The primitive's reverse rule is
+another `GraphFunction`: the gradient of the replayed graph, traced, fused and compiled like everything else. It
+computes again what it needs of the forward pass, so that a call keeps only its inputs.
 """
 
 import threading
@@ -99,7 +99,9 @@ class GraphFunction:
             tape.watch(sources)
             results = replay(self._graph, values[: len(inputs)], trace)
             pairs = [
-                (result, ct) for result, ct in zip(results, values[len(inputs) :], strict=True) if is_floating(result.dtype)
+                (result, ct)
+                for result, ct in zip(results, values[len(inputs) :], strict=True)
+                if is_floating(result.dtype)
             ]
             gradients = tape.gradient(
                 [result for result, _ in pairs],
@@ -108,4 +110,3 @@ class GraphFunction:
                 unconnected_gradients="zero",
             )
         return trace.finish(gradients)
-

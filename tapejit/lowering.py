@@ -36,7 +36,7 @@ class Affine:
         return Affine(self.offset * factor, tuple((a, c * factor) for a, c in self.terms))
 
     def substitute(self, axes: "IndexMap") -> "Affine":
-        """This expression with each axis replaced by an expression in other axes."""
+        """The expression with each axis replaced by an expression in other axes."""
         result = Affine(self.offset)
         for axis, coefficient in self.terms:
             result = result + axes[axis].scaled(coefficient)
@@ -69,7 +69,7 @@ class Pointwise:
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """The axes in the param ``axes`` are combined by ``add``, ``multiply``, ``maximum``, ``minimum``, ``or``, ``and``."""
+    """The axes in the param ``axes`` are combined by add, multiply, maximum, minimum, or, and."""
 
     combine: str
 
@@ -110,10 +110,28 @@ class Contraction:
 
 
 @dataclass(frozen=True, slots=True)
+class Scan:
+    """Running sums along the axis in the param ``axis``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """``x`` read at index tuples: inputs ``x`` and integer ``indices``, shape (..., k); param ``axes`` names k axes.
+
+    The result has the batch axes of the indices, then the other axes of x.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """``x`` with ``updates`` added at index tuples: what `Gather` reads is where this writes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Composite:
     """Computed as a composition of other operations: ``expand(*tensors, **params)`` written with public ones."""
 
     expand: Callable[..., Any]
 
 
-Lowering = Pointwise | Reduction | View | Pieces | Contraction | Composite | None
+Lowering = Pointwise | Reduction | View | Pieces | Contraction | Scan | Gather | Scatter | Composite | None

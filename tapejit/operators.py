@@ -102,7 +102,15 @@ class Operators(Typed):
         return bool(ops.any(self == item))
 
     def __format__(self, spec: str) -> str:
-        return format(self.item() if spec and self.ndim == 0 else self, spec) if spec else str(self)
+        if not spec:
+            return str(self)
+        if self.ndim:
+            raise DtypeError(
+                at_user_line(
+                    f"format {spec!r} is for a 0-d tensor, got shape {self.shape}; use np.array2string(t.numpy())"
+                )
+            )
+        return format(self.item(), spec)
 
     def __str__(self) -> str:
         return str(self.numpy())
@@ -153,46 +161,63 @@ class Operators(Typed):
     __abs__ = ops.abs
     __invert__ = ops.bitwise_invert
     __add__ = ops.add
+
     def __radd__(self, other: Any) -> "Tensor":
         return ops.add(other, self)
 
     __sub__ = ops.subtract
+
     def __rsub__(self, other: Any) -> "Tensor":
         return ops.subtract(other, self)
 
     __mul__ = ops.multiply
+
     def __rmul__(self, other: Any) -> "Tensor":
         return ops.multiply(other, self)
 
     __truediv__ = ops.divide
+
     def __rtruediv__(self, other: Any) -> "Tensor":
         return ops.divide(other, self)
 
     __floordiv__ = ops.floor_divide
+
     def __rfloordiv__(self, other: Any) -> "Tensor":
         return ops.floor_divide(other, self)
 
     __mod__ = ops.remainder
+
     def __rmod__(self, other: Any) -> "Tensor":
         return ops.remainder(other, self)
 
+    def __divmod__(self, other: Any) -> "tuple[Tensor, Tensor]":
+        return ops.floor_divide(self, other), ops.remainder(self, other)
+
+    def __rdivmod__(self, other: Any) -> "tuple[Tensor, Tensor]":
+        return ops.floor_divide(other, self), ops.remainder(other, self)
+
     __pow__ = ops.power
+
     def __rpow__(self, other: Any) -> "Tensor":
         return ops.power(other, self)
 
     __matmul__ = ops.matmul
+
     def __rmatmul__(self, other: Any) -> "Tensor":
         return ops.matmul(other, self)
 
     __and__ = ops.bitwise_and
+
     def __rand__(self, other: Any) -> "Tensor":
         return ops.bitwise_and(other, self)
 
     __or__ = ops.bitwise_or
+
     def __ror__(self, other: Any) -> "Tensor":
         return ops.bitwise_or(other, self)
 
     __xor__ = ops.bitwise_xor
+
     def __rxor__(self, other: Any) -> "Tensor":
         return ops.bitwise_xor(other, self)
 
@@ -200,8 +225,13 @@ class Operators(Typed):
     __le__ = ops.less_equal
     __gt__ = ops.greater
     __ge__ = ops.greater_equal
-    __eq__ = ops.equal  # type: ignore[assignment]
-    __ne__ = ops.not_equal  # type: ignore[assignment]
+
+    def __eq__(self, other: Any) -> Any:
+        return False if other is None else ops.equal(self, other)
+
+    def __ne__(self, other: Any) -> Any:
+        return True if other is None else ops.not_equal(self, other)
+
     # NumPy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:

@@ -76,10 +76,10 @@ class Flow(Enum):
 class Rule:
     """The reverse rule of one input: ``function(ct, …)``, given what its parameter names ask for.
 
-    The names may be those of inputs, ``out``, ``ct``, of params, and ``<input>_shape``, ``<input>_dtype``. Where there are any
-    number of inputs, ``index`` is the one that the rule is called for, ``input_shape`` its shape, ``<inputs>_shapes``
-    all shapes, ``values`` all inputs, ``active`` the bits of those that matter and ``memo`` a dict that the calls for one
-    application share. What no rule of an active input names is not kept by tapes.
+    The names may be those of inputs, ``out``, ``ct``, of params, and ``<input>_shape``, ``<input>_dtype``. Where there
+    are any number of inputs, ``index`` is the one that the rule is called for, ``input_shape`` its shape,
+    ``<inputs>_shapes`` all shapes, ``values`` all inputs, ``active`` the bits of those that matter and ``memo`` a dict
+    that the calls for one application share. What no rule of an active input names is not kept by tapes.
     """
 
     function: Callable[..., Any]

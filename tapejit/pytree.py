@@ -49,6 +49,25 @@ def _flatten(tree: Any, leaves: list[Any], is_leaf: Callable[[Any], bool] | None
     return LEAF
 
 
+def flatten_up_to(treedef: TreeDef, tree: Any) -> list[Any] | None:
+    """What `tree` has at the leaves of `treedef`, which may be nests again; None where it has another structure."""
+    kind = treedef.kind
+    if kind is None:
+        return [tree]
+    if kind is type(None):
+        return []
+    if issubclass(kind, dict):
+        matches = isinstance(tree, dict) and tree.keys() == set(treedef.keys)
+        parts = [tree[key] for key in treedef.keys] if matches else []
+    else:
+        matches = isinstance(tree, (list, tuple)) and len(tree) == len(treedef.children)
+        parts = list(tree) if matches else []
+    if not matches:
+        return None
+    found = [flatten_up_to(child, part) for child, part in zip(treedef.children, parts, strict=True)]
+    return None if None in found else [leaf for leaves in found for leaf in leaves or ()]
+
+
 def unflatten(treedef: TreeDef, leaves: Iterable[Any]) -> Any:
     """The nest that `treedef` describes, filled with `leaves`."""
     return _unflatten(treedef, iter(leaves))
@@ -62,14 +81,13 @@ def _unflatten(treedef: TreeDef, leaves: Any) -> Any:
         return None
     values = [_unflatten(child, leaves) for child in treedef.children]
     if issubclass(kind, dict):
-        return kind(zip(treedef.keys, values, strict=True)) if kind is dict else _refill(kind, treedef.keys, values)
-    if hasattr(kind, "_fields"):
-        return kind(*values)
-    return kind(values)
+        return _refill(kind, treedef.keys, values)
+    made: Any = kind
+    return made(*values) if hasattr(kind, "_fields") else made(values)
 
 
-def _refill(kind: type, keys: tuple[Any, ...], values: list[Any]) -> Any:
-    """A dict subclass such as OrderedDict or defaultdict, made empty and filled."""
+def _refill(kind: type[dict[Any, Any]], keys: tuple[Any, ...], values: list[Any]) -> Any:
+    """A dict, or a subclass such as OrderedDict or defaultdict, made empty and filled."""
     result = kind()
     for key, value in zip(keys, values, strict=True):
         result[key] = value

@@ -240,16 +240,12 @@ class Generator:
         [0, 1, 2]
         """
         if isinstance(low, int) and isinstance(high, int) and low >= high:
-            raise ValueError(
-                at_user_line(f"integers: there is no integer from {low} up to, but without, {high}")
-            )
+            raise ValueError(at_user_line(f"integers: there is no integer from {low} up to, but without, {high}"))
         ends = [as_array(end) for end in (low, high)]
         for end in ends:
             if end.dtype.kind not in "iu":
                 raise DtypeError(at_user_line(f"integers: low and high are integers, got {end.dtype.name}"))
-        lengths = broadcast_shapes(
-            "integers", [checked_shape("integers", shape), *(end.shape for end in ends)]
-        )
+        lengths = broadcast_shapes("integers", [checked_shape("integers", shape), *(end.shape for end in ends)])
         first, last = (ops.astype(end, INT64) for end in ends)
         offsets = self._drawn(below, distances(first, last), lengths)
         return ops.add(first, ops.astype(offsets, INT64))  # type: ignore[no-any-return]
@@ -299,9 +295,7 @@ def _is_number(value: Any, number: float) -> bool:
     return type(value) in PYTHON_NUMBERS and value == number
 
 
-def _parameters(
-    operation: str, shape: Any, first: Any, second: Any, dtype: Any
-) -> tuple[Any, Any, np.dtype, Shape]:
+def _parameters(operation: str, shape: Any, first: Any, second: Any, dtype: Any) -> tuple[Any, Any, np.dtype, Shape]:
     """Two parameters in the draw's dtype (Python numbers stay), that dtype, and the shape of the result."""
     values = [value if type(value) in PYTHON_NUMBERS else as_array(value) for value in (first, second)]
     arrays = [value for value in values if type(value) not in PYTHON_NUMBERS]
@@ -312,10 +306,6 @@ def _parameters(
         chosen = np.result_type(*floating) if floating else floatx()
     if chosen not in _DTYPES:
         raise DtypeError(at_user_line(f"{operation} draws float32 or float64, not {chosen.name}"))
-    lengths = broadcast_shapes(
-        operation, [checked_shape(operation, shape), *(array.shape for array in arrays)]
-    )
-    first, second = (
-        value if type(value) in PYTHON_NUMBERS else ops.astype(value, chosen) for value in values
-    )
+    lengths = broadcast_shapes(operation, [checked_shape(operation, shape), *(array.shape for array in arrays)])
+    first, second = (value if type(value) in PYTHON_NUMBERS else ops.astype(value, chosen) for value in values)
     return first, second, chosen, lengths

@@ -1,8 +1,8 @@
 """`compile`: from a call of a user's function to the kernel that does the same.
 
-Floor 13. A call is described by its *call signature*; for each signature there are traces, each with the guards of what the
-function read by name while it was traced. If a trace's guards hold, its executable runs. Else the function is traced
-again, which costs milliseconds; a compilation it costs only if the graph is a new one.
+Floor 13. A call is described by its *call signature*; for each signature there are traces, each with the guards of what
+the function read by name while it was traced. If a trace's guards hold, its executable runs. Else the function is
+traced again, which costs milliseconds; a compilation it costs only if the graph is a new one.
 """
 
 import functools
@@ -137,6 +137,7 @@ class CompiledStep:
         return bound
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what the function does, by its kernel; it is traced first where no trace fits the call."""
         state = STATE.get(BASE[0])
         match, last = self._recent
         if match is not None and state is BASE[0] and not kwargs:
@@ -207,8 +208,8 @@ class CompiledStep:
             result = self._function(*args, **kwargs)
         if recorder.drew_random is not None:
             raise ConcretizationError(
-                f"{recorder.drew_random} draws a number while the step is traced, and compiled calls would repeat it; use "
-                "tj.random.Generator, or draw outside and pass the number as an argument"
+                f"{recorder.drew_random} draws a number while the step is traced, and compiled calls would repeat it; "
+                "use tj.random.Generator, or draw outside and pass the number as an argument"
             )
         leaves, results = flatten(result)
         graph = trace.finish([trace.lift(leaf, False) for leaf in leaves if _is_output(leaf)])
@@ -244,10 +245,16 @@ class CompiledStep:
         else:
             counts.others += 1
             frequent = counts.others > RETRACES_BEFORE_WARNING
-            way_out = "Pass what varies as an array, keep shapes the same, and let the step not depend on Python values that change"
+            way_out = (
+                "Pass what varies as an array, keep shapes the same, and let the step not depend on Python values that "
+                "change"
+            )
         if frequent and not self._warned_of_retraces:
             self._warned_of_retraces = True
-            warn(f"{self._name} was traced {counts.traces} times; the last time because of {counts.history[-1]}. {way_out}")
+            warn(
+                f"{self._name} was traced {counts.traces} times; the last time because of {counts.history[-1]}. "
+                f"{way_out}"
+            )
 
     def _reason(self, call: Call, changes: Sequence[Change]) -> str:
         """Why this call had to be traced, against the nearest earlier trace."""
@@ -315,8 +322,9 @@ class CompiledStep:
         -------
         dict
             ``loop_nests``, ``matrix_products``, ``library_calls``, ``intermediate_bytes``, ``bytes_read``,
-            ``bytes_written``, ``flops`` of the last call's kernel (see `passes.measure`); ``traces``, ``compilations``, ``from_cache`` (kernels from the store), ``trace_seconds``, ``compile_seconds``,
-            ``load_seconds`` of all calls; ``eager_because`` (why it runs eagerly, or None).
+            ``bytes_written``, ``flops`` of the last call's kernel (see `passes.measure`); ``traces``, ``compilations``,
+            ``from_cache`` (kernels from the store), ``trace_seconds``, ``compile_seconds``, ``load_seconds``
+            of all calls; ``eager_because`` (why it runs eagerly, or None).
         """
         counts = self._counts
         plan = dict(self._last.executable.kernel.layout.report) if self._last else {}
@@ -419,4 +427,3 @@ def _names(graph: Graph, call: Call, trace: Trace, guards: GuardSet) -> dict[Nod
         if found is not None:
             names[node] = found
     return names
-

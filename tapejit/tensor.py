@@ -64,7 +64,8 @@ class Tensor(Operators, Value):
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
             at_user_line(
-                "a Tensor is immutable: build a new one with tj.where or tj.scatter_add, or keep a tj.Variable and assign to it"
+                "a Tensor is immutable: build a new one with tj.where or tj.scatter_add, or keep a tj.Variable and "
+                "assign to it"
             )
         )
 
@@ -95,7 +96,11 @@ class Ones(Tensor):
     def __mul__(self, other: Any) -> Tensor:
         if type(other) is Tensor and other.array.dtype is self.array.dtype and other.array.shape == self.array.shape:
             return other
-        return ops.multiply(self, other)
+        return ops.multiply(self, other)  # type: ignore[no-any-return]
+
+    def settled(self) -> Tensor:
+        """An ordinary tensor, which tapes follow through products: what a user gets."""
+        return Tensor(self.array)
 
 
 class BorrowedTensor(Tensor):
@@ -116,8 +121,13 @@ class _Quiet(threading.local):
     """
 
     def __init__(self) -> None:
+        # From an empty context: a copy of the current one would keep the tape that is recording alive in this thread.
+        self.run = contextvars.Context().run(self._silent).run
+
+    @staticmethod
+    def _silent() -> contextvars.Context:
         with np.errstate(all="ignore"):
-            self.run = contextvars.copy_context().run
+            return contextvars.copy_context()
 
 
 _QUIET = _Quiet()
@@ -147,7 +157,7 @@ class Eager:
                 out = _QUIET.run(primitive.impl, x.array, y.array)
             else:
                 out = _QUIET.run(primitive.impl, *[value.array for value in inputs])
-        except Exception:
+        except Exception:  # noqa: BLE001 (whatever it was is raised again below, unless the rule says it better)
             primitive.rule(*[value.aval for value in inputs], **params)
             out = quietly(primitive.impl, *[value.array for value in inputs], **params)
         if type(out) is np.ndarray:
@@ -210,7 +220,9 @@ def to_tensor(value: Any, borrow: bool) -> Value:
 def _from_array(array: np.ndarray, borrow: bool) -> Tensor:
     if array.dtype.kind not in "biufUS":
         raise DtypeError(
-            at_user_line(f"tapejit computes with booleans, integers and real floats, got an array of dtype {array.dtype}")
+            at_user_line(
+                f"tapejit computes with booleans, integers and real floats, got an array of dtype {array.dtype}"
+            )
         )
     plain = array if type(array) is np.ndarray else np.asarray(array)
     if not plain.dtype.isnative:
@@ -236,7 +248,9 @@ def array_of_numbers(nest: Any) -> np.ndarray:
     try:
         array = np.asarray(nest)
     except ValueError:
-        raise ShapeError(at_user_line(f"the nested list is ragged: its rows have different lengths: {nest!r:.80}")) from None
+        raise ShapeError(
+            at_user_line(f"the nested list is ragged: its rows have different lengths: {nest!r:.80}")
+        ) from None
     if array.dtype == np.float64 and not _holds_arrays(nest):
         return np.asarray(nest, floatx())
     return array

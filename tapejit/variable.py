@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .aval import Aval, Shape, parse_dtype
+from .aval import PYTHON_NUMBERS, Aval, Shape, parse_dtype
 from .errors import DtypeError, ShapeError, at_user_line
-from .families import as_array
+from .families import ALL, as_array
+from .families.operands import number_dtype
 from .operators import Operators
 from .primitive import BASE, STATE, State, Value, current, new_key
 from .tensor import Tensor
@@ -111,7 +112,7 @@ class Variable(Operators):
         if state.tapes:
             for tape in state.tapes:
                 tape.record_read(self, value)
-        return value  # type: ignore[return-value]
+        return value  # type: ignore[no-any-return]
 
     def __tensor__(self) -> Tensor:
         return self.read_value()
@@ -173,32 +174,63 @@ class Variable(Operators):
         label = f"{operation} to {self._label()}"
         if value is None:
             raise DtypeError(
-                at_user_line(f"{label}: the value is None; a gradient is None where the target does not depend on the source")
-            )
-        tensor = as_array(value, borrow=False)
-        if tensor.shape != self.shape:
-            raise ShapeError(
-                at_user_line(f"{label}: the variable has shape {self.shape}, the value {tensor.shape}; reshape or broadcast it")
-            )
-        if tensor.dtype == self.dtype and not tensor.aval.weak:
-            return tensor
-        written = tensor.aval.weak or (isinstance(value, (int, list, tuple)) and not isinstance(value, bool))
-        if not _fits(tensor.dtype, self.dtype, written):
-            raise DtypeError(
                 at_user_line(
-                    f"{label}: the variable is {self.dtype.name} ({_KINDS[self.dtype.kind]}), the value {tensor.dtype.name} "
-                    f"({_KINDS[tensor.dtype.kind]}); convert with tj.astype(value, {self.dtype.name!r})"
+                    f"{label}: the value is None; a gradient is None where the target does not depend on the source"
                 )
             )
-        return ops.astype(tensor, self.dtype)
+        if type(value) in PYTHON_NUMBERS:
+            self._check(label, (), number_dtype(type(value)), written=True)
+            return current().interpreter.number(value, self.dtype)
+        tensor = as_array(value, borrow=False)
+        written = tensor.aval.weak or isinstance(value, (list, tuple))
+        self._check(label, tensor.shape, tensor.dtype, written)
+        if tensor.dtype == self.dtype and not tensor.aval.weak:
+            return tensor
+        if isinstance(value, (list, tuple)):  # anew, so that its numbers are rounded once
+            return ops.asarray(value, self.dtype)
+        return ops.astype(tensor, self.dtype) if self.dtype.kind in ALL else Tensor(tensor.numpy().astype(self.dtype))
+
+    def _check(self, label: str, shape: Shape, dtype: np.dtype, written: bool) -> None:
+        """Refuse a value of another shape, or of a dtype that an assignment does not cast."""
+        if shape != self.shape:
+            raise ShapeError(
+                at_user_line(
+                    f"{label}: the variable has shape {self.shape}, the value {shape}; reshape or broadcast it"
+                )
+            )
+        if not _fits(dtype, self.dtype, written):
+            raise DtypeError(
+                at_user_line(
+                    f"{label}: the variable is {self.dtype.name} ({_KINDS[self.dtype.kind]}), the value "
+                    f"{dtype.name} ({_KINDS[dtype.kind]}); convert with tj.astype(value, {self.dtype.name!r})"
+                )
+            )
+        if dtype.kind == self.dtype.kind == "U" and dtype.itemsize > self.dtype.itemsize:
+            raise DtypeError(
+                at_user_line(
+                    f"{label}: the variable has room for {self.dtype.itemsize // 4} characters, the value has "
+                    f"{dtype.itemsize // 4}; make the variable with a longer dtype, such as 'U{dtype.itemsize // 4}'"
+                )
+            )
 
     def _label(self) -> str:
         return f"variable {self.name!r}" if self.name else "a variable"
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
-            at_user_line("a Variable is assigned as a whole: use v.assign(tj.where(...)) or v.assign(tj.scatter_add(...))")
+            at_user_line(
+                "a Variable is assigned as a whole: use v.assign(tj.where(...)) or v.assign(tj.scatter_add(...))"
+            )
         )
+
+    def __iadd__(self, other: Any) -> Any:  # type: ignore[misc]
+        """Refuse ``w += 1``, which would put a tensor in the variable's place."""
+        raise TypeError(
+            at_user_line("a Variable has no += and the like: use v.assign_add(x), or v = v + x for a tensor")
+        )
+
+    __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __imod__ = __ipow__ = __imatmul__ = __iadd__
+    __iand__ = __ior__ = __ixor__ = __iadd__
 
     def __repr__(self) -> str:
         name = f"name={self.name!r}, " if self.name else ""
@@ -215,5 +247,5 @@ class Variable(Operators):
 
 
 def _fits(dtype: np.dtype, wanted: np.dtype, written: bool) -> bool:
-    """Whether a value may be cast on assignment: within a kind, or `written` Python integers into a floating variable."""
+    """Whether a value may be cast on assignment: within a kind, or `written` Python ints into a floating variable."""
     return _KINDS[dtype.kind] == _KINDS[wanted.kind] or (written and dtype.kind == "i" and wanted.kind == "f")

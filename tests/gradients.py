@@ -81,9 +81,7 @@ def check_gradients(
         )
         for ct, array in zip(found, arrays, strict=True):
             assert ct is None or (ct.shape == array.shape and ct.dtype == array.dtype), (ct, array.shape)
-        np.testing.assert_allclose(
-            value, expected, rtol=tolerance, atol=tolerance, err_msg=f"derivative {degree}"
-        )
+        np.testing.assert_allclose(value, expected, rtol=tolerance, atol=tolerance, err_msg=f"derivative {degree}")
         if all(ct is None for ct in found):
             return
         weights = [rng.uniform(0.5, 1.5, array.shape) for array in arrays]

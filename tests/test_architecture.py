@@ -194,9 +194,7 @@ def imports_stand_at_the_top(package: Package) -> Iterator[str]:
             if found.in_function:
                 yield f"{module.path}:{found.line}: imports {found.target} inside a function; only {DOOR} may"
         for node in ast.walk(module.tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
-                ("import_module", "__import__")
-            ):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
                 yield f"{module.path}:{node.lineno}: imports through a call; only {DOOR} may import late"
 
 

@@ -78,7 +78,5 @@ def test_a_wrong_example_is_found_wherever_it_stands() -> None:
 
 
 def test_the_package_shows_examples() -> None:
-    shown = sum(
-        len(test.examples) for name in module_names() for test in examples(importlib.import_module(name))
-    )
+    shown = sum(len(test.examples) for name in module_names() for test in examples(importlib.import_module(name)))
     assert shown > 0

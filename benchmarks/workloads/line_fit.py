@@ -143,9 +143,7 @@ WORKLOAD = Workload(
         Engine("numpy", "numpy", numpy_by_hand, "gradient written by hand"),
         Engine("tapejit_eager", "tapejit", tapejit_eager, "persistent tape, gradient() twice"),
         Engine("tapejit_eager_at_once", "tapejit", tapejit_eager_at_once, "gradient() once, by both"),
-        Engine(
-            "tapejit_compiled", "tapejit", tapejit_compiled, "the same function, compiled; NumPy arguments"
-        ),
+        Engine("tapejit_compiled", "tapejit", tapejit_compiled, "the same function, compiled; NumPy arguments"),
         Engine("jax_jit", "jax", jax_jit),
         Engine("torch_eager", "torch", torch_eager, "graph retained, grad() twice"),
         Engine("torch_eager_at_once", "torch", torch_eager_at_once, "grad() once, by both"),

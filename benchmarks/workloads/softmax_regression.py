@@ -123,9 +123,7 @@ WORKLOAD = Workload(
     engines=(
         Engine("numpy", "numpy", numpy_by_hand, "gradient written by hand"),
         Engine("tapejit_eager", "tapejit", tapejit_eager),
-        Engine(
-            "tapejit_compiled", "tapejit", tapejit_compiled, "the same function, compiled; NumPy arguments"
-        ),
+        Engine("tapejit_compiled", "tapejit", tapejit_compiled, "the same function, compiled; NumPy arguments"),
         Engine("jax_jit", "jax", jax_jit),
         Engine("torch_eager", "torch", torch_eager, "torch's fused cross_entropy"),
     ),

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,9 @@ def main() -> int:
             raise
         print(f"tapejit demo: {error}. Install it with\n\n    {INSTALL}", file=sys.stderr)
         return 1
-    print(f"tapejit {tj.__version__} on NumPy {np.__version__}, Python {platform.python_version()}, {platform.machine()}")
+    print(
+        f"tapejit {tj.__version__} on NumPy {np.__version__}, Python {platform.python_version()}, {platform.machine()}"
+    )
     show_line()
     show_digits(data)
     return 0
@@ -54,7 +57,7 @@ def show_line() -> None:
             step(line.X_TRAIN, line.Y_TRAIN)
         results.append(f"w = {w.numpy():.7f}, b = {b.numpy():.7f}")
         steps.append(step)
-    show_results(results, [lambda step=step: step(x, y) for step in steps])
+    show_results(results, [partial(step, x, y) for step in steps])
     show_kernel(steps[1])
 
 
@@ -68,12 +71,11 @@ def show_digits(data: digits.Digits) -> None:
         step: Any = digits.training_step(w, b)
         if compiled:
             step = tj.compile(strict=True)(step)
-        for _ in range(DIGITS_STEPS):
-            loss = step(data.images, data.labels)
+        loss = [step(data.images, data.labels) for _ in range(DIGITS_STEPS)][-1]
         share = digits.accuracy(w, b, data)
         results.append(f"loss {float(loss):.4f}, {share:.1%} of {len(data.held_out_images)} held-out digits right")
         steps.append(step)
-    show_results(results, [lambda step=step: step(data.images, data.labels) for step in steps])
+    show_results(results, [partial(step, data.images, data.labels) for step in steps])
     show_kernel(steps[1])
 
 

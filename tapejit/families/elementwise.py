@@ -182,7 +182,7 @@ def _unary(primitive: Primitive, resolver: Resolver) -> Function:
             return bind(primitive, (x,))
         operands = coerce(name, (x,), resolver)
         if operands[0] is x and type(x) is BASE[1]:
-            direct.add(x.array.dtype)
+            direct.add(x.dtype)
         return bind(primitive, operands)
 
     return public
@@ -203,7 +203,7 @@ def _binary(primitive: Primitive, resolver: Resolver) -> Function:
                     return bind(primitive, (x, STATE.get(BASE[0]).interpreter.number(y, dtype)))
         operands = coerce(name, (x, y), resolver)
         if operands[0] is x and operands[1] is y and type(x) is eager and type(y) is eager:
-            direct.add(x.array.dtype)
+            direct.add(x.dtype)
         return bind(primitive, operands)
 
     return public
@@ -220,7 +220,7 @@ def _selection(primitive: Primitive, resolver: Resolver) -> Function:
     return public
 
 
-def _as_condition(kinds: tuple[Any, ...]) -> tuple[np.dtype, ...]:
+def _as_condition(_: tuple[Any, ...]) -> tuple[np.dtype, ...]:
     return (np.dtype(np.bool_),)
 
 

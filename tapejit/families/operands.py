@@ -128,5 +128,7 @@ def require_floating(operation: str, value: Value) -> None:
     """
     if not is_floating(value.dtype):
         raise DtypeError(
-            at_user_line(f"{operation} takes floating arrays, got {value.dtype.name}; convert with tj.astype(x, 'float32')")
+            at_user_line(
+                f"{operation} takes floating arrays, got {value.dtype.name}; convert with tj.astype(x, 'float32')"
+            )
         )

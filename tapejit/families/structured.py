@@ -7,7 +7,7 @@ give their transpose as the reverse rule.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..lowering import Composite, Contraction, Lowering, Pieces, Pointwise, View
+from ..lowering import Composite, Contraction, Gather, Lowering, Pieces, Pointwise, View
 from ..primitive import Flow, Primitive, Rule, bind, claim, register
 from .cases import Case
 
@@ -54,7 +54,7 @@ def view(
     *,
     impl: Function,
     rule: Function,
-    lowering: View | Pieces | None,
+    lowering: View | Pieces | Gather | None,
     transpose: Function,
     cases: tuple[Case, ...],
     inputs: tuple[str, ...] = ("x",),

@@ -162,6 +162,7 @@ class Trace:
 
     def __init__(self, arguments: tuple[Aval, ...]) -> None:
         self.builder = Builder()
+        self.place = ""  # the user's line, where it is not the one that is running
         self.arguments = [
             self.builder.input("argument", i, Aval(aval.shape, aval.dtype)) for i, aval in enumerate(arguments)
         ]
@@ -185,7 +186,7 @@ class Trace:
     def bind(self, primitive: Primitive, inputs: tuple[Any, ...], params: Params) -> Any:
         """Nodes instead of numbers."""
         nodes = tuple(map(self.node_of, inputs))
-        node = self.builder.apply(primitive, nodes, params, user_location())
+        node = self.builder.apply(primitive, nodes, params, self.place or user_location())
         if primitive.multiple:
             return tuple(TracedTensor(self, self.builder.part(node, i)) for i in range(len(node.avals)))
         return TracedTensor(self, node)

@@ -153,9 +153,7 @@ class _Emission:
         lines += [f"if not {self._bind(guard.holds)}(): return False" for guard in self._missing]
         body = "\n".join(f"        {line}" for line in lines or ["pass"])
         failures = "(AttributeError, IndexError, KeyError, TypeError, ValueError)"
-        text = (
-            f"def holds():\n    try:\n{body}\n    except {failures}:\n        return False\n    return True\n"
-        )
+        text = f"def holds():\n    try:\n{body}\n    except {failures}:\n        return False\n    return True\n"
         # The text is made of names bound here, keys' representations and identifiers from the program's
         # bytecode.
         exec(compile(text, "<tapejit guards>", "exec"), self._environment)

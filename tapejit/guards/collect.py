@@ -177,9 +177,7 @@ class Collector:
             return
         self._candidates[key] = (location, site)
         expected = capture(value, self._opaque)
-        vacuous = (
-            not location.steps and isinstance(location.root, ObjectRoot) and isinstance(expected, Identity)
-        )
+        vacuous = not location.steps and isinstance(location.root, ObjectRoot) and isinstance(expected, Identity)
         if not vacuous:
             self._pending[key] = Guard(location, expected, site.function, site.line)
         self._remember(location, value)
@@ -231,9 +229,7 @@ class Collector:
         self._known.clear()
         self._functions.clear()
         roots = {location.root.key: location.root for location, _ in self._candidates.values()}
-        gone = {
-            key for key, root in roots.items() if isinstance(root, ObjectRoot) and _is_held_here_only(root)
-        }
+        gone = {key for key, root in roots.items() if isinstance(root, ObjectRoot) and _is_held_here_only(root)}
         guards: list[Guard] = []
         unguarded: list[Unguarded] = []
         for guard in self._pending.values():

@@ -81,10 +81,5 @@ def _installed_directories() -> tuple[str, ...]:
     # A virtual environment made by old tools replaces `site` by a module without these functions.
     if hasattr(site, "getsitepackages"):
         found += [*site.getsitepackages(), site.getusersitepackages()]
-    spelled = {
-        spelling
-        for path in found
-        if path
-        for spelling in (str(Path(path).absolute()), os.path.realpath(path))
-    }
+    spelled = {spelling for path in found if path for spelling in (str(Path(path).absolute()), os.path.realpath(path))}
     return tuple(sorted(spelling.rstrip(os.sep) + os.sep for spelling in spelled))

@@ -121,10 +121,7 @@ class Recorder:
         if isinstance(value, ModuleType):
             if value.__name__ in sys.builtin_module_names:
                 return True
-            return (
-                self._origins.of_file(getattr(value, "__file__", None) or "<made at run time>")
-                is not Origin.USER
-            )
+            return self._origins.of_file(getattr(value, "__file__", None) or "<made at run time>") is not Origin.USER
         return False
 
     def _add_root(self, function: object) -> None:

@@ -92,22 +92,15 @@ class Scopes:
         names = self._parameters(code, values, passed)
         self._add_method(code, values)
         closures = self._closures(frame, values) if code.co_freevars else [{}]
-        scopes = [
-            Scope(code, frame.f_globals, frame.f_builtins, {**names, **cells}, reads) for cells in closures
-        ]
+        scopes = [Scope(code, frame.f_globals, frame.f_builtins, {**names, **cells}, reads) for cells in closures]
         self._running[id(frame)] = scopes[0]
         return scopes
 
-    def _parameters(
-        self, code: CodeType, values: Mapping[str, object], passed: Callable[[object], bool]
-    ) -> _Names:
+    def _parameters(self, code: CodeType, values: Mapping[str, object], passed: Callable[[object], bool]) -> _Names:
         count = code.co_argcount + code.co_kwonlyargcount
         count += bool(code.co_flags & 0x04) + bool(code.co_flags & 0x08)
         bound = {name: values[name] for name in code.co_varnames[:count] if name in values}
-        return {
-            name: None if passed(value) else self._collector.locate(name, value)
-            for name, value in bound.items()
-        }
+        return {name: None if passed(value) else self._collector.locate(name, value) for name, value in bound.items()}
 
     def _add_method(self, code: CodeType, values: Mapping[str, object]) -> None:
         """Guard the class attribute that a method was found by, unless a path led to it already."""
@@ -183,9 +176,7 @@ def _content(cell: CellType) -> object:
 
 def _cells(function: FunctionType, *, weak: bool) -> _Names:
     names: _Names = {}
-    for index, (name, cell) in enumerate(
-        zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    ):
+    for index, (name, cell) in enumerate(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)):
         root = ClosureRoot(Reference(function), id(cell), index) if weak else CellRoot(cell)
         names[name] = Location(root, (), name, "a closure variable")
     return names

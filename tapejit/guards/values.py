@@ -223,9 +223,7 @@ class Function:
 
     def same(self, value: object) -> bool:
         """Whether it is the same function, with its code not replaced."""
-        return (
-            isinstance(value, FunctionType) and self.reference.get() is value and value.__code__ is self.code
-        )
+        return isinstance(value, FunctionType) and self.reference.get() is value and value.__code__ is self.code
 
     def changed(self, variable: str, bind: _Bind) -> str:
         """Return the comparison."""
@@ -247,9 +245,7 @@ class Method:
     def same(self, value: object) -> bool:
         """Whether object, function and code are the same."""
         return (
-            isinstance(value, MethodType)
-            and self.owner.get() is value.__self__
-            and self.function.same(value.__func__)
+            isinstance(value, MethodType) and self.owner.get() is value.__self__ and self.function.same(value.__func__)
         )
 
     def changed(self, variable: str, bind: _Bind) -> str:
@@ -277,8 +273,7 @@ class Contents:
         if len(value) != self.length or not self._same_keys(value):  # type: ignore[arg-type]
             return False
         return all(
-            now is then or expected.same(now)
-            for now, (then, expected) in zip(_values(value), self.items, strict=False)
+            now is then or expected.same(now) for now, (then, expected) in zip(_values(value), self.items, strict=False)
         )
 
     def _same_keys(self, value: object) -> bool:
@@ -330,9 +325,7 @@ class _Capture:
             return Function(Reference(value), value.__code__, describe(value))
         if isinstance(value, MethodType) and isinstance(value.__func__, FunctionType):
             bound = value.__func__
-            return Method(
-                Reference(value.__self__), Function(Reference(bound), bound.__code__, describe(bound))
-            )
+            return Method(Reference(value.__self__), Function(Reference(bound), bound.__code__, describe(bound)))
         if not is_container(value) or self.opaque(value):
             return Identity(Reference(value), describe(value))
         return self._contents(value, depth)

@@ -7,12 +7,12 @@ address; what does not change from call to call stays in the table.
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ..aval import Shape
-from ..errors import TapejitError, at_user_line
+from ..errors import IndexRangeError, TapejitError, at_user_line
 from ..graph import Graph
 from ..tensor import Tensor
 from ..variable import Variable
@@ -199,13 +199,24 @@ class Executable:
         status = self._call(self._address, _RUN_ALL, 0, 0)
         del held  # until here the kernel read what it holds
         if status != 0:
-            raise TapejitError(at_user_line(f"the kernel reported status {status}; nothing was assigned"))
+            self._fail(status)
         for variable, buffer in fresh or ():
             variable.replace(buffer, exposed=False)
         return [
             Tensor(array.copy() if output[1] is not None else array)
             for array, output in zip(results, self._outputs, strict=True)
         ]
+
+    def _fail(self, status: int) -> NoReturn:
+        """Say what a kernel found wrong before it assigned anything."""
+        layout = self.kernel.layout
+        if not 1 <= status <= len(layout.checks):
+            raise TapejitError(at_user_line(f"the kernel reported status {status}"))
+        index = int(self._table[layout.position("detail")])
+        length = layout.checks[status - 1]
+        raise IndexRangeError(
+            at_user_line(f"indexing: index {index} is out of range for an axis with length {length}; nothing was assigned")
+        )
 
     def _pass_large(self, arguments: Sequence[Any]) -> list[np.ndarray]:
         """Put the addresses of large arguments into the table; contiguous copies where they have to be."""

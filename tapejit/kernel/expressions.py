@@ -50,6 +50,32 @@ def _call(name: str, *arguments: ast.expr) -> ast.expr:
     return ast.Call(ast.Name(name), list(arguments), [])
 
 
+call = _call
+
+
+def add(left: ast.expr, right: ast.expr) -> ast.expr:
+    """``left + right``, without a zero."""
+    if isinstance(left, ast.Constant) and left.value == 0:
+        return right
+    return ast.BinOp(left, ast.Add(), right)
+
+
+def scaled(tree: ast.expr, factor: int) -> ast.expr:
+    """``tree * factor``."""
+    return tree if factor == 1 else ast.BinOp(tree, ast.Mult(), ast.Constant(factor))
+
+
+def counted_from_front(index: ast.expr, length: int) -> ast.expr:
+    """An index within ``[-length, length)`` as one within ``[0, length)``."""
+    negative = ast.Compare(index, [ast.Lt()], [ast.Constant(0)])
+    return _call("select", negative, ast.BinOp(index, ast.Add(), ast.Constant(length)), index)
+
+
+def narrow(tree: ast.expr, dtype: np.dtype) -> ast.expr:
+    """A sum in its dtype: Python's and Numba's integers are wider than NumPy's."""
+    return _call(cast_name(dtype), tree) if dtype.kind in "iu" and dtype.itemsize < 8 else tree
+
+
 def depth(tree: ast.expr) -> int:
     """Levels of nesting."""
     return 1 + max(
@@ -150,7 +176,8 @@ def compute(expression: Compute, operands: tuple[ast.expr, ...], axis: Callable[
     assert primitive is not None
     named = dict(zip(primitive.inputs, operands, strict=True))
     for position in range(len(node.aval.shape)):
-        named[f"axis{position}"] = _call("int64", axis(position))
+        if f"axis{position}" in primitive.lowering.expression:
+            named[f"axis{position}"] = _call("int64", axis(position))
     result = node.aval.dtype
     operand = node.inputs[-1].aval.dtype if node.inputs else result
     tree = _Fill(named, dict(node.params), operand, result).visit(copy.deepcopy(_template(primitive.lowering.expression)))

@@ -45,6 +45,8 @@ class Layout:
         How many stages the kernel has.
     report : mapping
         What is known of the plan: loop nests, matrix products, bytes.
+    checks : tuple of int
+        For each check of a computed index the length of the axis; status n + 1 says that check n failed.
     """
 
     slots: tuple[Slot, ...]
@@ -55,6 +57,7 @@ class Layout:
     workspace: int
     stages: int
     report: Mapping[str, int]
+    checks: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -69,6 +72,7 @@ class Layout:
         values["outputs"] = tuple((tuple(shape), dtype) for shape, dtype in values["outputs"])
         values["in_place"] = tuple(values["in_place"])
         values["updates"] = tuple(values["updates"])
+        values["checks"] = tuple(values["checks"])
         return cls(**values)
 
     def position(self, kind: str, position: int = 0, dtype: str = "", name: str = "") -> int:

@@ -25,9 +25,7 @@ _NAN, _INF = float("nan"), float("inf")
 def _convert_rule(x: Aval, *, dtype: np.dtype) -> Aval:
     if dtype.kind not in ALL or x.dtype.kind not in ALL:
         raise DtypeError(
-            at_user_line(
-                f"astype converts booleans, integers and real floats, not {x.dtype.name} to {dtype.name}"
-            )
+            at_user_line(f"astype converts booleans, integers and real floats, not {x.dtype.name} to {dtype.name}")
         )
     return Aval(x.shape, dtype)
 

@@ -14,7 +14,7 @@ from ..config import floatx
 from ..errors import DtypeError, at_user_line
 from ..families import Case, as_array, pointwise
 from ..families.operands import number_dtype
-from ..primitive import claim, current, in_role
+from ..primitive import claim, current
 from .annotations import ArrayLike, DtypeLike, ShapeLike
 from .comparison import equal
 from .conversion import astype
@@ -69,7 +69,7 @@ def full(shape: ShapeLike, fill_value: ArrayLike, dtype: DtypeLike = None) -> "T
 
 def _filled(shape: Shape, number: Any, dtype: np.dtype) -> "Tensor":
     """`number` everywhere, in the memory of one element."""
-    return current().interpreter.filled(number, shape, dtype)  # type: ignore[return-value]
+    return current().interpreter.filled(number, shape, dtype).settled()  # type: ignore[return-value]
 
 
 claim("zeros", lambda shape, dtype: _filled(shape, 0, dtype))
@@ -104,9 +104,7 @@ def zeros(shape: ShapeLike, dtype: DtypeLike = None) -> "Tensor":
     array([[0., 0., 0.],
            [0., 0., 0.]], dtype=float32)
     """
-    return _filled(
-        checked_shape("zeros", shape), 0, floatx() if dtype is None else parse_dtype("zeros", dtype)
-    )
+    return _filled(checked_shape("zeros", shape), 0, floatx() if dtype is None else parse_dtype("zeros", dtype))
 
 
 def ones(shape: ShapeLike, dtype: DtypeLike = None) -> "Tensor":
@@ -356,9 +354,7 @@ def linspace(
 def _end(value: Any, dtype: np.dtype | None) -> Any:
     """An end of an interval as a floating tensor."""
     if type(value) in PYTHON_NUMBERS:
-        return current().interpreter.number(
-            value, dtype if dtype is not None and dtype.kind == "f" else floatx()
-        )
+        return current().interpreter.number(value, dtype if dtype is not None and dtype.kind == "f" else floatx())
     array = as_array(value, borrow=True)
     return array if array.dtype.kind == "f" else astype(array, np.float64)
 
@@ -396,9 +392,7 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: DtypeLi
     rows, columns = checked_shape("eye", (n_rows, n_rows if n_cols is None else n_cols))
     across: Any = iota(columns)
     down = reshape(iota(rows), (rows, 1))
-    return astype(
-        equal(across - k if k else across, down), floatx() if dtype is None else parse_dtype("eye", dtype)
-    )
+    return astype(equal(across - k if k else across, down), floatx() if dtype is None else parse_dtype("eye", dtype))
 
 
 def one_hot(indices: ArrayLike, /, depth: int, *, axis: int = -1, dtype: DtypeLike = None) -> "Tensor":

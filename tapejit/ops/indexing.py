@@ -14,6 +14,7 @@ import numpy as np
 from ..aval import Aval, Shape, broadcast_shapes, normalize_axis, without
 from ..errors import DtypeError, IndexRangeError, at_user_line
 from ..families import Case, as_array, in_common_dtype, integers, library_call, normal, view
+from ..lowering import Gather, Scatter
 from ..primitive import Typed, in_role
 from ..pytree import flatten
 from .annotations import ArrayLike
@@ -76,7 +77,7 @@ _gather: Apply = view(
     inputs=("x", "indices"),
     impl=_gather_impl,
     rule=_gather_rule,
-    lowering=None,
+    lowering=Gather(),
     transpose=_gather_transpose,
     cases=(
         Case(normal(4, 3), integers(-4, 4, 5, 1), (0,)),
@@ -84,9 +85,7 @@ _gather: Apply = view(
         Case(normal(2, 3), integers(0, 2, 2), (0, 1)),
         Case(normal(3), integers(0, 3, 2, 0, 1), (0,)),
     ),
-    reference=lambda x, indices, axes: np.moveaxis(x, axes, range(len(axes)))[
-        tuple(np.moveaxis(indices, -1, 0))
-    ],
+    reference=lambda x, indices, axes: np.moveaxis(x, axes, range(len(axes)))[tuple(np.moveaxis(indices, -1, 0))],
 )
 
 
@@ -143,6 +142,7 @@ _scatter_add: Apply = library_call(
         "x": lambda ct: ct,
         "updates": lambda ct, indices, axes: _gather(ct, indices, axes=axes),
     },
+    lowering=Scatter(),
     cases=(
         Case(normal(4, 3), integers(-4, 4, 5), normal(5, 3)),
         Case(normal(4), integers(0, 4, 2, 3), normal()),
@@ -253,8 +253,7 @@ def _item(item: Any) -> Any:
     if not isinstance(item, (list, tuple, np.ndarray, Typed)):
         raise DtypeError(
             at_user_line(
-                f"indexing: {item!r} is no index; use ints, slices, None, ..., arrays of ints or "
-                "boolean masks"
+                f"indexing: {item!r} is no index; use ints, slices, None, ..., arrays of ints or boolean masks"
             )
         )
     array = _as_index("indexing", item, masks=True)

@@ -28,15 +28,12 @@ def _concat_rule(*arrays: Aval, axis: int) -> Aval:
     first = arrays[0].shape
     for array in arrays[1:]:
         if len(array.shape) != len(first) or any(
-            one != other
-            for place, (one, other) in enumerate(zip(first, array.shape, strict=True))
-            if place != axis
+            one != other for place, (one, other) in enumerate(zip(first, array.shape, strict=True)) if place != axis
         ):
             listed = ", ".join(str(each.shape) for each in arrays)
             raise ShapeError(
                 at_user_line(
-                    f"concat: shapes {listed} must agree on every axis but axis {axis}, along which "
-                    "they are joined"
+                    f"concat: shapes {listed} must agree on every axis but axis {axis}, along which they are joined"
                 )
             )
     total = sum(array.shape[axis] for array in arrays)

@@ -44,14 +44,10 @@ def _matrices(operation: str, *operands: ArrayLike) -> tuple[Any, ...]:
 
 def _check_square(operation: str, shape: Shape) -> None:
     if len(shape) < 2 or shape[-1] != shape[-2]:
-        raise ShapeError(
-            at_user_line(f"{operation} takes square matrices, shape (..., n, n); got shape {shape}")
-        )
+        raise ShapeError(at_user_line(f"{operation} takes square matrices, shape (..., n, n); got shape {shape}"))
 
 
-def _called(
-    operation: str, function: Callable[..., Any], x: np.ndarray, *others: np.ndarray, fault: str
-) -> Any:
+def _called(operation: str, function: Callable[..., Any], x: np.ndarray, *others: np.ndarray, fault: str) -> Any:
     """LAPACK's answer; where it fails, which matrix it was and what is wrong with it."""
     try:
         return function(x, *others)
@@ -226,16 +222,14 @@ def solve(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
     if not right.shape or right.shape[0 if vector else -2] != n:
         raise ShapeError(
             at_user_line(
-                f"solve: shapes {left.shape} and {right.shape} do not fit: the right-hand sides must "
-                f"have {n} rows"
+                f"solve: shapes {left.shape} and {right.shape} do not fit: the right-hand sides must have {n} rows"
             )
         )
     if vector:
         right = expand_dims(right, 1)
     batch = broadcast_shapes("solve", (left.shape[:-2], right.shape[:-2]))
     left, right = (
-        each if each.shape[:-2] == batch else broadcast_to(each, (*batch, *each.shape[-2:]))
-        for each in (left, right)
+        each if each.shape[:-2] == batch else broadcast_to(each, (*batch, *each.shape[-2:])) for each in (left, right)
     )
     out = _solve(left, right)
     return reshape(out, out.shape[:-1]) if vector else out

@@ -213,9 +213,7 @@ def _where(condition: Any, x: Any, y: Any, /) -> Any:
     return ops.where(condition, x, y)
 
 
-def _clip(
-    a: Any, a_min: Any = None, a_max: Any = None, out: None = None, *, min: Any = None, max: Any = None
-) -> Any:
+def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: None = None, *, min: Any = None, max: Any = None) -> Any:
     return ops.clip(a, a_min if min is None else min, a_max if max is None else max)
 
 
@@ -225,9 +223,7 @@ def _dot(a: Any, b: Any, out: None = None) -> Any:
         return ops.multiply(x, y)
     if x.ndim > 2 or y.ndim > 2:
         raise ShapeError(
-            at_user_line(
-                f"np.dot takes tensors with two axes at most, got {x.shape} and {y.shape}; use tj.tensordot"
-            )
+            at_user_line(f"np.dot takes tensors with two axes at most, got {x.shape} and {y.shape}; use tj.tensordot")
         )
     return ops.matmul(x, y)
 

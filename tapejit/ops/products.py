@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 def _check_inner(x: Shape, y: Shape) -> None:
     """The last axis of x meets the last but one of y (its only one if it is a vector)."""
     if not x or not y:
-        raise ShapeError(
-            at_user_line(f"matmul: shapes {x} and {y}: a 0-d array is no matrix; multiply with *")
-        )
+        raise ShapeError(at_user_line(f"matmul: shapes {x} and {y}: a 0-d array is no matrix; multiply with *"))
     axis = -2 if len(y) > 1 else 0
     if x[-1] != y[axis]:
         raise ShapeError(
@@ -209,10 +207,7 @@ def _pairs(axes: Any, x: Shape, y: Shape) -> tuple[tuple[int, ...], tuple[int, .
         if len(axes) != 2:
             raise ShapeError(at_user_line(f"tensordot: axes {axes!r} must be an int or a pair"))
         left, right = (
-            tuple(
-                normalize_axis("tensordot", axis, len(shape))
-                for axis in (each if _is_several(each) else (each,))
-            )
+            tuple(normalize_axis("tensordot", axis, len(shape)) for axis in (each if _is_several(each) else (each,)))
             for each, shape in zip(axes, (x, y), strict=True)
         )
     else:

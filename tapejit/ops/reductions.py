@@ -40,11 +40,13 @@ def spread(ct: Any, axes: Sequence[int], x_shape: Shape) -> Any:
 def _kept(out: Any, axes: Sequence[int], x_shape: Shape) -> Any:
     """A reduced array with its axes back, of length 1."""
     return in_role("reshape")(out, with_ones(x_shape, axes))
+
+
 _ADD = np.add.reduce
 
 
 @reduction(
-    impl=lambda x, axes: _ADD(x, axes),
+    impl=lambda x, axes: _ADD(x, axes),  # noqa: PLW0108 (params come by name, and NumPy calls it `axis`)
     lowering=Reduction("add"),
     dtypes=ALL,
     vjp=spread,
@@ -280,9 +282,7 @@ def _position_rule(operation: str) -> Any:
         axes = normalize_axes(operation, axis, len(x.shape))
         shape = without(x.shape, axes)
         if _count(x.shape[a] for a in axes) == 0 and 0 not in shape:
-            raise ShapeError(
-                at_user_line(f"{operation} of no elements has no value: shape {x.shape}, axis {axis}")
-            )
+            raise ShapeError(at_user_line(f"{operation} of no elements has no value: shape {x.shape}, axis {axis}"))
         return Aval(shape, np.dtype(np.int64))
 
     return rule

@@ -36,8 +36,7 @@ def _reshape_rule(x: Aval, *, shape: Shape) -> Aval:
     if prod(x.shape) != prod(shape):
         raise ShapeError(
             at_user_line(
-                f"reshape: an array of shape {x.shape} has {prod(x.shape)} elements, shape {shape} "
-                f"takes {prod(shape)}"
+                f"reshape: an array of shape {x.shape} has {prod(x.shape)} elements, shape {shape} takes {prod(shape)}"
             )
         )
     return Aval(shape, x.dtype)
@@ -233,9 +232,7 @@ def squeeze(x: ArrayLike, /, axis: int | Sequence[int] | None = None) -> "Tensor
     for place in dropped:
         if shape[place] != 1:
             raise ShapeError(
-                at_user_line(
-                    f"squeeze: axis {place} of shape {shape} has length {shape[place]}; only length 1 can go"
-                )
+                at_user_line(f"squeeze: axis {place} of shape {shape} has length {shape[place]}; only length 1 can go")
             )
     return _reshape(array, shape=tuple(length for place, length in enumerate(shape) if place not in dropped))
 
@@ -258,18 +255,14 @@ def _broadcast_rule(x: Aval, *, shape: Shape) -> Aval:
 
 def _broadcast_index(input_shape: Shape, output_shape: Shape, params: Params) -> IndexMap:
     extra = len(output_shape) - len(input_shape)
-    return tuple(
-        Affine() if length == 1 else Affine.axis(axis + extra) for axis, length in enumerate(input_shape)
-    )
+    return tuple(Affine() if length == 1 else Affine.axis(axis + extra) for axis, length in enumerate(input_shape))
 
 
 def _sum_to_shape(ct: Any, x_shape: Shape) -> Any:
     """`ct` summed over the axes along which it was broadcast."""
     extra = len(ct.shape) - len(x_shape)
     axes = tuple(
-        axis
-        for axis, length in enumerate(ct.shape)
-        if axis < extra or (x_shape[axis - extra] == 1 and length != 1)
+        axis for axis, length in enumerate(ct.shape) if axis < extra or (x_shape[axis - extra] == 1 and length != 1)
     )
     summed = in_role("sum")(ct, axes) if axes else ct
     return _reshape(summed, shape=x_shape) if summed.shape != x_shape else summed
@@ -400,9 +393,7 @@ def permute_dims(x: ArrayLike, /, axes: Sequence[int] | None = None) -> "Tensor"
     order = tuple(normalize_axis("permute_dims", axis, rank) for axis in axes)
     if sorted(order) != list(range(rank)):
         raise ShapeError(
-            at_user_line(
-                f"permute_dims: {tuple(axes)} is not a permutation of the {rank} axes of shape {array.shape}"
-            )
+            at_user_line(f"permute_dims: {tuple(axes)} is not a permutation of the {rank} axes of shape {array.shape}")
         )
     return _permute_dims(array, axes=order)
 
@@ -440,16 +431,13 @@ def moveaxis(x: ArrayLike, source: int | Sequence[int], destination: int | Seque
     rank = len(array.shape)
     sources, places = (
         tuple(
-            normalize_axis("moveaxis", axis, rank)
-            for axis in (given if isinstance(given, (tuple, list)) else (given,))
+            normalize_axis("moveaxis", axis, rank) for axis in (given if isinstance(given, (tuple, list)) else (given,))
         )
         for given in (source, destination)
     )
     if len(sources) != len(places) or len(set(sources)) != len(sources) or len(set(places)) != len(places):
         raise ShapeError(
-            at_user_line(
-                f"moveaxis: {source} and {destination} must be equally many axes, none of them twice"
-            )
+            at_user_line(f"moveaxis: {source} and {destination} must be equally many axes, none of them twice")
         )
     rest = iter(axis for axis in range(rank) if axis not in sources)
     moved = dict(zip(places, sources, strict=True))

@@ -53,8 +53,7 @@ def _slice_transpose(ct: Any, x_shape: Shape, starts: Ints, steps: Ints) -> Any:
     if backwards:
         ct = _reversed(ct, backwards)
     lows = [
-        start if step > 0 else start - length + 1
-        for start, step, length in zip(starts, steps, ct.shape, strict=True)
+        start if step > 0 else start - length + 1 for start, step, length in zip(starts, steps, ct.shape, strict=True)
     ]
     widths = tuple((low, old - low - new) for low, old, new in zip(lows, x_shape, ct.shape, strict=True))
     return _pad(ct, widths=widths, fill=0.0) if ct.shape != x_shape else ct
@@ -138,11 +137,7 @@ _unslice: Apply = composite(
     "unslice",
     impl=_unslice_impl,
     rule=lambda x, *, shape, starts, steps: Aval(shape, x.dtype),
-    vjp={
-        "x": lambda ct, x_shape, starts, steps: _strided_slice(
-            ct, starts=starts, steps=steps, lengths=x_shape
-        )
-    },
+    vjp={"x": lambda ct, x_shape, starts, steps: _strided_slice(ct, starts=starts, steps=steps, lengths=x_shape)},
     expand=_unslice_expand,
     cases=(
         Case(normal(2), (5,), (1,), (2,)),
@@ -277,9 +272,7 @@ def split(x: ArrayLike, indices_or_sections: int | Sequence[int], /, axis: int =
                 )
             )
         cuts = [length // sections * part for part in range(1, sections)]
-    borders = [
-        slice(begin, end).indices(length) for begin, end in zip([0, *cuts], [*cuts, length], strict=True)
-    ]
+    borders = [slice(begin, end).indices(length) for begin, end in zip([0, *cuts], [*cuts, length], strict=True)]
     return [slice_axis(array, axis, begin, end) for begin, end, _ in borders]
 
 
@@ -289,9 +282,7 @@ def split(x: ArrayLike, indices_or_sections: int | Sequence[int], /, axis: int =
 def _pad_impl(x: np.ndarray, *, widths: Widths, fill: float) -> np.ndarray:
     shape = [before + length + after for length, (before, after) in zip(x.shape, widths, strict=True)]
     out = np.full(shape, fill, x.dtype) if fill or copysign(1, fill) < 0 else np.zeros(shape, x.dtype)
-    middle = tuple(
-        slice(before, before + length) for length, (before, _) in zip(x.shape, widths, strict=True)
-    )
+    middle = tuple(slice(before, before + length) for length, (before, _) in zip(x.shape, widths, strict=True))
     out[middle] = x
     return out
 
@@ -379,8 +370,7 @@ def pad(x: ArrayLike, pad_width: Any, /, mode: str = "constant", *, constant_val
     if not isinstance(constant_values, (bool, int, float, np.number, np.bool_)):
         raise DtypeError(
             at_user_line(
-                f"pad: constant_values is one number, got {constant_values!r}; use concat for values of "
-                "an array"
+                f"pad: constant_values is one number, got {constant_values!r}; use concat for values of an array"
             )
         )
     fill = array.dtype.type(constant_values).item()
@@ -404,8 +394,7 @@ def _widths(pad_width: Any, shape: Shape) -> Widths:
     except ValueError:
         raise ShapeError(
             at_user_line(
-                f"pad: pad_width {pad_width!r} does not fit the {rank} axes of shape {shape}; use one "
-                "pair an axis"
+                f"pad: pad_width {pad_width!r} does not fit the {rank} axes of shape {shape}; use one pair an axis"
             )
         ) from None
     if each.dtype.kind not in "iu":

@@ -68,9 +68,7 @@ def asarray(value: ArrayLike, /, dtype: DtypeLike = None, *, copy: bool | None =
 def _is_shared(value: Any, array: Any) -> bool:
     """Whether `array` is `value`, or an eager tensor on its memory."""
     memory = getattr(array, "array", None)  # a traced tensor has none
-    return array is value or (
-        isinstance(value, np.ndarray) and memory is not None and np.shares_memory(value, memory)
-    )
+    return array is value or (isinstance(value, np.ndarray) and memory is not None and np.shares_memory(value, memory))
 
 
 def _numbers(value: Any, dtype: np.dtype) -> Any:

@@ -4,11 +4,11 @@ Floor 10. `prepare` runs what makes graphs simpler; `plan_loops` turns the resul
 primitives for properties (`lowering`) and never name one.
 """
 
-from .access import Choose, Compute, Expression, Key, Load, Number
+from .access import Choose, Compute, Expression, Fetch, Key, Load, Number
 from .measure import measure
 from .plan import LoopPlan, plan_loops
 from .prepare import prepare
-from .schedule import Leaf, Loop
+from .schedule import Item, Leaf, Loop
 from .statements import Statement
 from .storage import Place
 
@@ -16,6 +16,8 @@ __all__ = [
     "Choose",
     "Compute",
     "Expression",
+    "Fetch",
+    "Item",
     "Key",
     "Leaf",
     "Load",

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..aval import Shape
 from ..graph import Literal, Node
-from ..lowering import Affine, IndexMap, Pieces, Pointwise, View
+from ..lowering import Affine, Gather, IndexMap, Pieces, Pointwise, View
 
 Key = tuple[Node, IndexMap]
 
@@ -53,13 +53,31 @@ class Choose:
         return tuple(key for _, key in self.arms)
 
 
-Expression = Load | Compute | Number | Choose
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """An element of a stored value at an index that is itself computed.
+
+    It is at ``linear + Σ index · stride``; `dynamic` has for each computed index its value, the stride and the length
+    of the axis.
+    """
+
+    root: Node
+    linear: Affine
+    dynamic: tuple[tuple[Key, int, int], ...]
+
+    @property
+    def operands(self) -> tuple[Key, ...]:
+        """The computed indices."""
+        return tuple(key for key, _, _ in self.dynamic)
+
+
+Expression = Load | Compute | Number | Choose | Fetch
 Values = dict[Key, Expression]
 
 
 def operands_of(expression: Expression) -> tuple[Key, ...]:
     """The values that an expression is made of."""
-    return expression.operands if isinstance(expression, (Compute, Choose)) else ()
+    return expression.operands if isinstance(expression, (Compute, Choose, Fetch)) else ()
 
 
 def canonical(index: IndexMap, shape: Shape) -> IndexMap:
@@ -125,7 +143,11 @@ def _expression(key: Key, stored: Collection[Node], computed: bool = False) -> E
     if isinstance(lowering, View):
         return _through_view(node, lowering, index, stored)
     if isinstance(lowering, Pieces):
-        return _pieces(node, lowering, index)
+        return _pieces(node, lowering, index, stored)
+    if isinstance(lowering, Gather):
+        count = len(node.inputs[1].aval.shape) - 1
+        linear, dynamic = indexed(node.inputs[0], node.inputs[1], index[:count], index[count:], dict(node.params)["axes"])
+        return Fetch(node.inputs[0], linear, dynamic)
     # What is neither computed in place nor a view is stored: an input, a reduction, a product.
     return Load(node, linear_index(index, shape), index)
 
@@ -145,7 +167,36 @@ def _through_view(node: Node, lowering: View, index: IndexMap, stored: Collectio
     return _expression((source, composed), stored)
 
 
-def _pieces(node: Node, lowering: Pieces, index: IndexMap) -> Expression:
+def indexed(
+    x: Node, indices: Node, batch: IndexMap, rest: IndexMap, axes: tuple[int, ...]
+) -> tuple[Affine, tuple[tuple[Key, int, int], ...]]:
+    """Where an index tuple leads: the affine part of the position in `x`, and the computed part.
+
+    Parameters
+    ----------
+    x, indices : Node
+        What is indexed, and the index tuples, shape (..., k).
+    batch, rest : IndexMap
+        The index of the tuple, and the index along the axes of `x` that it does not name.
+    axes : tuple of int
+        The k axes that it names.
+    """
+    shape = x.aval.shape
+    strides = [1] * len(shape)
+    for axis in range(len(shape) - 2, -1, -1):
+        strides[axis] = strides[axis + 1] * shape[axis + 1]
+    others = [axis for axis in range(len(shape)) if axis not in axes]
+    linear = Affine()
+    for axis, affine in zip(others, rest, strict=True):
+        linear = linear + affine.scaled(strides[axis])
+    dynamic = tuple(
+        ((indices, canonical((*batch, Affine(column)), indices.aval.shape)), strides[axis], shape[axis])
+        for column, axis in enumerate(axes)
+    )
+    return linear, dynamic
+
+
+def _pieces(node: Node, lowering: Pieces, index: IndexMap, stored: Collection[Node]) -> Expression:
     shapes = tuple(value.aval.shape for value in node.inputs)
     params = dict(node.params)
     arms = []
@@ -157,6 +208,11 @@ def _pieces(node: Node, lowering: Pieces, index: IndexMap) -> Expression:
             for axis, (low, high) in enumerate(piece.ranges)
             if (low, high) != (0, node.aval.shape[axis])
         )
+        known = [low <= affine.offset < high for affine, low, high in conditions if not affine.terms]
+        if not all(known):
+            continue
         inner = canonical(tuple(affine.substitute(index) for affine in piece.index), value.aval.shape)
+        if len(known) == len(conditions):
+            return _expression((value, inner), stored)
         arms.append((conditions, (value, inner)))
     return Choose(tuple(arms), node.aval.dtype.type(params.get("fill", 0)))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import prod
 
 from ..graph import Graph, Input, Literal, Node
-from ..lowering import Contraction, Reduction
+from ..lowering import Contraction, Reduction, Scatter
 from .schedule import Item, Leaf, Loop, leaves, schedule
 from .statements import check_lowerable
 from .storage import Place, in_place, places_of
@@ -100,7 +100,7 @@ def _targets(graph: Graph) -> tuple[list[Node], list[tuple[Node, Node]]]:
     for position, node in enumerate(graph.roots):
         updates = position >= len(graph.outputs)
         lowering = None if node.primitive is None else node.primitive.lowering
-        accumulates = updates and isinstance(lowering, (Reduction, Contraction))
+        accumulates = updates and isinstance(lowering, (Reduction, Contraction, Scatter))
         if isinstance(node.op, (Input, Literal)) or node in targets or accumulates:
             target = Node(Input("copy", position), (), (), (node.aval,))
             copies.append((target, node))
@@ -132,7 +132,11 @@ def _splittable(loop: Loop) -> bool:
     total = max((prod(inner.extent for inner in leaf.loops) for leaf in leaves([loop])), default=0)
     if total < SPLIT_WORK:
         return False
-    return all(loop not in leaf.reduced() for leaf in leaves([loop])) and _no_shared_scratch(loop)
+    sequential = any(
+        loop in leaf.reduced() or leaf.statement.scanned is not None or leaf.statement.check is not None
+        for leaf in leaves([loop])
+    )
+    return not sequential and _no_shared_scratch(loop)
 
 
 def _no_shared_scratch(loop: Loop) -> bool:

@@ -28,10 +28,11 @@ def prepare(graph: Graph) -> Graph:
     return graph.pruned()
 
 
-def _traced(builder: Builder, function: Callable[..., Any], inputs: tuple[Node, ...], **params: Any) -> Node:
-    """The node that `function`, written with public operations, computes from `inputs`."""
+def _traced(builder: Builder, function: Callable[..., Any], inputs: tuple[Node, ...], place: str, **params: Any) -> Node:
+    """The node that `function`, written with public operations, computes from `inputs` for the user's line `place`."""
     trace = Trace(())
     trace.builder = builder
+    trace.place = place
     with interpreting(trace):
         result = function(*[TracedTensor(trace, node) for node in inputs], **params)
     return trace.node_of(result)
@@ -41,7 +42,7 @@ def _expand(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | No
     """A composite becomes what it is composed of."""
     if node.primitive is None or not isinstance(node.primitive.lowering, Composite):
         return None
-    return _traced(builder, node.primitive.lowering.expand, inputs, **dict(node.params))
+    return _traced(builder, node.primitive.lowering.expand, inputs, node.where, **dict(node.params))
 
 
 def _products(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
@@ -53,7 +54,7 @@ def _products(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | 
     integers = node.aval.dtype.kind != "f"
     if not integers and min(m, n, k) > 1 and m * n * k > LOOP_PRODUCT:
         return None
-    return _traced(builder, _product_as_loops, inputs)
+    return _traced(builder, _product_as_loops, inputs, node.where)
 
 
 def _product_as_loops(x: Any, y: Any) -> Any:
@@ -72,6 +73,8 @@ def _simplify(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | 
         return None
     lowering = primitive.lowering
     if isinstance(lowering, Pointwise):
+        if lowering.expression in ("x", "cast(x)") and inputs[0].aval == node.aval:
+            return inputs[0]
         return _folded(builder, node, inputs) or _neutral(builder, node, inputs) or _cancelled(node, inputs)
     if isinstance(lowering, View) and inputs[0].aval == node.aval and _is_identity(node, inputs):
         return inputs[0]
@@ -79,12 +82,13 @@ def _simplify(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | 
 
 
 def _folded(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-    """An operation on literals is a literal."""
-    literals = [value.op for value in inputs if isinstance(value.op, Literal)]
-    if not inputs or len(literals) != len(inputs) or node.aval.shape or not isinstance(node.op, Primitive):
+    """An operation on literals, or on arrays full of one, is a literal too."""
+    literals = [literal for value in inputs if (literal := _constant(value)) is not None]
+    if not inputs or len(literals) != len(inputs) or not isinstance(node.op, Primitive):
         return None
     value = quietly(node.op.impl, *[np.array(op.value, op.dtype) for op in literals], **dict(node.params))
-    return builder.literal(value, node.aval.dtype)
+    literal, shape = builder.literal(value, node.aval.dtype), node.aval.shape
+    return _traced(builder, in_role("broadcast"), (literal,), node.where, shape=shape) if shape else literal
 
 
 def _neutral(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:

@@ -13,7 +13,7 @@ from math import prod
 from ..graph import Graph, Node
 from ..lowering import Affine, IndexMap, Pointwise
 from .access import Compute, Key, Load
-from .statements import Statement, copy_statement, necessarily_stored, statement_for
+from .statements import Statement, checks_of, copy_statement, necessarily_stored, statement_for
 
 WORTH_KEEPING = 12
 """A value that costs less (in additions) is computed again rather than kept."""
@@ -36,6 +36,17 @@ class Leaf:
         return tuple(
             Affine(part.offset, tuple(sorted((id(self.variable[axis]), c) for axis, c in part.terms))) for part in index
         )
+
+    def position(self, axes: Sequence[int]) -> Affine:
+        """Where the statement's element is in a storage that has only `axes` of the node, in terms of loops."""
+        variables = self.own_variables()
+        position, stride = Affine(), 1
+        for axis in reversed(axes):
+            loop = variables[axis]
+            if loop is not None:
+                position = position + Affine.axis(id(loop), stride)
+            stride *= self.statement.node.aval.shape[axis]
+        return position
 
     def reduced(self) -> tuple["Loop", ...]:
         """The loops over which the statement combines, outermost first."""
@@ -77,7 +88,7 @@ class Schedule:
         loads = statement.loads()
         level, path, variable = self.items, [], {}
         remaining = list(statement.order)
-        while remaining:
+        while remaining and statement.check is None:  # a check may leave the kernel, so its loop is its own
             loop = self._shareable(level, statement, loads, remaining[0])
             if loop is None:
                 break
@@ -99,14 +110,15 @@ class Schedule:
         needed = {load.root for load in loads}
         for item in reversed(level):
             inside = {leaf.statement.node for leaf in leaves([item])}
-            fits = isinstance(item, Loop) and item.extent == statement.extents[axis]
+            checks = any(leaf.statement.check is not None for leaf in leaves([item]))
+            fits = isinstance(item, Loop) and item.extent == statement.extents[axis] and not checks
             if fits and self._legal(item, inside, loads, axis):  # type: ignore[arg-type]
                 if inside & needed:
                     return item  # type: ignore[return-value]
                 if with_input is None and _share_input(item, needed):
                     with_input = item
-            if inside & needed:
-                break  # what the statement needs comes no later than it
+            if inside & needed or (checks and statement.uses_computed_index()):
+                break  # what the statement needs comes no later than it, and so do the checks of its indices
         return with_input  # type: ignore[return-value]
 
     def _legal(self, loop: Loop, inside: set[Node], loads: list[Load], axis: int) -> bool:
@@ -151,7 +163,11 @@ def schedule(graph: Graph, copies: Sequence[tuple[Node, Node]]) -> Schedule:
 def _built(graph: Graph, copies: Sequence[tuple[Node, Node]], stored: Collection[Node]) -> Schedule:
     tree = Schedule()
     inputs = set(graph.inputs)
+    checks = checks_of(graph, stored)
     for node in graph.nodes():
+        for user, check in checks:
+            if user is node:
+                tree.add(check)
         if node in stored and node not in inputs:
             tree.add(statement_for(node, stored))
     for target, source in copies:

@@ -7,10 +7,22 @@ found to be worth keeping rather than computing twice. Everything else is comput
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from ..aval import Shape
+from ..aval import Aval, Shape, without
 from ..graph import Graph, Input, Literal, Node
-from ..lowering import Affine, Contraction, IndexMap, Pieces, Pointwise, Reduction, View
-from .access import Key, Load, Number, Values, linear_index, resolve
+from ..lowering import Affine, Contraction, Gather, IndexMap, Pieces, Pointwise, Reduction, Scan, Scatter, View
+from .access import (
+    Compute,
+    Expression,
+    Fetch,
+    Key,
+    Load,
+    Number,
+    Values,
+    canonical,
+    indexed,
+    linear_index,
+    resolve,
+)
 
 
 class NotLowerable(Exception):
@@ -26,14 +38,11 @@ class NotLowerable(Exception):
 class Operand:
     """A matrix of a product as BLAS sees it: rows of a stored value, transposed or not.
 
-    `offset` is where the matrix begins, in terms of the statement's (batch) axes.
+    In `load` the statement's (batch) axes are followed by one axis along the rows and one along the columns.
     """
 
-    root: Node
-    offset: Affine
+    load: Load
     transposed: bool
-    leading: int
-    index: IndexMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,14 @@ class Product:
     left: Operand
     right: Operand
     shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """An index that must lie in ``[-length, length)``, or nothing may be assigned; `number` counts the checks."""
+
+    number: int
+    length: int
 
 
 @dataclass(eq=False, slots=True)
@@ -68,6 +85,12 @@ class Statement:
         The expressions of all keys.
     product : Product, optional
         The library call, where it is one.
+    scanned : int, optional
+        The iteration axis along which it sums up.
+    target : Fetch, optional
+        Where it adds its values, if that is computed.
+    check : Check, optional
+        What it checks, if that is all it does.
     """
 
     node: Node
@@ -78,6 +101,9 @@ class Statement:
     value: Key | None = None
     values: Values = field(default_factory=dict)
     product: Product | None = None
+    scanned: int | None = None
+    target: Fetch | None = None
+    check: Check | None = None
 
     @property
     def combine(self) -> str | None:
@@ -87,13 +113,19 @@ class Statement:
         lowering = self.node.primitive.lowering
         return lowering.combine if isinstance(lowering, Reduction) else None
 
+    def uses_computed_index(self) -> bool:
+        """Whether it reads or writes where a value says."""
+        return self.target is not None or any(isinstance(expression, Fetch) for expression in self.values.values())
+
     def loads(self) -> list[Load]:
         """All loads, those of a product's matrices included."""
         if self.product is not None:
-            return [
-                Load(operand.root, operand.offset, operand.index) for operand in (self.product.left, self.product.right)
-            ]
-        return [expression for expression in self.values.values() if isinstance(expression, Load)]
+            return [self.product.left.load, self.product.right.load]
+        found = [expression for expression in self.values.values() if isinstance(expression, Load)]
+        fetched = {expression.root for expression in self.values.values() if isinstance(expression, Fetch)}
+        if self.target is not None and initial_number(self.node) is None:
+            fetched.add(self.node.inputs[0])
+        return [*found, *(Load(root, Affine(), None) for root in fetched)]
 
 
 def check_lowerable(graph: Graph) -> None:
@@ -107,7 +139,9 @@ def check_lowerable(graph: Graph) -> None:
     for node in graph.nodes():
         if node.primitive is None:
             continue
-        known = isinstance(node.primitive.lowering, (Pointwise, Reduction, View, Pieces, Contraction))
+        known = isinstance(
+            node.primitive.lowering, (Pointwise, Reduction, View, Pieces, Contraction, Scan, Gather, Scatter)
+        )
         if not known or any(aval.dtype.kind not in "biuf" or aval.dtype.itemsize == 2 * (aval.dtype.kind == "f") for aval in node.avals):
             raise NotLowerable(node)
 
@@ -118,8 +152,10 @@ def necessarily_stored(graph: Graph) -> set[Node]:
     stored.update(node for node in graph.roots)
     for node in graph.nodes():
         lowering = None if node.primitive is None else node.primitive.lowering
-        if isinstance(lowering, (Reduction, Contraction)):
+        if isinstance(lowering, (Reduction, Contraction, Scan, Scatter)):
             stored.add(node)
+        if isinstance(lowering, Gather) or (isinstance(lowering, Scatter) and initial_number(node) is None):
+            stored.add(node.inputs[0])
         if isinstance(lowering, View) and _index(node, lowering) is None:
             stored.add(node.inputs[0])
     for node in graph.nodes():
@@ -134,6 +170,12 @@ def necessarily_stored(graph: Graph) -> set[Node]:
             # A piece is read under a condition; what is computed before the condition must not read out of bounds.
             stored.update(value for value in node.inputs if not _is_load(value, stored))
     return stored
+
+
+def initial_number(scatter: Node) -> Literal | None:
+    """The number that an array to be added to is full of, if it is."""
+    source = _behind_views(scatter.inputs[0])
+    return source.op if isinstance(source.op, Literal) else None
 
 
 def _behind_views(value: Node) -> Node:
@@ -162,19 +204,23 @@ def statement_for(node: Node, stored: Collection[Node]) -> Statement:
         return _reduction(node, stored)
     if isinstance(lowering, Contraction):
         return _product(node, stored)
-    axes, index = iteration(node.aval.shape)
-    key, values = resolve(node, index, stored)
-    return _ordered(Statement(node, tuple(node.aval.shape[a] for a in axes), _own(node.aval.shape, axes), (), value=key, values=values))
+    if isinstance(lowering, Scatter):
+        return _scatter(node, stored)
+    if isinstance(lowering, Scan):
+        return _scan(node, stored)
+    return _stored_value(node, *resolve(node, iteration(node.aval.shape)[1], stored))
 
 
 def copy_statement(node: Node, copied: Node, stored: Collection[Node]) -> Statement:
     """Storing under `node` the value of another stored one."""
-    axes, index = iteration(node.aval.shape)
-    key = (copied, index)
-    values: Values = {key: Load(copied, linear_index(index, node.aval.shape), index)}
-    if isinstance(copied.op, Literal):
-        key, values = resolve(copied, index, stored)
-    return _ordered(Statement(node, tuple(node.aval.shape[a] for a in axes), _own(node.aval.shape, axes), (), value=key, values=values))
+    return _stored_value(node, *_value_of(copied, iteration(node.aval.shape)[1], stored))
+
+
+def _stored_value(node: Node, key: Key, values: Values) -> Statement:
+    """Computing a value for each element of a node."""
+    shape = node.aval.shape
+    axes, _ = iteration(shape)
+    return _ordered(Statement(node, tuple(shape[a] for a in axes), _own(shape, axes), (), value=key, values=values))
 
 
 def iteration(shape: Shape) -> tuple[tuple[int, ...], IndexMap]:
@@ -192,17 +238,84 @@ def _reduction(node: Node, stored: Collection[Node]) -> Statement:
     shape = source.aval.shape
     dropped = dict(node.params)["axes"]
     axes, index = iteration(shape)
-    if source in stored or isinstance(source.op, Literal):
-        key: Key = (source, index)
-        values: Values = {key: Load(source, linear_index(index, shape), index)}
-        if isinstance(source.op, Literal):
-            key, values = resolve(source, index, stored)
-    else:
-        key, values = resolve(source, index, stored)
+    key, values = _value_of(source, index, stored)
     kept = [axis for axis in range(len(shape)) if axis not in dropped]
     own = tuple(axes.index(axis) if axis in axes else None for axis in kept)
     reduced = frozenset(axes.index(axis) for axis in dropped if axis in axes)
     return _ordered(Statement(node, tuple(shape[a] for a in axes), own, (), reduced, key, values))
+
+
+def _value_of(node: Node, index: IndexMap, stored: Collection[Node]) -> tuple[Key, Values]:
+    """A value at an index: loaded if it is stored."""
+    if node in stored:
+        key = (node, canonical(index, node.aval.shape))
+        return key, {key: Load(node, linear_index(key[1], node.aval.shape), key[1])}
+    return resolve(node, index, stored)
+
+
+def _scan(node: Node, stored: Collection[Node]) -> Statement:
+    axes, index = iteration(node.aval.shape)
+    along = dict(node.params)["axis"]
+    ordered = _stored_value(node, *_value_of(node.inputs[0], index, stored))
+    if along in axes:
+        scanned = axes.index(along)
+        ordered.scanned = scanned
+        # Innermost, so that one number is carried along.
+        ordered.order = (*(axis for axis in ordered.order if axis != scanned), scanned)
+    return ordered
+
+
+def _scatter(node: Node, stored: Collection[Node]) -> Statement:
+    x, indices, updates = node.inputs
+    count = len(indices.aval.shape) - 1
+    shape = (*indices.aval.shape[:-1], *without(x.aval.shape, dict(node.params)["axes"]))
+    axes, index = iteration(shape)
+    key, values = _value_of(updates, index[len(shape) - len(updates.aval.shape) :], stored)
+    linear, dynamic = indexed(x, indices, index[:count], index[count:], dict(node.params)["axes"])
+    for wanted, _, _ in dynamic:
+        values = {**_value_of(indices, wanted[1], stored)[1], **values}
+    reduced = frozenset(range(len(axes)))
+    own: tuple[int | None, ...] = (None,) * len(x.aval.shape)
+    statement = Statement(node, tuple(shape[a] for a in axes), own, tuple(range(len(axes))), reduced, key, values)
+    statement.target = Fetch(node, linear, dynamic)
+    return statement
+
+
+def checks_of(graph: Graph, stored: Collection[Node]) -> list[tuple[Node, Statement]]:
+    """For each use of computed indices the statements that check them, and the node that must come after them."""
+    found: list[tuple[Node, Statement]] = []
+    known: set[tuple[Node, int, int]] = set()
+    for node in graph.nodes():
+        lowering = None if node.primitive is None else node.primitive.lowering
+        if not isinstance(lowering, (Gather, Scatter)):
+            continue
+        x, indices = node.inputs[:2]
+        batch = indices.aval.shape[:-1]
+        index = iteration(batch)[1]
+        for column, axis in enumerate(dict(node.params)["axes"]):
+            length = x.aval.shape[axis]
+            if (indices, column, length) in known:
+                continue
+            known.add((indices, column, length))
+            wanted = canonical((*index, Affine(column)), indices.aval.shape)
+            key, values = _value_of(indices, wanted, stored)
+            if _always_within(values[key], length):
+                continue
+            mark = Node(Input("check", len(known)), (), (), (Aval(batch, indices.aval.dtype),))
+            statement = _stored_value(mark, key, values)
+            statement.check = Check(len(found), length)
+            found.append((node, statement))
+    return found
+
+
+def _always_within(expression: Expression, length: int) -> bool:
+    """Whether an index can't be out of range: it counts along an axis that is short enough."""
+    if not isinstance(expression, Compute) or expression.operands:
+        return False
+    shape = expression.node.aval.shape
+    lowering = expression.node.primitive.lowering if expression.node.primitive else None
+    counts = isinstance(lowering, Pointwise) and lowering.expression == "axis0"
+    return counts and shape[0] <= length
 
 
 def _product(node: Node, stored: Collection[Node]) -> Statement:
@@ -231,13 +344,11 @@ def _operand(value: Node, stored: Collection[Node]) -> Operand | None:
             return None
         load = found
     strides = dict(load.linear.terms)
-    down, across = strides.pop(count, 0), strides.pop(count + 1, 0)
-    offset = Affine(load.linear.offset, tuple(sorted(strides.items())))
-    assert load.index is not None
+    down, across = strides.get(count, 0), strides.get(count + 1, 0)
     if (across == 1 or columns == 1) and (down >= columns or rows == 1):
-        return Operand(load.root, offset, False, max(down, columns), load.index)
+        return Operand(load, transposed=False)
     if (down == 1 or rows == 1) and (across >= rows or columns == 1):
-        return Operand(load.root, offset, True, max(across, rows), load.index)
+        return Operand(load, transposed=True)
     return None
 
 

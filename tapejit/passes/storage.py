@@ -6,6 +6,7 @@ from math import prod
 
 from ..graph import Node
 from ..lowering import Affine
+from .access import Load, linear_index
 from .schedule import Item, Leaf, Schedule, leaves
 
 ALIGNMENT = 64
@@ -23,6 +24,14 @@ class Place:
     kind: str
     slot: int
     axes: tuple[int, ...]
+
+    def linear(self, load: Load) -> Affine:
+        """The position of a load in this storage, in terms of the loading statement's axes."""
+        shape = load.root.aval.shape
+        if all(axis in self.axes or length == 1 for axis, length in enumerate(shape)):
+            return load.linear
+        assert load.index is not None
+        return linear_index(tuple(load.index[axis] for axis in self.axes), tuple(shape[axis] for axis in self.axes))
 
 
 def places_of(
@@ -44,6 +53,8 @@ def places_of(
     places: dict[Node, Place] = {}
     sizes: dict[Node, int] = {}
     for node, leaf in tree.placed.items():
+        if leaf.statement.check is not None:
+            continue
         users = consumers.get(node, [])
         every_axis = tuple(range(len(node.aval.shape)))
         if node in targets:
@@ -87,12 +98,11 @@ def _own_storage(leaf: Leaf, users: Sequence[Leaf]) -> tuple[int, ...]:
         common = common[: leaf.loops.index(reduced[0])]
     inside = {id(loop) for loop in common}
     variables = leaf.own_variables()
-    product = leaf.statement.product is not None
-    count = len(variables)
+    shape = leaf.statement.node.aval.shape
     return tuple(
         axis
         for axis, loop in enumerate(variables)
-        if (loop is not None and id(loop) not in inside) or (product and axis >= count - 2)
+        if (id(loop) not in inside if loop is not None else shape[axis] != 1)
     )
 
 
@@ -135,6 +145,9 @@ def in_place(tree: Schedule, variable: Node, target: Node) -> bool:
     """
     order = {id(leaf): number for number, leaf in enumerate(leaves(tree.items))}
     writer = tree.placed[target]
+    checks = [leaf for leaf in tree.placed.values() if leaf.statement.check is not None]
+    if any(order[id(check)] > order[id(writer)] or _common(check, writer) for check in checks):
+        return False  # a step that fails must leave the variable as it was
     written = _linear(writer)
     for leaf in leaves(tree.items):
         for load in leaf.statement.loads():
@@ -144,7 +157,7 @@ def in_place(tree: Schedule, variable: Node, target: Node) -> bool:
             if not common:
                 if order[id(leaf)] > order[id(writer)]:
                     return False
-            elif leaf.loops != writer.loops or _in_terms(load.linear, leaf) != written or leaf.statement.reduced:
+            elif load.index is None or leaf.loops != writer.loops or _in_terms(load.linear, leaf) != written or leaf.statement.reduced:
                 return False
             elif order[id(leaf)] > order[id(writer)]:
                 return False

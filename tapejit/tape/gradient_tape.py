@@ -5,11 +5,15 @@ from contextlib import contextmanager
 from math import prod
 from typing import Any
 
-from ..aval import is_floating
+import numpy as np
+
+from .. import ops
+from ..aval import Shape, is_floating
 from ..errors import DtypeError, ShapeError, TapeError, at_user_line, warn
-from ..families import as_array
+from ..families import ALL
 from ..primitive import Value, add_tape, current, in_role, remove_tape
-from ..pytree import flatten, unflatten
+from ..pytree import LEAF, TreeDef, flatten, flatten_up_to, unflatten
+from ..tensor import Ones
 from ..variable import Variable
 from .recording import Recording
 from .reverse import pull_back
@@ -42,11 +46,11 @@ class GradientTape:
         self._persistent = bool(persistent)
         self._watch_accessed = bool(watch_accessed_variables)
         self._recording: Recording = Recording(self._watch_accessed)
-        self._active = False
+        self._heard: Recording | None = None  # what listens to this thread's operations while the tape is active
         self._freed = False
 
     def __enter__(self) -> "GradientTape":
-        if self._active:
+        if self._heard is not None:
             raise ValueError(at_user_line("the tape is recording already: it can be entered again after it was left"))
         if self._freed:
             self._recording, self._freed = Recording(self._watch_accessed), False
@@ -54,16 +58,17 @@ class GradientTape:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._active:
-            self._pause()
+        self._pause()
 
     def _resume(self) -> None:
-        self._active = True
-        add_tape(self._recording)
+        if self._heard is None:
+            self._heard = self._recording
+            add_tape(self._heard)
 
     def _pause(self) -> None:
-        self._active = False
-        remove_tape(self._recording)
+        if self._heard is not None:
+            remove_tape(self._heard)
+            self._heard = None
 
     def watch(self, tensor: Any) -> None:
         """Follow tensors or variables from now on.
@@ -78,33 +83,38 @@ class GradientTape:
         ------
         TypeError
             If something is neither a tensor nor a variable.
+        TapeError
+            If the tape's records were freed by its first gradient and it was not entered again.
         """
+        if self._freed:
+            raise TapeError(at_user_line("GradientTape.watch: the tape's records were freed; enter it again first"))
         for leaf in flatten(tensor)[0]:
             value = _tensor_or_variable("watch", leaf)
             if is_floating(value.dtype):
                 self._recording.watch(value)
             else:
+                way = "" if value.dtype.kind in "US" else "; convert it with tj.astype(t, 'float32') first"
                 warn(
                     f"GradientTape.watch: a tensor of dtype {value.dtype.name} is not differentiable, its gradient is "
-                    "None; convert it with tj.astype(t, 'float32') first"
+                    f"None{way}"
                 )
 
     @contextmanager
     def stop_recording(self) -> Iterator[None]:
         """A block in which this tape records nothing."""
-        if not self._active:
+        if self._heard is None:
             raise TapeError(at_user_line("stop_recording: the tape is not recording"))
         self._pause()
         try:
             yield
         finally:
-            self._resume()
+            if not self._freed:
+                self._resume()
 
     def reset(self) -> None:
         """Forget all that was recorded and watched, and go on recording where the tape is active."""
-        active = self._active
-        if active:
-            self._pause()
+        active = self._heard is not None
+        self._pause()
         self._recording, self._freed = Recording(self._watch_accessed), False
         if active:
             self._resume()
@@ -151,13 +161,11 @@ class GradientTape:
         if isinstance(target, Value) and output_gradients is None and is_floating(target.dtype):
             seeds = {target.key: current().interpreter.filled(1, target.shape, target.dtype)}
         else:
-            targets = [_tensor_or_variable("gradient: a target", leaf) for leaf in flatten(target)[0]]
-            seeds = _seeds(targets, output_gradients)
+            seeds = _seeds(target, output_gradients)
         if isinstance(sources, (Value, Variable)):
             result = _result(pull_back(records, seeds, (sources.key,)), sources, zero)
         else:
-            leaves, treedef = flatten(sources)
-            wanted = [_tensor_or_variable("gradient: a source", leaf) for leaf in leaves]
+            wanted, treedef = _flat("gradient: a source", sources)
             found = pull_back(records, seeds, [source.key for source in wanted])
             result = unflatten(treedef, [_result(found, source, zero) for source in wanted])
         if not self._persistent:
@@ -184,8 +192,7 @@ class GradientTape:
         zero = _wants_zeros(unconnected_gradients)
         self._begin("jacobian")
         value = _tensor_or_variable("jacobian: the target", target)
-        leaves, treedef = flatten(sources)
-        wanted = [_tensor_or_variable("jacobian: a source", leaf) for leaf in leaves]
+        wanted, treedef = _flat("jacobian: a source", sources)
         rows = self._rows(value, wanted, zero)
         self._end()
         return unflatten(treedef, [_stacked(rows, index, value, source) for index, source in enumerate(wanted)])
@@ -228,8 +235,10 @@ class GradientTape:
         self._end()
         if any(row is None for row in found):
             return None
-        stacked = in_role("stack")(found, 1) if found else in_role("zeros")((batch, 0, *by.shape[1:]), by.dtype)
-        return in_role("reshape")(stacked, (*value.shape, *by.shape[1:]))
+        shape = (*value.shape, *by.shape[1:])
+        if not columns:
+            return in_role("zeros")(shape, by.dtype)
+        return in_role("reshape")(in_role("stack")(found, 1), shape)
 
     def _rows(self, target: Value | Variable, sources: Sequence[Value | Variable], zero: bool) -> list[list[Any]]:
         keys = [source.key for source in sources]
@@ -247,7 +256,7 @@ class GradientTape:
                     "GradientTape(persistent=True) to take more than one"
                 )
             )
-        if self._active and not self._persistent:
+        if not self._persistent and self._heard in current().tapes:  # not if another thread is recording
             self._pause()
 
     def _end(self) -> None:
@@ -263,9 +272,16 @@ def _tensor_or_variable(what: str, value: Any) -> Any:
         return value
     raise DtypeError(
         at_user_line(
-            f"{what} must be a tensor or a variable, got {type(value).__name__}; make one with tj.constant or tj.Variable"
+            f"{what} must be a tensor or a variable, got {type(value).__name__}; make one with tj.constant or "
+            "tj.Variable"
         )
     )
+
+
+def _flat(what: str, nest: Any) -> tuple[list[Any], TreeDef]:
+    """The members of a nest, which is more than None: a function that forgot its ``return`` gives that."""
+    leaves, treedef = flatten(_tensor_or_variable(what, nest) if nest is None else nest)
+    return [_tensor_or_variable(what, leaf) for leaf in leaves], treedef
 
 
 def _wants_zeros(unconnected: str | None) -> bool:
@@ -274,18 +290,10 @@ def _wants_zeros(unconnected: str | None) -> bool:
     return unconnected == "zero"
 
 
-def _seeds(targets: list[Any], output_gradients: Any) -> dict[int, Any]:
+def _seeds(nest: Any, output_gradients: Any) -> dict[int, Any]:
     """Cotangents of the differentiable targets; a target named twice counts twice."""
-    if output_gradients is None:
-        given: list[Any] = [None] * len(targets)
-    elif len(targets) == 1 and not _is_nest_of_one(output_gradients):
-        given = [output_gradients]
-    else:
-        given = flatten(output_gradients)[0]
-    if len(given) != len(targets):
-        raise ShapeError(
-            at_user_line(f"gradient: {len(targets)} targets but {len(given)} output_gradients; give one for each target")
-        )
+    targets, treedef = _flat("gradient: a target", nest)
+    given = _weights(targets, treedef, output_gradients)
     seeds: dict[int, Any] = {}
     for target, weight in zip(targets, given, strict=True):
         if not is_floating(target.dtype):
@@ -296,15 +304,32 @@ def _seeds(targets: list[Any], output_gradients: Any) -> dict[int, Any]:
     return seeds
 
 
-def _is_nest_of_one(value: Any) -> bool:
-    """Whether weights for one target come in a list of their own rather than as a list of numbers."""
-    return isinstance(value, (list, tuple, dict)) and len(value) == 1 and hasattr(flatten(value)[0][0], "shape")
+def _weights(targets: list[Any], treedef: TreeDef, output_gradients: Any) -> list[Any]:
+    """For each target its weights: an array, (nested) lists of numbers, or None for ones."""
+    if output_gradients is None:
+        return [None] * len(targets)
+    if treedef == LEAF and _is_nest_of_one(output_gradients, targets[0].shape):
+        return list(output_gradients)
+    given = flatten_up_to(treedef, output_gradients)
+    if given is not None:
+        return given
+    if len(targets) == 1 and not isinstance(output_gradients, (list, tuple, dict)):
+        return [output_gradients]
+    count = len(output_gradients) if hasattr(output_gradients, "__len__") else 1
+    raise ShapeError(
+        at_user_line(f"gradient: {len(targets)} targets but {count} output_gradients; give one for each target")
+    )
+
+
+def _is_nest_of_one(value: Any, shape: Shape) -> bool:
+    """Whether the weights of one target come in a list of their own rather than as a list of numbers."""
+    return isinstance(value, (list, tuple)) and len(value) == 1 and (value[0] is None or np.shape(value[0]) == shape)
 
 
 def _seed(target: Any, weight: Any) -> Any:
     if weight is None:
         return in_role("ones")(target.shape, target.dtype)
-    value = in_role("convert")(as_array(weight), target.dtype)
+    value = ops.asarray(weight, target.dtype)
     if value.shape != target.shape:
         raise ShapeError(
             at_user_line(f"gradient: output_gradients of shape {value.shape} for a target of shape {target.shape}")
@@ -315,12 +340,17 @@ def _seed(target: Any, weight: Any) -> Any:
 def _result(found: dict[int, Any], source: Any, zero: bool) -> Any:
     ct = found.get(source.key)
     if ct is None:
-        return in_role("zeros")(source.shape, source.dtype) if zero else None
-    return ct
+        return in_role("zeros")(source.shape, source.dtype) if zero and source.dtype.kind in ALL else None
+    return ct.settled() if type(ct) is Ones else ct
 
 
 def _basis(target: Any, columns: int, rows: int) -> Iterator[Any]:
-    """For each column a cotangent of the target's shape that is 1 in this column of each row and 0 elsewhere."""
+    """For each column a cotangent of the target's shape that is 1 in this column of each row and 0 elsewhere.
+
+    Where there is no column a cotangent without elements, which finds what is connected.
+    """
+    if not columns:
+        yield in_role("zeros")(target.shape, target.dtype)
     for column in range(columns):
         row = in_role("unit")(columns, column, target.dtype)
         yield in_role("reshape")(in_role("broadcast")(row, (rows, columns)), target.shape)
@@ -331,4 +361,6 @@ def _stacked(rows: list[list[Any]], index: int, target: Any, source: Any) -> Any
     if any(ct is None for ct in column):
         return None
     shape = (*target.shape, *source.shape)
-    return in_role("reshape")(in_role("stack")(column, 0), shape) if column else in_role("zeros")(shape, source.dtype)
+    if 0 in target.shape:
+        return in_role("zeros")(shape, source.dtype)
+    return in_role("reshape")(in_role("stack")(column, 0), shape)

@@ -55,7 +55,9 @@ class Recording:
         if isinstance(value, Variable):
             self.variables[value.key] = value
 
-    def record(self, primitive: Primitive, inputs: tuple[Value, ...], outputs: Any, params: Params) -> None:
+    def record(  # noqa: PLR0912 (the tape's part of every eager operation: calls of helpers would cost more than they say)
+        self, primitive: Primitive, inputs: tuple[Value, ...], outputs: Any, params: Params
+    ) -> None:
         """Note an application if any of its inputs is followed and the primitive has a derivative there."""
         active = self._active
         bits, bit = 0, 1
@@ -68,7 +70,9 @@ class Recording:
         plan = primitive.plans.get((bits, len(inputs))) or primitive.reverse_plan(bits, len(inputs))
         if not plan.pulls:
             return
-        if not (is_floating(outputs.dtype) if not primitive.multiple else any(is_floating(part.dtype) for part in outputs)):
+        if not (
+            is_floating(outputs.dtype) if not primitive.multiple else any(is_floating(part.dtype) for part in outputs)
+        ):
             return
         # Residuals come first: a borrowed input is made the tape's own before anyone can change it.
         residuals = []

@@ -74,8 +74,6 @@ def test_no_draws(expression: str) -> None:
 
 def test_draws_of_the_library_itself_do_not_count() -> None:
     namespace: dict[str, Any] = {}
-    exec(
-        compile("import random\ndef seed():\n    return random.random()", "the_library.py", "exec"), namespace
-    )
+    exec(compile("import random\ndef seed():\n    return random.random()", "the_library.py", "exec"), namespace)
     assert drew(namespace["seed"]) is None
     assert drew(lambda: [namespace["seed"]()]) is None

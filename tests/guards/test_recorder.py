@@ -39,9 +39,7 @@ def guard(function: Callable[..., object], *arguments: object, **options: object
     return guards
 
 
-def run_cell(
-    source: str, namespace: dict[str, Any] | None = None, filename: str = "<cell>"
-) -> dict[str, Any]:
+def run_cell(source: str, namespace: dict[str, Any] | None = None, filename: str = "<cell>") -> dict[str, Any]:
     """Run source as a notebook does: again and again in one namespace."""
     namespace = {} if namespace is None else namespace
     exec(compile(source, filename, "exec"), namespace)
@@ -147,9 +145,7 @@ def test_a_helper_is_redefined_in_a_notebook() -> None:
 
 
 def test_the_code_of_a_helper_is_replaced() -> None:
-    cell = run_cell(
-        "def helper(x):\n    return x\ndef other(x):\n    return -x\ndef fit(x):\n    return helper(x)"
-    )
+    cell = run_cell("def helper(x):\n    return x\ndef other(x):\n    return -x\ndef fit(x):\n    return helper(x)")
     guards = guard(cell["fit"], 1.0)
     cell["helper"].__code__ = cell["other"].__code__
     assert only_path(guards) == "helper"
@@ -163,9 +159,7 @@ def test_the_code_of_the_function_itself_is_replaced() -> None:
 
 
 def test_a_helper_of_a_helper_reads_a_global() -> None:
-    cell = run_cell(
-        "k = 1\ndef g(x):\n    return x * k\ndef f(x):\n    return g(x)\ndef fit(x):\n    return f(x)"
-    )
+    cell = run_cell("k = 1\ndef g(x):\n    return x * k\ndef f(x):\n    return g(x)\ndef fit(x):\n    return f(x)")
     guards = guard(cell["fit"], 1.0)
     cell["k"] = 2
     assert only_path(guards) == "k"
@@ -245,8 +239,7 @@ def test_the_closure_of_a_function_that_no_path_leads_to() -> None:
 
 def test_defaults_of_the_function_and_of_a_helper() -> None:
     cell = run_cell(
-        "def helper(x, k=2.0, *, mode='a'):\n    return x * k\n"
-        "def fit(x, rate=0.5):\n    return helper(x) * rate"
+        "def helper(x, k=2.0, *, mode='a'):\n    return x * k\ndef fit(x, rate=0.5):\n    return helper(x) * rate"
     )
     guards = guard(cell["fit"], 1.0)
     cell["helper"].__defaults__ = (3.0,)
@@ -348,9 +341,7 @@ def test_nested_paths(expression: str, change: str, path: str, monkeypatch: pyte
 
 
 def test_a_key_that_was_missing_appears() -> None:
-    cell = run_cell(
-        "cfg = {}\ndef fit(x):\n    try:\n        return cfg['k']\n    except KeyError:\n        return x"
-    )
+    cell = run_cell("cfg = {}\ndef fit(x):\n    try:\n        return cfg['k']\n    except KeyError:\n        return x")
     guards = guard(cell["fit"], 1.0)
     cell["cfg"]["k"] = 3
     assert only_path(guards) == 'cfg["k"]'
@@ -421,8 +412,7 @@ def test_a_value_that_could_be_either_of_two() -> None:
 )
 def test_loops_over_containers(loop: str, change: str, path: str) -> None:
     cell = run_cell(
-        "rates = [1.0, 2.0]\ncfg = {'a': 1.0}\nnested = [[1.0, 2.0]]\ni = 1\n"
-        f"def fit(x):\n    {loop}\n    return x"
+        f"rates = [1.0, 2.0]\ncfg = {{'a': 1.0}}\nnested = [[1.0, 2.0]]\ni = 1\ndef fit(x):\n    {loop}\n    return x"
     )
     cell["optimizers"] = [Optimizer(), Optimizer()]
     guards = guard(cell["fit"], 1.0)
@@ -473,8 +463,7 @@ def test_a_property_is_not_evaluated_by_a_check() -> None:
 
 def test_a_defaultdict_is_not_filled_by_a_check() -> None:
     cell = run_cell(
-        "from collections import defaultdict\ncfg = defaultdict(float, a=1.0)\n"
-        "def fit(x):\n    return x * cfg['a']"
+        "from collections import defaultdict\ncfg = defaultdict(float, a=1.0)\ndef fit(x):\n    return x * cfg['a']"
     )
     guards = guard(cell["fit"], 1.0)
     del cell["cfg"]["a"]
@@ -704,8 +693,7 @@ def test_the_profile_function_is_restored() -> None:
 
 def test_recordings_in_threads_are_separate() -> None:
     cells = [
-        run_cell(f"k = {i}\ndef fit(x):\n    for i in range(200):\n        x = x + k\n    return x")
-        for i in range(6)
+        run_cell(f"k = {i}\ndef fit(x):\n    for i in range(200):\n        x = x + k\n    return x") for i in range(6)
     ]
     results: dict[int, GuardSet] = {}
 

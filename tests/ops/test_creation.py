@@ -150,9 +150,7 @@ def test_arange_is_numpys(args: Any) -> None:
     out, expected = tj.arange(*args).numpy(), np.arange(*args)
     assert out.dtype == (np.float32 if expected.dtype.kind == "f" else np.int64)
     np.testing.assert_allclose(out, expected, rtol=1e-6)
-    np.testing.assert_allclose(
-        tj.arange(*args, dtype="float64").numpy(), np.arange(*args, dtype="float64"), rtol=1e-15
-    )
+    np.testing.assert_allclose(tj.arange(*args, dtype="float64").numpy(), np.arange(*args, dtype="float64"), rtol=1e-15)
 
 
 def test_arange_refuses_a_step_of_zero() -> None:

@@ -173,11 +173,7 @@ def test_a_bad_index_is_explained(call: Any, error: type[Exception], message: st
     with pytest.raises(error, match=message) as caught:
         call(tj.constant(X))
     assert "test_indexing.py" in str(caught.value)
-    assert (
-        not isinstance(caught.value, ShapeError)
-        or error is ShapeError
-        or isinstance(caught.value, IndexError)
-    )
+    assert not isinstance(caught.value, ShapeError) or error is ShapeError or isinstance(caught.value, IndexError)
 
 
 def test_a_tensor_can_be_walked_through() -> None:

@@ -103,18 +103,12 @@ def test_slogdet_of_a_singular_matrix() -> None:
 
 def test_impossible_matrices_are_named() -> None:
     singular, negative = np.ones((2, 2)), -np.eye(3)
-    with pytest.raises(
-        np.linalg.LinAlgError, match=r"inv: the matrix of an array of shape \(2, 2\) is singular"
-    ):
+    with pytest.raises(np.linalg.LinAlgError, match=r"inv: the matrix of an array of shape \(2, 2\) is singular"):
         tj.linalg.inv(singular)
     stack = np.stack([np.eye(2), singular])[None]
-    with pytest.raises(
-        np.linalg.LinAlgError, match=r"solve: the matrix at index \(0, 1\) of .* \(1, 2, 2, 2\)"
-    ):
+    with pytest.raises(np.linalg.LinAlgError, match=r"solve: the matrix at index \(0, 1\) of .* \(1, 2, 2, 2\)"):
         tj.linalg.solve(stack, [1.0, 2.0])
-    with pytest.raises(
-        np.linalg.LinAlgError, match=r"cholesky: .*\(3, 3\) is not positive definite.*test_linalg"
-    ):
+    with pytest.raises(np.linalg.LinAlgError, match=r"cholesky: .*\(3, 3\) is not positive definite.*test_linalg"):
         tj.linalg.cholesky(negative)
 
 

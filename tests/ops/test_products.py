@@ -80,9 +80,7 @@ def test_matmul_names_the_axes_that_disagree(left: Any, right: Any, message: str
 def test_tensordot_is_numpys(left: Any, right: Any, axes: Any) -> None:
     x, y = normal(*left), normal(*right)
     expected = np.tensordot(x, y, axes)
-    np.testing.assert_allclose(
-        tj.tensordot(x, y, axes=axes).numpy(), expected, strict=True, rtol=1e-12, atol=1e-14
-    )
+    np.testing.assert_allclose(tj.tensordot(x, y, axes=axes).numpy(), expected, strict=True, rtol=1e-12, atol=1e-14)
     assert_derivatives(lambda a, b: tj.tensordot(a, b, axes=axes) ** 2, x, y)
 
 
@@ -101,9 +99,7 @@ def test_outer_and_vecdot_are_numpys() -> None:
     np.testing.assert_allclose(tj.vecdot(x, y).numpy(), np.vecdot(x, y), strict=True, rtol=1e-14)
     assert_derivatives(lambda a, b: tj.vecdot(a, b) ** 2, x, y)
     x, y = normal(3, 2), normal(3, 2)
-    np.testing.assert_allclose(
-        tj.vecdot(x, y, axis=0).numpy(), np.vecdot(x, y, axis=0), strict=True, rtol=1e-14
-    )
+    np.testing.assert_allclose(tj.vecdot(x, y, axis=0).numpy(), np.vecdot(x, y, axis=0), strict=True, rtol=1e-14)
     with pytest.raises(ShapeError, match="differ along axis -1: 2 and 3"):
         tj.vecdot(x, normal(3))
 

@@ -25,9 +25,7 @@ def words(text: str) -> list[int]:
 def test_philox_gives_the_published_answers(counter: str, key: str, expected: str) -> None:
     first, second = words(key)
     counters = np.array(words(counter), np.uint64)[:, None]
-    np.testing.assert_array_equal(
-        philox_blocks(counters, (first, second)), np.uint32([words(expected)]), strict=True
-    )
+    np.testing.assert_array_equal(philox_blocks(counters, (first, second)), np.uint32([words(expected)]), strict=True)
 
 
 def test_words_follow_the_counter() -> None:
@@ -43,9 +41,7 @@ def test_golden_numbers() -> None:
     np.testing.assert_array_equal(generator.uniform((3,)).numpy(), GOLDEN["uniform"])
     np.testing.assert_array_equal(generator.integers(-10, 10, (6,)).numpy(), GOLDEN["integers"])
     np.testing.assert_allclose(generator.normal((3,)).numpy(), GOLDEN["normal"], rtol=3e-7)
-    np.testing.assert_allclose(
-        generator.normal((3,), dtype="float64").numpy(), GOLDEN["normal64"], rtol=1e-15
-    )
+    np.testing.assert_allclose(generator.normal((3,), dtype="float64").numpy(), GOLDEN["normal64"], rtol=1e-15)
     assert generator.bernoulli(0.5, (8,)).tolist() == GOLDEN["bernoulli"]
     assert generator.get_state().tolist() == GOLDEN["state"]
 

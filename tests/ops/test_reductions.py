@@ -28,9 +28,7 @@ def gradient(function: Callable[..., Any], array: Any, weights: Any = None) -> n
 # ---- signatures and dtypes
 
 
-@pytest.mark.parametrize(
-    "name", ["sum", "prod", "max", "min", "any", "all", "mean", "var", "std", "logsumexp"]
-)
+@pytest.mark.parametrize("name", ["sum", "prod", "max", "min", "any", "all", "mean", "var", "std", "logsumexp"])
 @pytest.mark.parametrize("axis", [None, 0, -1, (0, 2), (2, 0), ()])
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_axes_and_keepdims_are_numpys(name: str, axis: Any, keepdims: bool) -> None:
@@ -95,9 +93,7 @@ def test_ties_share_a_maximum_equally() -> None:
     x = [[3.0, 1.0, 3.0], [2.0, 2.0, 2.0]]
     np.testing.assert_array_equal(gradient(lambda t: tj.max(t, axis=1), x), [[0.5, 0, 0.5], [1 / 3] * 3])
     np.testing.assert_array_equal(gradient(tj.max, x), [[0.5, 0, 0.5], [0, 0, 0]])
-    np.testing.assert_array_equal(
-        gradient(lambda t: tj.min(t, axis=0), [[1.0, 5.0], [1.0, 2.0]]), [[0.5, 0], [0.5, 1]]
-    )
+    np.testing.assert_array_equal(gradient(lambda t: tj.min(t, axis=0), [[1.0, 5.0], [1.0, 2.0]]), [[0.5, 0], [0.5, 1]])
 
 
 def test_the_slope_of_a_nan_maximum_is_nan() -> None:
@@ -177,9 +173,7 @@ def test_positions_are_the_first_ones() -> None:
 
 def test_logsumexp_at_infinities() -> None:
     rows = [[-INF, -INF], [INF, 0.0], [-INF, 1.0], [1e4, 1e4], [NAN, 0.0]]
-    np.testing.assert_allclose(
-        tj.logsumexp(rows, axis=1).numpy()[:4], [-INF, INF, 1.0, 1e4 + math.log(2)], rtol=1e-6
-    )
+    np.testing.assert_allclose(tj.logsumexp(rows, axis=1).numpy()[:4], [-INF, INF, 1.0, 1e4 + math.log(2)], rtol=1e-6)
     assert np.isnan(tj.logsumexp(rows, axis=1).numpy()[4])
     found = gradient(lambda t: tj.logsumexp(t, axis=1), rows[:1] + rows[2:4])
     np.testing.assert_array_equal(found, [[0, 0], [0, 1], [0.5, 0.5]])
@@ -210,6 +204,4 @@ def test_the_composition_agrees_at_infinities(name: str, row: list[float]) -> No
     primitive = REGISTRY[name]
     with np.errstate(all="ignore"):
         expected = primitive.impl(np.array(row), axes=(0,))
-    np.testing.assert_array_equal(
-        primitive.lowering.expand(tj.constant(np.array(row)), axes=(0,)).numpy(), expected
-    )
+    np.testing.assert_array_equal(primitive.lowering.expand(tj.constant(np.array(row)), axes=(0,)).numpy(), expected)

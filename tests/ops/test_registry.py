@@ -119,9 +119,9 @@ def call_checked(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     for primitive, inputs, outputs, params in spy.applications:
         predicted = primitive.rule(*[value.aval for value in inputs], **params)
         found = tuple(value.aval for value in as_tuple(outputs))
-        assert tuple((a.shape, a.dtype) for a in as_tuple(predicted)) == tuple(
-            (a.shape, a.dtype) for a in found
-        ), f"the type rule of {primitive.name} says {predicted}"
+        assert tuple((a.shape, a.dtype) for a in as_tuple(predicted)) == tuple((a.shape, a.dtype) for a in found), (
+            f"the type rule of {primitive.name} says {predicted}"
+        )
     for array, copy in zip(arrays_in((args, kwargs)), before, strict=True):
         np.testing.assert_array_equal(array, copy)
     return out
@@ -186,9 +186,7 @@ def test_elementwise_values(primitive: Primitive, shapes: Any, dtype: str) -> No
     assert np.all((np.abs(out - expected) <= allowed) | (out == expected))
 
 
-@pytest.mark.parametrize(
-    "primitive", [p for p in ELEMENTWISE if "i" in p.properties["dtypes"]], ids=lambda p: p.name
-)
+@pytest.mark.parametrize("primitive", [p for p in ELEMENTWISE if "i" in p.properties["dtypes"]], ids=lambda p: p.name)
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "int64"])
 def test_elementwise_values_of_integers(primitive: Primitive, dtype: str) -> None:
     args = [
@@ -211,9 +209,7 @@ def test_elementwise_values_of_integers(primitive: Primitive, dtype: str) -> Non
 def test_elementwise_derivatives(primitive: Primitive, shapes: Any) -> None:
     args = draws(primitive, shapes, "float64")
     connected = [
-        name in primitive.vjp
-        for name, array in zip(primitive.inputs, args, strict=True)
-        if array.dtype.kind == "f"
+        name in primitive.vjp for name, array in zip(primitive.inputs, args, strict=True) if array.dtype.kind == "f"
     ]
     function = public(primitive)
     for dtype in ("float64", "float32"):

@@ -143,13 +143,7 @@ def evaluate_map(index: Any, output_shape: tuple[int, ...]) -> tuple[np.ndarray,
 
 def read(name: str, x: np.ndarray, out: np.ndarray, **params: Any) -> np.ndarray | None:
     index = REGISTRY[name].lowering.index(x.shape, out.shape, params)
-    return (
-        None
-        if index is None
-        else x[evaluate_map(index, out.shape)]
-        if index
-        else np.broadcast_to(x, out.shape)
-    )
+    return None if index is None else x[evaluate_map(index, out.shape)] if index else np.broadcast_to(x, out.shape)
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,12 @@ def test_booleans_strings_none_and_tuples_of_ints_are_part_of_the_signature():
 
     compiled = strict(step)
     x = np.arange(6.0).reshape(2, 3)
-    for args in ((True, "double", (0,)), (False, "double", (0,)), (True, "single", (0, 1)), (True, "double", (0,), "all")):
+    for args in (
+        (True, "double", (0,)),
+        (False, "double", (0,)),
+        (True, "single", (0, 1)),
+        (True, "double", (0,), "all"),
+    ):
         np.testing.assert_array_equal(compiled(x, *args).numpy(), step(tj.constant(x), *args).numpy())
     assert compiled.report()["traces"] == 4
 
@@ -433,7 +438,7 @@ def test_looking_at_a_value_falls_back_to_eager_with_one_warning():
     assert "Return it" in str(caught[0].message)
     assert caught[0].filename == __file__
     assert losses == [5.0] * 3
-    assert "float" not in str(step.report()["loop_nests"] if "loop_nests" in step.report() else "")
+    assert "float" not in str(step.report().get("loop_nests", ""))
     assert step.report()["eager_because"]
 
 
@@ -455,7 +460,7 @@ def test_every_way_of_looking_is_noticed(look):
 
 def test_a_draw_from_python_or_numpy_falls_back():
     generator = np.random.default_rng(1)
-    for draw in (random.random, lambda: np.random.rand(), lambda: generator.normal()):
+    for draw in (random.random, lambda: np.random.rand(), lambda: generator.normal()):  # noqa: NPY002, PLW0108
         step = tj.compile(lambda x, draw=draw: x * draw())
         with pytest.warns(TapejitWarning, match="draws a number"):
             step(1.0)
@@ -594,7 +599,7 @@ def test_eager_does_the_same_without_a_kernel():
 
 def test_many_threads_share_a_step():
     w = tj.Variable(np.zeros(3))
-    step = strict(lambda x: w.assign_add(x))
+    step = strict(lambda x: w.assign_add(x))  # noqa: PLW0108 (a function of the user's)
     step(np.zeros(3))
 
     def work():

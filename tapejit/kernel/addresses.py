@@ -1,0 +1,154 @@
+"""Where a kernel finds things: slots of its table, the pointers that its prologue takes from them, the layout for callers."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..graph import Graph, Input, Node
+from ..passes import Leaf, LoopPlan, measure
+from ..passes.storage import ALIGNMENT
+from . import expressions as ex
+from .layout import Layout, Slot, number_places
+from .text import Text
+
+
+def kind_of(node: Node) -> str:
+    """The kind of an input, empty for other nodes."""
+    return node.op.kind if isinstance(node.op, Input) else ""
+
+
+class Addresses:
+    """The pointers of one kernel.
+
+    Parameters
+    ----------
+    plan : LoopPlan
+        The plan.
+    names : mapping of Node to str
+        The user's names.
+    text : Text
+        Of the kernel, which knows the names that are taken.
+    """
+
+    def __init__(self, plan: LoopPlan, names: Mapping[Node, str], text: Text) -> None:
+        self.plan = plan
+        self._names = names
+        self._text = text
+        self._slots: list[Slot] = []
+        self._pointers: dict[Node, str] = {}
+        self._numbers: dict[Node, str] = {}
+        self._constants: dict[str, str] = {}
+        self._bases: dict[str, str] = {}
+        self.checks: dict[int, int] = {}
+        """For each check of a computed index the length of the axis."""
+        self._workspace = plan.workspace
+        self._prologue: list[str] = []
+        dtypes = [node.aval.dtype.name for node in plan.graph.inputs if kind_of(node) == "number"]
+        self._number_places = number_places(dtypes)
+        self._take_from_outside(plan.graph)
+
+    def _take_from_outside(self, graph: Graph) -> None:
+        """Pointers to inputs that are read, to results, to new values of variables, and the constants by name."""
+        read = {load.root for leaf in self.plan.placed.values() for load in leaf.statement.loads()}
+        used = [node for node in graph.inputs if node in read]
+        for node in used:
+            if kind_of(node) != "number":
+                self._pointers[node] = self._at(self.label(node), Slot(kind_of(node), node.op.position), node.aval.dtype)  # type: ignore[union-attr]
+        for node in self.plan.targets:
+            place = self.plan.places[node]
+            wanted = self.label(node) if place.kind == "output" else f"{self.label(graph.updates[place.slot][0])}_next"
+            self._pointers[node] = self._at(wanted, Slot(place.kind, place.slot), node.aval.dtype)
+        for node in used:
+            if kind_of(node) == "number":
+                self._numbers[node] = self._constant(node)
+
+    def _at(self, wanted: str, slot: Slot, dtype: np.dtype) -> str:
+        name = self._text.fresh(wanted)
+        self._prologue.append(f"{name} = {dtype.name}_at(table, {self.slot(slot)})")
+        return name
+
+    def _constant(self, node: Node) -> str:
+        dtype, place = self._number_places[node.op.position]  # type: ignore[union-attr]
+        if dtype not in self._constants:
+            self._constants[dtype] = self._at("constant", Slot("numbers", dtype=dtype), node.aval.dtype)
+        name = self._text.fresh(self.label(node))
+        self._prologue.append(f"{name} = {self._constants[dtype]}[{place}]")
+        return name
+
+    def slot(self, slot: Slot) -> int:
+        """The table index of a slot."""
+        if slot not in self._slots:
+            self._slots.append(slot)
+        return self._slots.index(slot)
+
+    def label(self, node: Node) -> str:
+        """What to call a value."""
+        if node in self._names:
+            return self._names[node]
+        if node.primitive is not None:
+            return node.primitive.name
+        return kind_of(node)
+
+    def number(self, node: Node) -> str | None:
+        """The variable of a Python number of the program; None for other nodes."""
+        return self._numbers.get(node)
+
+    def pointer(self, node: Node) -> str:
+        """The pointer to a stored value."""
+        if node not in self._pointers:
+            self._pointers[node] = self._in_workspace(
+                self.label(node), self.plan.places[node].slot, node.aval.dtype
+            )
+        return self._pointers[node]
+
+    def row(self, wanted: str, count: int, dtype: np.dtype) -> str:
+        """A pointer to `count` elements of the workspace that nothing else uses."""
+        name = self._in_workspace(wanted, self._workspace, dtype)
+        self._workspace += -(-count * dtype.itemsize // ALIGNMENT) * ALIGNMENT
+        return name
+
+    def _in_workspace(self, wanted: str, offset: int, dtype: np.dtype) -> str:
+        if dtype.name not in self._bases:
+            self._bases[dtype.name] = self._at(f"workspace_{dtype.name}", Slot("workspace"), dtype)
+        name = self._text.fresh(wanted)
+        self._prologue.append(f"{name} = shifted({self._bases[dtype.name]}, {offset // dtype.itemsize})")
+        return name
+
+    def element(self, leaf: Leaf) -> str:
+        """The element of a statement's storage at the current index."""
+        node = leaf.statement.node
+        return f"{self.pointer(node)}[{self.position(leaf, self.plan.places[node].axes)}]"
+
+    def position(self, leaf: Leaf, axes: tuple[int, ...]) -> str:
+        """The current index of a statement's node in a storage that has only `axes`."""
+        return ex.unparse(ex.affine(leaf.position(axes), self._text.loops.__getitem__))
+
+    # What the text and its callers have to know
+
+    def prologue(self) -> list[str]:
+        """Comments that say what is what, and the pointers."""
+        graph = self.plan.graph
+        described = [f"{self.label(node)}: {node.aval}" for node in graph.inputs if kind_of(node) and node in self._pointers]
+        lines = ["# " + ", ".join(described)] if described else []
+        results = [f"{self._pointers[node]}: {node.aval}" for node in self.plan.targets[: len(graph.outputs)]]
+        if results:
+            lines.append("# returns " + ", ".join(results))
+        for (variable, _), fits in zip(graph.updates, self.plan.in_place, strict=True):
+            lines.append(f"# assigns {self.label(variable)}: {variable.aval}{' in place' if fits else ''}")
+        return lines + self._prologue
+
+    def layout(self) -> Layout:
+        """How to call the kernel."""
+        graph = self.plan.graph
+        variables = [node for node in graph.inputs if kind_of(node) == "variable"]
+        return Layout(
+            slots=tuple(self._slots),
+            numbers=self._number_places,
+            outputs=tuple((node.aval.shape, node.aval.dtype.name) for node in graph.outputs),
+            in_place=self.plan.in_place,
+            updates=tuple(variables.index(variable) for variable, _ in graph.updates),
+            workspace=self._workspace,
+            stages=len(self.plan.stages),
+            report=measure(self.plan, self._workspace),
+            checks=tuple(self.checks[number] for number in sorted(self.checks)),
+        )

@@ -1,0 +1,78 @@
+"""Statements whose place is computed: adding at computed indices, checking them, and running sums."""
+
+import ast
+
+
+from ..passes import Leaf, Loop
+from ..passes.statements import initial_number
+from . import expressions as ex
+from .addresses import Addresses
+from .layout import Slot
+from .text import Text
+from .values import Values
+
+
+class Computed:
+    """Writes these statements of one kernel."""
+
+    def __init__(self, addresses: Addresses, values: Values, text: Text) -> None:
+        self._addresses = addresses
+        self._values = values
+        self._text = text
+        self._carries: dict[int, str] = {}
+
+    def start(self, loop: Loop, inside: list[Leaf]) -> None:
+        """Before `loop`: the array that is added to gets its first values, a running sum begins at 0."""
+        for leaf in inside:
+            statement = leaf.statement
+            if statement.target is not None and loop is leaf.loops[0]:
+                self._initial(leaf)
+            if statement.scanned is not None and leaf.variable[statement.scanned] is loop:
+                dtype = statement.node.aval.dtype
+                carry = self._carries[id(leaf)] = self._text.fresh(self._addresses.label(statement.node))
+                self._text.line(f"{carry} = {ex.unparse(ex.literal(0, dtype))}")
+
+    def leaf(self, leaf: Leaf, value: ast.expr) -> None:
+        """One statement at its place."""
+        statement = leaf.statement
+        if statement.target is not None:
+            self._scatter(leaf, ex.unparse(value))
+        elif statement.check is not None:
+            self._check(leaf, ex.unparse(value))
+        else:
+            carry = self._carries[id(leaf)]
+            total = ex.narrow(ex.add(ex.name(carry), value), statement.node.aval.dtype)
+            self._text.line(f"{carry} = {ex.unparse(total)}")
+            self._values.settle(leaf, carry)
+
+    def _initial(self, leaf: Leaf) -> None:
+        node = leaf.statement.node
+        number = initial_number(node)
+        with self._text.counting("i", node.aval.size) as variable:
+            if number is not None:
+                value = ex.unparse(ex.literal(number.value, node.aval.dtype))
+            else:
+                value = f"{self._addresses.pointer(node.inputs[0])}[{variable}]"
+            self._text.line(f"{self._addresses.pointer(node)}[{variable}] = {value}")
+
+    def _scatter(self, leaf: Leaf, value: str) -> None:
+        target = leaf.statement.target
+        assert target is not None
+        if not leaf.loops:
+            self._initial(leaf)
+        element = ex.unparse(self._values.fetch(leaf, target))
+        self._text.line(f"{element} = accumulate({element}, {value})")
+        if not leaf.loops:
+            self._values.finish(leaf.statement.node)
+
+    def _check(self, leaf: Leaf, value: str) -> None:
+        check = leaf.statement.check
+        assert check is not None
+        self._addresses.checks[check.number] = check.length
+        index = self._text.fresh("index")
+        self._text.line(f"{index} = int64({value})")
+        with self._text.block(f"if {index} < -{check.length} or {index} >= {check.length}:"):
+            slot = self._addresses.slot(Slot("detail"))
+            self._text.line(f"return status(table, {slot}, {check.number + 1}, {index})")
+
+

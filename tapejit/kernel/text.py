@@ -1,0 +1,91 @@
+"""The lines of a kernel while it is being written: indentation, names that are taken, loops that are open."""
+
+import keyword
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from ..passes import Loop
+from . import expressions as ex
+from .runtime import NAMES
+
+_INDENT = "    "
+_LOOP_NAMES = "ijkmnp"
+_RESERVED = {"table", "stage", "lo", "hi", "range", "min", *NAMES, *ex.special_constants()}
+
+
+def identifier(text: str) -> str:
+    """`text` as a Python identifier."""
+    cleaned = re.sub(r"\W+", "_", text).strip("_") or "value"
+    if cleaned[0].isdigit() or keyword.iskeyword(cleaned):
+        cleaned = "v_" + cleaned
+    return cleaned
+
+
+class Text:
+    """Lines of a function's body, and the names in it."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.loops: dict[int, str] = {}
+        """The index variables of the open loops, by ``id(loop)``."""
+        self._depth = 0
+        self._taken = set(_RESERVED)
+
+    def fresh(self, wanted: str) -> str:
+        """A name like `wanted` that nothing else has."""
+        base = identifier(wanted)
+        name, count = base, 1
+        while name in self._taken:
+            count += 1
+            name = f"{base}_{count}"
+        self._taken.add(name)
+        return name
+
+    def line(self, text: str) -> None:
+        """One line at the current depth."""
+        self.lines.append(_INDENT * self._depth + text)
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        """A block behind a line that ends in a colon."""
+        self.line(head)
+        self._depth += 1
+        yield
+        self._depth -= 1
+
+    @contextmanager
+    def loop(self, loop: Loop, bounds: str) -> Iterator[None]:
+        """A loop over `bounds`, the arguments of ``range``."""
+        variable = self.loops[id(loop)] = self.fresh(_LOOP_NAMES[min(len(self.loops), 5)])
+        with self.block(f"for {variable} in range({bounds}):"):
+            yield
+        del self.loops[id(loop)]
+        self._taken.discard(variable)
+
+    @contextmanager
+    def loops_over(self, nests: Sequence[Sequence[Loop]]) -> Iterator[None]:
+        """Nested loops that stand for the loops of several nests of equal lengths at once."""
+        with ExitStack() as stack:
+            for alike in zip(*nests, strict=True):
+                first, *others = alike
+                stack.enter_context(self.loop(first, str(first.extent)))
+                for other in others:
+                    self.loops[id(other)] = self.loops[id(first)]
+            yield
+        for nest in nests:
+            for loop in nest:
+                self.loops.pop(id(loop), None)
+
+    @contextmanager
+    def counting(self, wanted: str, count: int) -> Iterator[str]:
+        """A loop that stands for no axis of the plan; gives the name of its variable."""
+        variable = self.fresh(wanted)
+        with self.block(f"for {variable} in range({count}):"):
+            yield variable
+        self._taken.discard(variable)
+
+
+def indented(lines: list[str]) -> list[str]:
+    """The lines one level deeper."""
+    return [_INDENT + line for line in lines]

@@ -1,0 +1,269 @@
+"""What statements compute, as expressions: each value once, with a name for what is used again or would nest too deeply.
+
+Start reading at `Values.of`. A value that does not change in a loop is computed before it (`Values.hoist`).
+"""
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..graph import Input, Node
+from ..lowering import Affine, Pointwise
+from ..passes import Choose, Compute, Expression, Fetch, Item, Key, Leaf, Load, Loop, Number
+from ..passes.access import operands_of
+from ..passes.schedule import leaves
+from . import expressions as ex
+from .addresses import Addresses
+from .text import Text
+
+
+@dataclass(slots=True)
+class _Scope:
+    """The values that have a name in one body, and how often each is wanted by its statements."""
+
+    known: dict[Key, str]
+    uses: dict[Key, int]
+
+
+class Values:
+    """Names and texts of values, body by body.
+
+    Keys of values are in terms of loops here (see `Leaf.in_loops`), so that statements of one body compare.
+    """
+
+    def __init__(self, addresses: Addresses, text: Text) -> None:
+        self._addresses = addresses
+        self._text = text
+        self._scopes: list[_Scope] = []
+        self._scalars: dict[Node, str] = {}
+        self._done: set[Node] = set()
+
+    def enter(self, items: Sequence[Item]) -> None:
+        """Open the body that holds `items`."""
+        self._scopes.append(_Scope({}, _use_counts(items)))
+
+    def leave(self) -> None:
+        """Close the innermost body, and forget its names."""
+        self._scopes.pop()
+
+    def of(self, leaf: Leaf) -> ast.expr:
+        """The text of what a statement stores or combines at the current index."""
+        wanted = leaf.statement.value
+        assert wanted is not None
+        # What is stored is named by `settle`, if it has to be.
+        return self._text_of(leaf, wanted, name_it=bool(leaf.statement.reduced))
+
+    def settle(self, leaf: Leaf, value: str) -> None:
+        """Give a finished value its place, and remember it for what follows in this body."""
+        node = leaf.statement.node
+        place = self._addresses.plan.places[node]
+        name = value if value.isidentifier() else None
+        local = place.kind == "local"
+        if name is None and (local or self._scopes[-1].uses.get(_own_key(leaf), 0)):
+            name = self._text.fresh(self._addresses.label(node))
+            self._text.line(f"{name} = {value}")
+        if local:
+            assert name is not None
+            self._scalars[node] = name
+        else:
+            self._text.line(f"{self._addresses.element(leaf)} = {name or value}")
+        if name is not None:
+            self._scopes[-1].known[_own_key(leaf)] = name
+        self.finish(node)
+
+    def finish(self, node: Node) -> None:
+        """Note that a stored value is complete."""
+        self._done.add(node)
+
+    def hoist(self, loop: Loop) -> None:
+        """Compute before `loop` what its statements want that does not change in it."""
+        inside = list(leaves([loop]))
+        if any(around.extent == 0 for leaf in inside for around in leaf.loops):
+            return  # what is never computed must not be loaded either
+        for leaf in inside:
+            values = leaf.statement.values
+            fixed = self._fixed(leaf)
+            wanted = {operand for key, expression in values.items() if key not in fixed for operand in operands_of(expression)}
+            if leaf.statement.value is not None and leaf.statement.reduced:
+                wanted.add(leaf.statement.value)
+            for key in values:
+                worth = isinstance(values[key], Compute) and key in fixed and key in wanted
+                if worth and self._lookup(_in_loops(key, leaf)) is None:
+                    self._text_of(leaf, key, name_it=True, always=True)
+
+    def _fixed(self, leaf: Leaf) -> set[Key]:
+        """The values of a statement that are known in the current body; none that a condition guards."""
+        fixed: set[Key] = set()
+        conditional = _conditional(leaf)
+        for key, expression in leaf.statement.values.items():
+            if isinstance(expression, Load):
+                ready = isinstance(expression.root.op, Input) or expression.root in self._done
+                known = ready and self._open(leaf, expression.linear) and key not in conditional
+            elif isinstance(expression, Fetch):
+                known = False
+            elif isinstance(expression, Compute):
+                primitive = expression.node.primitive
+                assert primitive is not None and isinstance(primitive.lowering, Pointwise)
+                own_index = "axis" in primitive.lowering.expression
+                known = all(operand in fixed for operand in expression.operands) and not (
+                    own_index and not all(self._open(leaf, part) for part in expression.index)
+                )
+            else:
+                known = isinstance(expression, Number)
+            if known:
+                fixed.add(key)
+        return fixed
+
+    def _open(self, leaf: Leaf, index: Affine) -> bool:
+        return all(id(leaf.variable[axis]) in self._text.loops for axis, _ in index.terms)
+
+    # Texts
+
+    def _text_of(self, leaf: Leaf, wanted: Key, name_it: bool, always: bool = False) -> ast.expr:
+        """The text of one value; `name_it` if it may get a name itself, `always` if it must."""
+        values = leaf.statement.values
+        texts: dict[Key, ast.expr] = {}
+        conditional = _conditional(leaf)
+        for key in self._needed(leaf, wanted):
+            expression = values[key]
+            known = self._lookup(_in_loops(key, leaf))
+            if known is not None:
+                texts[key] = ex.name(known)
+                continue
+            tree = self._expression(leaf, expression, texts)
+            if not isinstance(expression, Number) and not isinstance(tree, ast.Name) and key not in conditional:
+                again = self._scopes[-1].uses.get(_in_loops(key, leaf), 0) > 1
+                inner = key != wanted
+                if (again and (inner or name_it)) or (inner and not ex.is_simple(tree)) or (not inner and always):
+                    tree = ex.name(self._named(leaf, key, tree))
+            texts[key] = tree
+        return texts[wanted]
+
+    def _needed(self, leaf: Leaf, wanted: Key) -> list[Key]:
+        """The keys that the text of `wanted` is made of, operands first; not what is behind a name."""
+        values = leaf.statement.values
+        seen = {wanted}
+        stack = [wanted]
+        while stack:
+            key = stack.pop()
+            if self._lookup(_in_loops(key, leaf)) is None:
+                fresh = [operand for operand in operands_of(values[key]) if operand not in seen]
+                seen.update(fresh)
+                stack.extend(fresh)
+        return [key for key in values if key in seen]
+
+    def _named(self, leaf: Leaf, key: Key, tree: ast.expr) -> str:
+        """A local variable for a value."""
+        name = self._text.fresh(self._addresses.label(key[0]) + ("_value" if isinstance(tree, ast.Subscript) else ""))
+        self._text.line(f"{name} = {ex.unparse(tree)}")
+        self._scopes[-1].known[_in_loops(key, leaf)] = name
+        return name
+
+    def _lookup(self, key: Key) -> str | None:
+        """The name of a value that was computed before, here or in an enclosing body."""
+        for scope in reversed(self._scopes):
+            if key in scope.known:
+                return scope.known[key]
+        return None
+
+    def _expression(self, leaf: Leaf, expression: Expression, texts: Mapping[Key, ast.expr]) -> ast.expr:
+        """One expression over its operands' texts."""
+        if isinstance(expression, Load):
+            return self._load(leaf, expression)
+        if isinstance(expression, Number):
+            return ex.literal(expression.value, expression.value.dtype)
+        if isinstance(expression, Choose):
+            return self._choose(leaf, expression, texts)
+        if isinstance(expression, Fetch):
+            return self._fetched(leaf, expression, texts)
+        operands = tuple(texts[key] for key in expression.operands)
+        return ex.compute(expression, operands, lambda axis: self._affine(leaf, expression.index[axis]))
+
+    def _affine(self, leaf: Leaf, expression: Affine) -> ast.expr:
+        """An index expression at the current index."""
+        return ex.affine(expression, lambda axis: self._text.loops[id(leaf.variable[axis])])
+
+    def _load(self, leaf: Leaf, load: Load) -> ast.expr:
+        """An element of a stored value."""
+        name = self._scalars.get(load.root) or self._addresses.number(load.root)
+        if name is not None:
+            return ex.name(name)
+        place = self._addresses.plan.places[load.root]
+        return ex.element(self._addresses.pointer(load.root), self._affine(leaf, place.linear(load)))
+
+    def fetch(self, leaf: Leaf, target: Fetch) -> ast.expr:
+        """The text of an element at a computed index."""
+        texts = {key: self._text_of(leaf, key, name_it=True) for key in target.operands}
+        return self._fetched(leaf, target, texts)
+
+    def _fetched(self, leaf: Leaf, fetch: Fetch, texts: Mapping[Key, ast.expr]) -> ast.expr:
+        place = self._affine(leaf, fetch.linear)
+        for key, stride, length in fetch.dynamic:
+            index = texts[key]
+            if key[0].aval.dtype.name != "int64":
+                index = ex.call("int64", index)
+            if not isinstance(index, ast.Name):
+                name = self._text.fresh("index")
+                self._text.line(f"{name} = {ex.unparse(index)}")
+                index = ex.name(name)
+            place = ex.add(place, ex.scaled(ex.counted_from_front(index, length), stride))
+        return ex.element(self._addresses.pointer(fetch.root), place)
+
+    def _choose(self, leaf: Leaf, expression: Choose, texts: Mapping[Key, ast.expr]) -> ast.expr:
+        """``arm if low <= index < high else …``."""
+        result = ex.literal(expression.fill, expression.fill.dtype)
+        for conditions, key in reversed(expression.arms):
+            tests: list[ast.expr] = [
+                ast.Compare(ast.Constant(low), [ast.LtE(), ast.Lt()], [self._affine(leaf, index), ast.Constant(high)])
+                for index, low, high in conditions
+            ]
+            if not tests:
+                result = texts[key]
+                continue
+            test = tests[0] if len(tests) == 1 else ast.BoolOp(ast.And(), tests)
+            result = ast.IfExp(test, texts[key], result)
+        return result
+
+
+def _in_loops(key: Key, leaf: Leaf) -> Key:
+    return key[0], leaf.in_loops(key[1])
+
+
+def _own_key(leaf: Leaf) -> Key:
+    """The key under which the statements of the same body ask for what this one stores."""
+    index = tuple(Affine() if loop is None else Affine.axis(id(loop)) for loop in leaf.own_variables())
+    return leaf.statement.node, index
+
+
+def _conditional(leaf: Leaf) -> set[Key]:
+    """Values that only the arms of a choice want: elsewhere their index may be out of bounds."""
+    arms: set[Key] = set()
+    always = {leaf.statement.value}
+    for expression in leaf.statement.values.values():
+        if isinstance(expression, Choose):
+            arms.update(expression.operands)
+        else:
+            always.update(operands_of(expression))
+    return arms - always
+
+
+def _use_counts(items: Sequence[Item]) -> dict[Key, int]:
+    """How often each value is wanted by the statements of one body, each distinct user counted once."""
+    counts: dict[Key, int] = {}
+    users: set[Key] = set()
+    for item in items:
+        if not isinstance(item, Leaf) or item.statement.value is None:
+            continue
+        if item.statement.reduced:
+            value = _in_loops(item.statement.value, item)
+            counts[value] = counts.get(value, 0) + 1
+        for key, expression in item.statement.values.items():
+            user = _in_loops(key, item)
+            if user in users:
+                continue
+            users.add(user)
+            for operand in operands_of(expression):
+                wanted = _in_loops(operand, item)
+                counts[wanted] = counts.get(wanted, 0) + 1
+    return counts
