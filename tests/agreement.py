@@ -17,7 +17,7 @@ from tapejit.kernel import runtime
 from tapejit.kernel.emission import Emitted, emit
 from tapejit.kernel.executable import Executable
 from tapejit.kernel.kernels import kernel_for
-from tapejit.passes import plan_loops, prepare
+from tapejit.passes import LoopPlan, plan_loops, prepare
 from tapejit.primitive import interpreting
 
 Arrays = list[np.ndarray]
@@ -49,8 +49,11 @@ class Traced:
             for node in self.graph.inputs
         }
 
+    def plan(self) -> LoopPlan:
+        return plan_loops(self.graph)
+
     def emitted(self) -> Emitted:
-        return emit(plan_loops(self.graph), "program", self.names())
+        return emit(self.plan(), "program", self.names())
 
 
 def as_list(result: Any) -> list[Any]:
@@ -86,6 +89,7 @@ class Region:
     stale: np.ndarray | None = None
     """Which bytes were overwritten through another slot; reading them here is a fault."""
     writes: list[np.ndarray] = field(default_factory=list)
+    """The stale bytes of the regions that are the same memory."""
 
 
 class GuardedPointer(runtime.Pointer):

@@ -155,7 +155,10 @@ class Values:
 
     def _named(self, leaf: Leaf, key: Key, tree: ast.expr) -> str:
         """A local variable for a value."""
-        name = self._text.fresh(self._addresses.label(key[0]) + ("_value" if isinstance(tree, ast.Subscript) else ""))
+        expression = leaf.statement.values[key]
+        shown = expression.node if isinstance(expression, Compute) else key[0]  # what is behind a view
+        wanted = self._addresses.label(shown) + ("_value" if isinstance(tree, ast.Subscript) else "")
+        name = self._text.fresh(wanted)
         self._text.line(f"{name} = {ex.unparse(tree)}")
         self._scopes[-1].known[_in_loops(key, leaf)] = name
         return name

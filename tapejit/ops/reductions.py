@@ -13,7 +13,7 @@ import numpy as np
 from ..aval import Aval, Shape, normalize_axes, normalize_axis, with_ones, without
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..families import ALL, Case, as_array, booleans, integers, library_call, normal, reduction, spaced
-from ..lowering import Reduction
+from ..lowering import Reduction, Scan
 from ..primitive import Flow, in_role
 from .annotations import ArrayLike, Axis, DtypeLike
 from .comparison import isnan, where
@@ -383,18 +383,19 @@ def argmin(x: ArrayLike, /, axis: int | None = None, *, keepdims: bool = False) 
 # ---- running sums
 
 
-def _cumsum_impl(x: np.ndarray, *, axis: int, reverse: bool) -> np.ndarray:
-    if reverse:
-        return np.flip(np.cumsum(np.flip(x, axis), axis, dtype=x.dtype), axis)
-    return np.cumsum(x, axis, dtype=x.dtype)
+def _reversed_cumsum(ct: Any, axis: int) -> Any:
+    """The transpose: each element of x is part of its own running sum and of all later ones."""
+    backwards = tuple(slice(None, None, -1) if each == axis else slice(None) for each in range(len(ct.shape)))
+    return _cumsum(ct[backwards], axis=axis)[backwards]
 
 
 _cumsum: Any = library_call(
     "cumsum",
     inputs=("x",),
-    impl=_cumsum_impl,
-    rule=lambda x, *, axis, reverse: Aval(x.shape, x.dtype),
-    vjp={"x": lambda ct, axis, reverse: _cumsum(ct, axis=axis, reverse=not reverse)},
+    impl=lambda x, *, axis: np.cumsum(x, axis, dtype=x.dtype),
+    rule=lambda x, *, axis: Aval(x.shape, x.dtype),
+    vjp={"x": _reversed_cumsum},
+    lowering=Scan(),
     reference=np.cumsum,
     cases=(
         Case(normal(5)),
@@ -439,4 +440,4 @@ def cumsum(x: ArrayLike, /, axis: int | None = None, *, dtype: DtypeLike = None)
     array = astype(array, accumulated(array.dtype) if dtype is None else dtype)
     if axis is None or not array.shape:
         array, axis = in_role("reshape")(array, (array.aval.size,)), 0 if axis is None else axis
-    return _cumsum(array, axis=normalize_axis("cumsum", axis, len(array.shape)), reverse=False)  # type: ignore[no-any-return]
+    return _cumsum(array, axis=normalize_axis("cumsum", axis, len(array.shape)))  # type: ignore[no-any-return]

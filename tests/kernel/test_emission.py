@@ -1,109 +1,235 @@
-"""What kernels compute: every lowerable primitive, the programs that break careless compilers, random programs."""
+"""What kernels compute: every lowerable primitive, the programs that break careless compilers, random programs.
+
+Each goes five ways that have to agree; see `tests.agreement`.
+"""
+
+import ast
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings
 
 import tapejit as tj
-from tapejit.lowering import Composite, Contraction, Pieces, Pointwise, Reduction, View
+from tapejit.kernel.emission import emit
+from tapejit.passes import prepare
+from tapejit.passes.statements import NotLowerable
 from tapejit.primitive import REGISTRY, Primitive
-from tests.agreement import check_agreement
-from tests.ops.test_registry import SHAPES, case_arguments, draws, public, arrays_in, replaced
+from tests.agreement import check_agreement, trace
+from tests.kernel.random_programs import RandomProgram, random_programs
+from tests.ops.test_registry import SHAPES, arrays_in, case_arguments, draws, public
 from tests.programs import PROGRAMS, STEPS, Program
 
-LOWERABLE = tuple(p for p in REGISTRY.values() if p.lowering is not None)
+GOLDEN = Path(__file__).parent / "golden"
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+Function = Callable[..., Any]
 
-def together(functions):
-    """One function of the arguments of all: compiling one kernel takes as long as compiling ten."""
-    def function(*arguments):
-        results, rest = [], list(arguments)
-        for count, each in functions:
-            out = each(*rest[:count]); del rest[:count]
-            results += list(out) if isinstance(out, (tuple, list)) else [out]
+
+def together(calls: list[tuple[int, Function]]) -> Function:
+    """One function of the arguments of all: one large kernel compiles faster than ten small ones."""
+
+    def function(*arguments: Any) -> list[Any]:
+        results: list[Any] = []
+        rest = list(arguments)
+        for count, each in calls:
+            out = each(*rest[:count])
+            del rest[:count]
+            results += out if isinstance(out, (tuple, list)) else [out]
         return results
+
     return function
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_program(name):
-    program = PROGRAMS[name]
-    check_agreement(program.bound(), program.draw(0), program.draw(1))
 
-@pytest.mark.parametrize("name", [n for n, p in PROGRAMS.items() if p.differentiable])
-def test_gradient(name):
+# Programs
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_and_its_gradients(name: str) -> None:
     program = PROGRAMS[name]
-    check_agreement(program.gradient("float64"), program.draw(0, "float64"), program.draw(1,"float64"))
+    calls = [(len(program.arguments), program.bound("float64"))]
+    draws = [program.draw(seed, "float64") for seed in (0, 1)]
+    if program.differentiable:
+        calls.append((len(program.arguments), program.gradient("float64")))
+        draws = [[*drawn, *drawn] for drawn in draws]
+    check_agreement(together(calls), *draws)
+
 
 @pytest.mark.parametrize("name", STEPS)
-def test_step(name):
+def test_a_step_that_assigns(name: str) -> None:
     program = STEPS[name]
     check_agreement(program.bound(), program.draw(0), program.draw(1))
 
-ELEMENTWISE = [p for p in LOWERABLE if p.properties["family"] == "elementwise"]
-OTHERS = [p for p in LOWERABLE if p.properties["family"] != "elementwise"]
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("primitive", ELEMENTWISE, ids=lambda p: p.name)
-def test_elementwise_primitive_of_all_shapes(primitive, dtype):
-    function = public(primitive)
-    arguments, calls = [], []
-    for shapes in SHAPES[len(primitive.inputs)]:
-        arguments += draws(primitive, shapes, dtype)
-        calls.append((len(shapes), function))
-    check_agreement(together(calls), arguments)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@given(random_programs())
+def test_random_programs(program: RandomProgram) -> None:
+    check_agreement(program.function(), program.draw(0), program.draw(1), scale=100)
 
-def accepts(primitive, dtype):
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(random_programs())
+def test_random_programs_with_library_products(program: RandomProgram) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tapejit.passes.prepare.LOOP_PRODUCT", 4)
+        check_agreement(program.function(), program.draw(0), program.draw(1), scale=100)
+
+
+# The registry
+
+
+def lowerable(primitive: Primitive) -> bool:
+    """Whether graphs with this primitive compile, as far as its declaration says."""
+    return primitive.lowering is not None
+
+
+ELEMENTWISE = [p for p in REGISTRY.values() if lowerable(p) and p.properties["family"] == "elementwise"]
+OTHERS = [p for p in REGISTRY.values() if lowerable(p) and p.properties["family"] != "elementwise"]
+
+
+def accepts(primitive: Primitive, dtype: str) -> bool:
     return np.dtype(dtype).kind in primitive.properties["dtypes"]
 
-@pytest.mark.parametrize("primitive", [p for p in ELEMENTWISE if accepts(p, "int32")], ids=lambda p: p.name)
-def test_elementwise_primitive_of_integers(primitive):
+
+def floating_operands(primitive: Primitive) -> Iterator[list[np.ndarray]]:
+    for shapes in SHAPES[len(primitive.inputs)]:
+        yield draws(primitive, shapes, "float64")
+    yield draws(primitive, SHAPES[len(primitive.inputs)][-2], "float32")
+    rows = [row[:-1] for row in primitive.properties["special"]]
+    for dtype in ("float32", "float64") if rows else ():
+        columns = [np.array(column, dtype) for column in zip(*rows, strict=True)]
+        yield [columns[0].astype(bool), *columns[1:]] if len(columns) == 3 else columns
+
+
+def integer_operands(primitive: Primitive) -> Iterator[list[np.ndarray]]:
     rng = np.random.default_rng(3)
-    arguments, calls = [], []
     for dtype in INTEGERS:
         info = np.iinfo(dtype)
         for high in (4, info.max):
             low = -high if info.min else 0
             drawn = [rng.integers(low, high, 9, dtype, endpoint=True) for _ in primitive.inputs]
-            arguments += drawn
-            calls.append((len(drawn), public(primitive)))
-    check_agreement(together(calls), arguments)
+            if primitive.name == "power":
+                drawn[1] = drawn[1] % 5  # NumPy refuses negative exponents
+            yield drawn
 
-@pytest.mark.parametrize("primitive", [p for p in ELEMENTWISE if accepts(p, "bool")], ids=lambda p: p.name)
-def test_elementwise_primitive_of_booleans(primitive):
-    corners = np.array([False, False, True, True]), np.array([False, True, False, True]), np.array([True, True, False, True])
-    check_agreement(public(primitive), corners[:len(primitive.inputs)])
 
-@pytest.mark.parametrize("primitive", [p for p in ELEMENTWISE if accepts(p, "float64") and p.properties["special"]], ids=lambda p: p.name)
-def test_elementwise_primitive_at_hard_points(primitive):
-    rows = [row[:-1] for row in primitive.properties["special"]]
-    arguments, calls = [], []
-    for dtype in ("float32", "float64"):
-        columns = [np.array(column, dtype) for column in zip(*rows, strict=True)]
-        if len(columns) == 3: columns[0] = columns[0].astype(bool)
-        arguments += columns
-        calls.append((len(columns), public(primitive)))
-    check_agreement(together(calls), arguments)
+def boolean_operands(primitive: Primitive) -> list[np.ndarray]:
+    corners = np.array([[False, False, True, True], [False, True, False, True], [True, True, False, True]])
+    return list(corners[: len(primitive.inputs)])
+
+
+@pytest.mark.parametrize("primitive", ELEMENTWISE, ids=lambda p: p.name)
+def test_an_elementwise_primitive(primitive: Primitive) -> None:
+    operands: list[list[np.ndarray]] = []
+    if accepts(primitive, "float64"):
+        operands += floating_operands(primitive)
+    if accepts(primitive, "int32"):
+        operands += integer_operands(primitive)
+    if accepts(primitive, "bool"):
+        operands.append(boolean_operands(primitive))
+    assert operands
+    calls = [(len(each), public(primitive)) for each in operands]
+    check_agreement(together(calls), [array for each in operands for array in each])
+
+
+def with_tensors(nest: Any, tensors: Iterator[Any]) -> Any:
+    """`nest` with its arrays replaced, in order."""
+    if isinstance(nest, np.ndarray):
+        return next(tensors)
+    if isinstance(nest, dict):
+        return {key: with_tensors(value, tensors) for key, value in nest.items()}
+    return type(nest)(with_tensors(value, tensors) for value in nest) if isinstance(nest, (tuple, list)) else nest
+
+
+def case_function(primitive: Primitive, args: Any, kwargs: Any) -> Function:
+    def function(*tensors: Any) -> Any:
+        rest = iter(tensors)
+        return public(primitive)(*with_tensors(args, rest), **with_tensors(kwargs, rest))
+
+    return function
+
 
 @pytest.mark.parametrize("primitive", OTHERS, ids=lambda p: p.name)
-def test_other_primitive(primitive):
-    arguments, calls = [], []
-    def of(args, kwargs):
-        def function(*tensors):
-            rest = iter(tensors)
-            a, k = all_replaced((args, kwargs), rest)
-            return public(primitive)(*a, **k)
-        return function
-    for dtype in ("float32", "float64"):
-        for case in primitive.cases:
-            args, kwargs = case_arguments(case, dtype)
-            arrays = arrays_in((args, kwargs))
-            arguments += arrays
-            calls.append((len(arrays), of(args, kwargs)))
+def test_another_primitive(primitive: Primitive) -> None:
+    arguments: list[np.ndarray] = []
+    calls = []
+    for case in primitive.cases:
+        args, kwargs = case_arguments(case, "float32")
+        arrays = arrays_in((args, kwargs))
+        arguments += arrays
+        calls.append((len(arrays), case_function(primitive, args, kwargs)))
     check_agreement(together(calls), arguments)
 
-def all_replaced(nest, values):
-    if isinstance(nest, np.ndarray): return next(values)
-    if isinstance(nest, dict): return {k: all_replaced(v, values) for k, v in nest.items()}
-    if isinstance(nest, (tuple, list)): return type(nest)(all_replaced(v, values) for v in nest)
-    return nest
+
+@pytest.mark.parametrize("combine", ["sum", "prod", "max", "min"])
+def test_reductions_of_narrow_integers_wrap_as_numpy_does(combine: str) -> None:
+    rng = np.random.default_rng(5)
+    arrays = [rng.integers(np.iinfo(d).min, np.iinfo(d).max, (4, 3), d, endpoint=True) for d in INTEGERS]
+    function = getattr(tj, combine)
+    check_agreement(lambda *xs: [function(x, axis=axis) for x in xs for axis in (0, None)], arrays)
+
+
+# Names
+
+
+def test_a_users_names_never_hide_what_a_kernel_calls() -> None:
+    names = ["exp", "table", "stage", "i", "range", "select", "accumulate", "class", "float32_at", "1st", "a.b[0]"]
+    arguments = [np.full(3, 0.5, np.float32)] * len(names)
+    traced = trace(lambda *xs: tj.softmax(tj.exp(sum(xs[1:], xs[0]))), arguments)
+    source = emit(traced.plan(), "exp-step", dict(zip(traced.graph.inputs, names, strict=False))).source
+    tree = ast.parse(source)
+    assigned = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert not assigned & called
+    assert source.startswith("def exp_step(table, stage, lo, hi):")
+
+
+@pytest.mark.parametrize("name", [*PROGRAMS, *STEPS])
+def test_no_name_is_left_unused(name: str) -> None:
+    program = {**PROGRAMS, **STEPS}[name]
+    tree = ast.parse(trace(program.bound(), program.draw(0)).emitted().source)
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    loops = {node.target.id for node in ast.walk(tree) if isinstance(node, ast.For) and isinstance(node.target, ast.Name)}
+    assert {node.id for node in names} - read - loops == set()
+
+
+# Golden files: what people read; regenerated only by TAPEJIT_UPDATE_GOLDEN=1, and reviewed as differences
+
+
+GOLDEN_PROGRAMS = [
+    "line_fit", "softmax_regression", "logistic_regression", "perceptron", "layer_norm", "black_scholes", "outer_of_exp",
+    "padded", "reductions_of_three_axes", "update_by_own_rows", "larger_batched_product", "swap",
+]  # fmt: skip
+
+
+def golden_text(program: Program) -> str:
+    traced = trace(program.bound(), program.draw(0))
+    parameters = [name for name in inspect.signature(program.function).parameters if name != "_"]
+    arguments = len(program.arguments)
+    labels = {}
+    for node in traced.graph.inputs:
+        kind, position = node.op.kind, node.op.position  # type: ignore[union-attr]
+        if kind == "argument":
+            labels[node] = list(inspect.signature(program.function).parameters)[position]
+        elif kind == "variable":
+            labels[node] = traced.variables[position].name or "variable"
+    assert len(parameters) >= arguments - 1
+    return emit(traced.plan(), program.name, labels).source
+
+
+@pytest.mark.parametrize("name", GOLDEN_PROGRAMS)
+def test_golden_file(name: str) -> None:
+    path = GOLDEN / f"{name}.txt"
+    text = golden_text({**PROGRAMS, **STEPS}[name])
+    if os.environ.get("TAPEJIT_UPDATE_GOLDEN") == "1":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert path.read_text() == text, f"run with TAPEJIT_UPDATE_GOLDEN=1 and review the difference of {path}"
+
+
+def test_golden_files_are_all_tested() -> None:
+    assert sorted(path.stem for path in GOLDEN.iterdir()) == sorted(GOLDEN_PROGRAMS)
