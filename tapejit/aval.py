@@ -186,7 +186,10 @@ def as_ufunc(ufunc: np.ufunc) -> Resolver:
     """The dtypes in which NumPy itself runs `ufunc`."""
 
     def resolve(kinds: tuple[Kind, ...]) -> Resolution:
-        known = tuple(PYTHON_NUMBERS[kinds[0]] for _ in kinds) if all(isinstance(k, type) for k in kinds) else kinds
+        if all(isinstance(kind, type) for kind in kinds):
+            known = tuple(PYTHON_NUMBERS[kinds[0]] for _ in kinds)
+        else:  # a bool is no weak number to NumPy, it is of the lowest dtype
+            known = tuple(PYTHON_NUMBERS[bool] if kind is bool else kind for kind in kinds)
         return tuple(ufunc.resolve_dtypes((*known, *([None] * ufunc.nout)))[: len(kinds)])
 
     return resolve

@@ -35,20 +35,20 @@ class _Floatx:
 
     def first(self) -> np.dtype:
         """The default, read from the environment."""
-        self.default = _checked_floatx(os.environ.get("TAPEJIT_FLOATX", "float32"))
+        self.default = _checked_floatx(os.environ.get("TAPEJIT_FLOATX", "float32"), "TAPEJIT_FLOATX")
         return self.default
 
 
 _FLOATX = _Floatx()
 
 
-def _checked_floatx(name: object) -> np.dtype:
+def _checked_floatx(name: object, setting: str = "floatx") -> np.dtype:
     try:
         dtype = None if name is None else np.dtype(name)  # type: ignore[call-overload]
     except TypeError:
         dtype = None
     if dtype is None or dtype.name not in _FLOATX_CHOICES:
-        raise ValueError(f"floatx must be 'float32' or 'float64', got {name!r}")
+        raise ValueError(f"{setting} must be 'float32' or 'float64', got {name!r}")
     return np.dtype(dtype.name)  # type: ignore[no-any-return]  # without a foreign byte order
 
 

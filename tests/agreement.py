@@ -17,6 +17,7 @@ from tapejit.kernel import runtime
 from tapejit.kernel.emission import Emitted, emit
 from tapejit.kernel.executable import Executable
 from tapejit.kernel.kernels import kernel_for
+from tapejit.kernel.layout import Slot
 from tapejit.passes import LoopPlan, plan_loops, prepare
 from tapejit.primitive import interpreting
 
@@ -86,7 +87,7 @@ class Region:
     """Which bytes hold a value."""
     writable: bool
     label: str
-    stale: np.ndarray | None = None
+    stale: np.ndarray
     """Which bytes were overwritten through another slot; reading them here is a fault."""
     writes: list[np.ndarray] = field(default_factory=list)
     """The stale bytes of the regions that are the same memory."""
@@ -113,8 +114,7 @@ class GuardedPointer(runtime.Pointer):
     def __getitem__(self, index: int) -> Any:
         where = self._bytes(index)
         assert self.region.known[where].all(), f"{self.region.label}[{index}] is read before it is written"
-        if self.region.stale is not None:
-            assert not self.region.stale[where].any(), f"{self.region.label}[{index}] is read after its update"
+        assert not self.region.stale[where].any(), f"{self.region.label}[{index}] is read after its update"
         return super().__getitem__(index)
 
     def __setitem__(self, index: int, value: Any) -> None:
@@ -181,17 +181,18 @@ def run_plain(traced: Traced, arguments: Sequence[np.ndarray], in_place: bool) -
 
     def blank(size: int, label: str) -> Region:
         cells = np.full(size, 0xA5, np.uint8)
-        return Region(cells, np.zeros(size, bool), True, label)
+        return Region(cells, np.zeros(size, bool), True, label, np.zeros(size, bool))
+
+    def filled(array: np.ndarray, label: str) -> Region:
+        cells = _cells(array)
+        return Region(cells, np.ones(len(cells), bool), False, label, np.zeros(len(cells), bool))
 
     for index, slot in enumerate(layout.slots):
         if slot.kind in held:
-            cells = _cells(held[slot.kind][slot.position])
-            stale = np.zeros(len(cells), bool)
-            regions[index] = Region(cells, np.ones(len(cells), bool), False, f"{slot.kind} {slot.position}", stale)
+            regions[index] = filled(held[slot.kind][slot.position], f"{slot.kind} {slot.position}")
         elif slot.kind == "numbers":
             column = [n for (dtype, _), n in zip(layout.numbers, traced.numbers, strict=True) if dtype == slot.dtype]
-            cells = _cells(np.array(column, slot.dtype))
-            regions[index] = Region(cells, np.ones(len(cells), bool), False, "constants")
+            regions[index] = filled(np.array(column, slot.dtype), "constants")
         elif slot.kind == "workspace":
             regions[index] = blank(layout.workspace, "workspace")
         elif slot.kind == "output":
@@ -203,8 +204,8 @@ def run_plain(traced: Traced, arguments: Sequence[np.ndarray], in_place: bool) -
         position = layout.updates[slot.position]
         region = regions[index] = blank(buffers[position].nbytes, f"update {slot.position}")
         if in_place and layout.in_place[slot.position]:
-            readers = [i for i, other in enumerate(layout.slots) if other.kind == "variable" and other.position == position]
-            region.writes = [regions[i].stale for i in readers if regions[i].stale is not None]  # type: ignore[misc]
+            reader = Slot("variable", position)
+            region.writes = [regions[i].stale for i, other in enumerate(layout.slots) if other == reader]
     table = np.zeros(max(len(layout.slots), 1), np.int64)
     with np.errstate(all="ignore"):
         status = guarded_kernel(emitted, regions)(table, runtime.RUN_ALL, 0, 0)
@@ -256,7 +257,7 @@ def check_agreement(
     calls : sequences of ndarray
         Arguments, of one shape and dtype; the kernel of the first call is used for all.
     plain : bool
-        Whether the text is run in plain Python, which takes microseconds an operation.
+        Whether the first call is also run as plain Python, which takes microseconds an operation.
     scale : float
         Of the tolerance.
 
@@ -268,13 +269,18 @@ def check_agreement(
     traced = trace(function, calls[0])
     kernel = kernel_for(traced.graph, "program", traced.names(), cache=False)
     executable = Executable(kernel, traced.graph, traced.variables, traced.captures, traced.numbers)
-    for arguments in calls:
-        _check_call(function, traced, executable, arguments, plain, scale)
+    for number, arguments in enumerate(calls):
+        _check_call(function, traced, executable, arguments, plain and number == 0, scale)
     return traced, executable
 
 
 def _check_call(
-    function: Function, traced: Traced, executable: Executable, arguments: Sequence[np.ndarray], plain: bool, scale: float
+    function: Function,
+    traced: Traced,
+    executable: Executable,
+    arguments: Sequence[np.ndarray],
+    plain: bool,
+    scale: float,
 ) -> None:
     before = _state(traced.variables)
     kept = [np.array(array) for array in arguments]
@@ -282,7 +288,8 @@ def _check_call(
     ways = {"graph": _evaluated(traced.raw, inputs), "prepared": _evaluated(traced.graph, inputs)}
     if plain:
         ways["plain"] = run_plain(traced, arguments, in_place=False)
-        ways["plain, in place"] = run_plain(traced, arguments, in_place=True)
+        if traced.graph.updates:
+            ways["plain, in place"] = run_plain(traced, arguments, in_place=True)
     for name in ("kernel, fresh buffers", "kernel, in place"):
         _restore(traced.variables, before, exposed="fresh" in name)
         outputs = [tensor.numpy() for tensor in executable(list(arguments))]

@@ -1,4 +1,4 @@
-"""Where a kernel finds things: slots of its table, the pointers that its prologue takes from them, the layout for callers."""
+"""Where a kernel finds things: slots of its table, pointers that its prologue takes from them, the layout for callers."""
 
 from collections.abc import Mapping
 
@@ -53,7 +53,8 @@ class Addresses:
         used = [node for node in graph.inputs if node in read]
         for node in used:
             if kind_of(node) != "number":
-                self._pointers[node] = self._at(self.label(node), Slot(kind_of(node), node.op.position), node.aval.dtype)  # type: ignore[union-attr]
+                slot = Slot(kind_of(node), node.op.position)  # type: ignore[union-attr]
+                self._pointers[node] = self._at(self.label(node), slot, node.aval.dtype)
         for node in self.plan.targets:
             place = self.plan.places[node]
             wanted = self.label(node) if place.kind == "output" else f"{self.label(graph.updates[place.slot][0])}_next"
@@ -128,7 +129,7 @@ class Addresses:
     def prologue(self) -> list[str]:
         """Comments that say what is what, and the pointers."""
         graph = self.plan.graph
-        described = [f"{self.label(node)}: {node.aval}" for node in graph.inputs if kind_of(node) and node in self._pointers]
+        described = [f"{self._pointers[node]}: {node.aval}" for node in graph.inputs if node in self._pointers]
         lines = ["# " + ", ".join(described)] if described else []
         results = [f"{self._pointers[node]}: {node.aval}" for node in self.plan.targets[: len(graph.outputs)]]
         if results:

@@ -2,7 +2,6 @@
 
 import ast
 
-
 from ..passes import Leaf, Loop
 from ..passes.statements import initial_number
 from . import expressions as ex

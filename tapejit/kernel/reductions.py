@@ -19,11 +19,18 @@ from .addresses import Addresses
 from .text import Text
 from .values import Values
 
+def _ends(dtype: np.dtype) -> tuple[Any, Any]:
+    """The smallest and the largest value."""
+    if dtype.kind == "f":
+        return -np.inf, np.inf
+    return (False, True) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+
+
 _IDENTITY: dict[str, Callable[[np.dtype], Any]] = {
     "add": lambda dtype: 0,
     "multiply": lambda dtype: 1,
-    "maximum": lambda dtype: -np.inf if dtype.kind == "f" else (np.iinfo(dtype).min if dtype.kind != "b" else False),
-    "minimum": lambda dtype: np.inf if dtype.kind == "f" else (np.iinfo(dtype).max if dtype.kind != "b" else True),
+    "maximum": lambda dtype: _ends(dtype)[0],
+    "minimum": lambda dtype: _ends(dtype)[1],
     "or": lambda dtype: False,
     "and": lambda dtype: True,
 }
@@ -177,7 +184,11 @@ class Reductions:
                 rows.append(leaf)
             else:
                 self._text.line(f"{self._local(leaf, loop)} = {_identity(leaf)}")
-        self._over_rows(loop, rows, lambda leaf, loop: self._text.line(f"{self._accumulator(leaf, loop)} = {_identity(leaf)}"))
+        self._over_rows(loop, rows, self._clear)
+
+    def _clear(self, leaf: Leaf, loop: Loop) -> None:
+        """An element of a row starts."""
+        self._text.line(f"{self._accumulator(leaf, loop)} = {_identity(leaf)}")
 
     def _hand_on(self, leaf: Leaf, loop: Loop) -> None:
         """An element of a row goes to the result, or to the accumulator of the next loop."""

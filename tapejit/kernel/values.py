@@ -1,4 +1,4 @@
-"""What statements compute, as expressions: each value once, with a name for what is used again or would nest too deeply.
+"""What statements compute, as expressions: each value once, with a name for what is used again or would nest deeply.
 
 Start reading at `Values.of`. A value that does not change in a loop is computed before it (`Values.hoist`).
 """
@@ -6,7 +6,6 @@ Start reading at `Values.of`. A value that does not change in a loop is computed
 import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..graph import Input, Node
 from ..lowering import Affine, Pointwise
@@ -84,7 +83,8 @@ class Values:
         for leaf in inside:
             values = leaf.statement.values
             fixed = self._fixed(leaf)
-            wanted = {operand for key, expression in values.items() if key not in fixed for operand in operands_of(expression)}
+            changing = [expression for key, expression in values.items() if key not in fixed]
+            wanted = {operand for expression in changing for operand in operands_of(expression)}
             if leaf.statement.value is not None and leaf.statement.reduced:
                 wanted.add(leaf.statement.value)
             for key in values:
@@ -104,7 +104,8 @@ class Values:
                 known = False
             elif isinstance(expression, Compute):
                 primitive = expression.node.primitive
-                assert primitive is not None and isinstance(primitive.lowering, Pointwise)
+                assert primitive is not None
+                assert isinstance(primitive.lowering, Pointwise)
                 own_index = "axis" in primitive.lowering.expression
                 known = all(operand in fixed for operand in expression.operands) and not (
                     own_index and not all(self._open(leaf, part) for part in expression.index)

@@ -225,6 +225,7 @@ _iota = pointwise(
     kernel="axis0",
     cases=(Case(4), Case(1), Case(0)),
     reference=np.arange,
+    role="iota",
 )
 
 

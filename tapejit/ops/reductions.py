@@ -13,10 +13,10 @@ import numpy as np
 from ..aval import Aval, Shape, normalize_axes, normalize_axis, with_ones, without
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..families import ALL, Case, as_array, booleans, integers, library_call, normal, reduction, spaced
-from ..lowering import Reduction, Scan
+from ..lowering import Composite, Reduction, Scan
 from ..primitive import Flow, in_role
 from .annotations import ArrayLike, Axis, DtypeLike
-from .comparison import isnan, where
+from .comparison import equal, isnan, logical_or, where
 from .conversion import astype, stop_gradient
 
 if TYPE_CHECKING:
@@ -288,7 +288,23 @@ def _position_rule(operation: str) -> Any:
     return rule
 
 
-def _position(name: str, impl: Any) -> Any:
+def _position_expand(extreme: Any) -> Any:
+    """The smallest index at which the extreme stands, or a nan, which is then the extreme."""
+
+    def expand(x: Any, *, axis: int | None) -> Any:
+        if axis is None:
+            x, axis = in_role("reshape")(x, (_count(x.shape),)), 0
+        length = x.shape[axis]
+        hits = equal(x, extreme(x, axis, keepdims=True))
+        if x.dtype.kind == "f":
+            hits = logical_or(hits, isnan(x))
+        positions = in_role("reshape")(in_role("iota")(length=length), (length, *(1,) * (len(x.shape) - axis - 1)))
+        return min(where(hits, positions, length), axis)
+
+    return expand
+
+
+def _position(name: str, impl: Any, extreme: Any) -> Any:
     """A primitive that finds a position along one axis, or in the flattened array."""
     return library_call(
         name,
@@ -296,6 +312,7 @@ def _position(name: str, impl: Any) -> Any:
         impl=lambda x, *, axis: impl(x, axis=axis).astype(np.int64),
         rule=_position_rule(name),
         vjp={},
+        lowering=Composite(_position_expand(extreme)),
         reference=impl,
         cases=(
             Case(spaced(3, 4)),
@@ -308,8 +325,8 @@ def _position(name: str, impl: Any) -> Any:
     )
 
 
-_argmax = _position("argmax", np.argmax)
-_argmin = _position("argmin", np.argmin)
+_argmax = _position("argmax", np.argmax, max)
+_argmin = _position("argmin", np.argmin, min)
 
 
 def _find(operation: str, primitive: Any, x: Any, axis: Any, keepdims: bool) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..config import check_graphs
-from ..graph import Builder, Graph, Literal, Node, Part, Trace, TracedTensor, verify
+from ..graph import Builder, Graph, Literal, Node, Trace, TracedTensor, verify
 from ..lowering import Composite, Contraction, Pointwise, View
 from ..primitive import Primitive, in_role, interpreting
 from ..tensor import quietly
@@ -29,7 +29,7 @@ def prepare(graph: Graph) -> Graph:
 
 
 def _traced(builder: Builder, function: Callable[..., Any], inputs: tuple[Node, ...], place: str, **params: Any) -> Node:
-    """The node that `function`, written with public operations, computes from `inputs` for the user's line `place`."""
+    """The node that `function`, written with public operations, computes from `inputs` for the line `place`."""
     trace = Trace(())
     trace.builder = builder
     trace.place = place
@@ -88,7 +88,9 @@ def _folded(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | No
         return None
     value = quietly(node.op.impl, *[np.array(op.value, op.dtype) for op in literals], **dict(node.params))
     literal, shape = builder.literal(value, node.aval.dtype), node.aval.shape
-    return _traced(builder, in_role("broadcast"), (literal,), node.where, shape=shape) if shape else literal
+    if not shape:
+        return literal
+    return _traced(builder, in_role("broadcast"), (literal,), node.where, shape=shape)
 
 
 def _neutral(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
@@ -120,7 +122,8 @@ def _cancelled(node: Node, inputs: tuple[Node, ...]) -> Node | None:
 
 def _is_identity(node: Node, inputs: tuple[Node, ...]) -> bool:
     """Whether a view between equal shapes leaves every element where it is."""
-    assert node.primitive is not None and isinstance(node.primitive.lowering, View)
+    assert node.primitive is not None
+    assert isinstance(node.primitive.lowering, View)
     shape = node.aval.shape
     index = node.primitive.lowering.index(inputs[0].aval.shape, shape, dict(node.params))
     if index is None:

@@ -7,7 +7,7 @@ from math import prod
 from ..graph import Node
 from ..lowering import Affine
 from .access import Load, linear_index
-from .schedule import Item, Leaf, Schedule, leaves
+from .schedule import Item, Leaf, Loop, Schedule, leaves
 
 ALIGNMENT = 64
 
@@ -138,53 +138,32 @@ def _padded(size: int) -> int:
 
 
 def in_place(tree: Schedule, variable: Node, target: Node) -> bool:
-    """Whether the variable's own buffer may take its new value.
-
-    It may if every read comes before the write: in an earlier part of the program, or in the same iteration at the same
-    place.
-    """
+    """Whether the variable's own buffer may take its new value: if every read of an element comes before its write."""
     order = {id(leaf): number for number, leaf in enumerate(leaves(tree.items))}
     writer = tree.placed[target]
     checks = [leaf for leaf in tree.placed.values() if leaf.statement.check is not None]
-    if any(order[id(check)] > order[id(writer)] or _common(check, writer) for check in checks):
+    if any(order[id(check)] > order[id(writer)] or _shared(check, writer) for check in checks):
         return False  # a step that fails must leave the variable as it was
-    written = _linear(writer)
-    for leaf in leaves(tree.items):
-        for load in leaf.statement.loads():
-            if load.root is not variable:
-                continue
-            common = _common(leaf, writer)
-            if not common:
-                if order[id(leaf)] > order[id(writer)]:
-                    return False
-            elif load.index is None or leaf.loops != writer.loops or _in_terms(load.linear, leaf) != written or leaf.statement.reduced:
-                return False
-            elif order[id(leaf)] > order[id(writer)]:
-                return False
-    return True
+    return all(
+        order[id(leaf)] <= order[id(writer)] and _reads_own_part(load, leaf, writer)
+        for leaf in leaves(tree.items)
+        for load in leaf.statement.loads()
+        if load.root is variable
+    )
 
 
-def _common(left: Leaf, right: Leaf) -> bool:
-    return bool(left.loops and right.loops and left.loops[0] is right.loops[0])
+def _shared(left: Leaf, right: Leaf) -> list[Loop]:
+    """The loops around both."""
+    return [loop for loop, other in zip(left.loops, right.loops, strict=False) if loop is other]
 
 
-def _linear(leaf: Leaf) -> dict[int, int]:
-    terms, stride = {}, 1
-    variables = leaf.own_variables()
-    shape = leaf.statement.node.aval.shape
-    for loop, length in zip(reversed(variables), reversed(shape), strict=True):
-        if loop is not None:
-            terms[id(loop)] = stride
-        stride *= length
-    terms[0] = 0
-    return terms
-
-
-def _in_terms(linear: Affine, leaf: Leaf) -> dict[int, int]:
-    terms: dict[int, int] = {}
-    for axis, coefficient in linear.terms:
-        loop = id(leaf.variable[axis])
-        terms[loop] = terms.get(loop, 0) + coefficient
-    terms[0] = linear.offset
-    return terms
-
+def _reads_own_part(load: Load, leaf: Leaf, writer: Leaf) -> bool:
+    """Whether an iteration of the shared loops reads only what the same iteration writes, and no other one."""
+    shared = _shared(leaf, writer)
+    if not shared:
+        return True
+    if load.index is None:
+        return False
+    index = leaf.in_loops(load.index)
+    axes = writer.own_variables()
+    return all(loop in axes and index[axes.index(loop)] == Affine.axis(id(loop)) for loop in shared)

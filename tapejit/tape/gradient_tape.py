@@ -88,8 +88,7 @@ class GradientTape:
         """
         if self._freed:
             raise TapeError(at_user_line("GradientTape.watch: the tape's records were freed; enter it again first"))
-        for leaf in flatten(tensor)[0]:
-            value = _tensor_or_variable("watch", leaf)
+        for value in _flat("watch", tensor)[0]:
             if is_floating(value.dtype):
                 self._recording.watch(value)
             else:

@@ -98,7 +98,7 @@ def random_programs(draw: Draw) -> RandomProgram:
         fitting = [i for i in range(count) if known[i] == shape]
         assigned.append((position, draw(st.sampled_from(fitting))))
     return RandomProgram(
-        arguments, variables, tuple(instructions), tuple([*outputs, count - 1]), tuple(assigned), draw(st.booleans())
+        arguments, variables, tuple(instructions), (*outputs, count - 1), tuple(assigned), draw(st.booleans())
     )
 
 
@@ -166,7 +166,7 @@ def _view(draw: Draw, first: int, shape: tuple[int, ...]) -> Any:
         f"roll {axis}": lambda x: tj.roll(x, 1, axis=axis),
         f"flip {axis}": lambda x: tj.flip(x, axis=axis),
         f"reversed shape {shape[::-1]}": lambda x: tj.reshape(x, shape[::-1]),
-        f"element {start} of {axis}": lambda x: tj.take(x, start, axis=axis) if False else x[(slice(None),) * axis + (start,)],
+        f"element {start} of {axis}": lambda x: x[(*[slice(None)] * axis, start)],
     }
     name = draw(st.sampled_from(sorted(views)))
     result = views[name](tj.asarray(np.empty(shape))).shape

@@ -218,4 +218,4 @@ def test_filling_is_one_step(make: Any, most: int) -> None:
         make()
     finally:
         remove_tape(tape)
-    assert len(tape.names) == most, tape.names
+    assert len(tape.names) <= most, tape.names

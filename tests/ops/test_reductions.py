@@ -168,6 +168,43 @@ def test_positions_are_the_first_ones() -> None:
     assert tj.argmax(x).dtype == np.int64
 
 
+POSITIONS = {
+    "ties": np.array([[1.0, 7.0, 7.0], [-2.0, -2.0, -3.0]]),
+    "signed zeros": np.array([[0.0, -0.0, 0.0], [-0.0, 0.0, -1.0]]),
+    "nan": np.array([[NAN, 1.0, NAN], [3.0, NAN, INF], [INF, -INF, 5.0]]),
+    "infinities": np.array([[-INF, -INF], [INF, INF], [-INF, INF]]),
+    "integers": np.array([[3, 9, 9], [-5, 0, -5]], np.int32),
+    "limits": np.array([[np.iinfo(np.int64).min] * 2, [np.iinfo(np.int64).max] * 2]),
+    "unsigned": np.array([[0, 255, 255], [200, 0, 0]], np.uint8),
+    "booleans": np.array([[False, True, True], [False, False, False], [True, True, False]]),
+    "size 1": np.array([[[4.0]]], np.float32),
+    "three axes": np.random.default_rng(0).integers(0, 3, (2, 3, 4)).astype(np.float32),
+    "nothing beside": np.zeros((0, 3)),
+    "a number": np.array(2.5),
+}
+
+
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+@pytest.mark.parametrize("x", POSITIONS.values(), ids=POSITIONS)
+def test_compiled_positions_are_numpys(name: str, x: np.ndarray) -> None:
+    function = getattr(tj, name)
+    axes = [*range(-x.ndim, x.ndim), *((None,) if x.size else ())]
+    axes = [axis for axis in axes if axis is None or x.shape[axis]]
+    step = tj.compile(lambda t: [function(t, axis=axis) for axis in axes] + [function(t, axis=axes[0], keepdims=True)])
+    *found, kept = step(x)
+    assert step.report()["eager_because"] is None
+    for axis, positions in zip(axes, found, strict=True):
+        np.testing.assert_array_equal(positions.numpy(), getattr(np, name)(x, axis=axis), strict=True)
+    np.testing.assert_array_equal(kept.numpy(), getattr(np, name)(x, axis=axes[0], keepdims=True), strict=True)
+
+
+def test_positions_are_found_in_one_loop_over_rows() -> None:
+    step = tj.compile(lambda t: tj.argmax(tj.exp(t) - 1, axis=1), strict=True)
+    x = np.random.default_rng(0).normal(size=(40, 7)).astype(np.float32)
+    np.testing.assert_array_equal(step(x).numpy(), x.argmax(1))
+    assert step.report()["loop_nests"] == 1
+
+
 # ---- the softmax family
 
 
