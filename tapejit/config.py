@@ -107,7 +107,7 @@ def cache_dir() -> str | None:
 
 def cache_size() -> int:
     """How many bytes the kernel store may take (``TAPEJIT_CACHE_SIZE``)."""
-    return int(os.environ.get("TAPEJIT_CACHE_SIZE", str(1 << 30)))
+    return _whole_number("TAPEJIT_CACHE_SIZE", 1 << 30)
 
 
 def check_graphs() -> bool:
@@ -117,4 +117,12 @@ def check_graphs() -> bool:
 
 def num_threads() -> int:
     """How many threads the BLAS library uses inside kernels (``TAPEJIT_NUM_THREADS``)."""
-    return int(os.environ.get("TAPEJIT_NUM_THREADS", "1"))
+    return _whole_number("TAPEJIT_NUM_THREADS", 1)
+
+
+def _whole_number(variable: str, default: int) -> int:
+    text = os.environ.get(variable, "")
+    try:
+        return int(text) if text else default
+    except ValueError:
+        raise ValueError(f"{variable} must be a whole number, got {text!r}") from None

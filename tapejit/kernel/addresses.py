@@ -1,4 +1,4 @@
-"""Where a kernel finds things: slots of its table, pointers that its prologue takes from them, the layout for callers."""
+"""Where a kernel finds things: the slots of its table, the pointers that it takes from them, the layout for callers."""
 
 from collections.abc import Mapping
 

@@ -185,4 +185,4 @@ def compute(expression: Compute, operands: tuple[ast.expr, ...], axis: Callable[
     widened = (
         result.kind in "iu" and result.itemsize < 8 or result.kind in "bu" and isinstance(tree, ast.BinOp)
     )
-    return _call(cast_name(result), tree) if widened else tree  # type: ignore[no-any-return]
+    return _call(cast_name(result), tree) if widened else tree

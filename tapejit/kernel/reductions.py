@@ -19,13 +19,6 @@ from .addresses import Addresses
 from .text import Text
 from .values import Values
 
-def _ends(dtype: np.dtype) -> tuple[Any, Any]:
-    """The smallest and the largest value."""
-    if dtype.kind == "f":
-        return -np.inf, np.inf
-    return (False, True) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-
-
 _IDENTITY: dict[str, Callable[[np.dtype], Any]] = {
     "add": lambda dtype: 0,
     "multiply": lambda dtype: 1,
@@ -61,7 +54,8 @@ class Reductions:
     def start(self, loop: Loop, over: Sequence[Leaf]) -> None:
         """Before `loop`, or before one block of it, over which the statements `over` combine."""
         in_block = id(loop) in self._blocks
-        self._initialise(loop, [leaf for leaf in over if self._owns(leaf, loop) and self.blocked(leaf, loop) == in_block])
+        own = [leaf for leaf in over if self._owns(leaf, loop)]
+        self._initialise(loop, [leaf for leaf in own if self.blocked(leaf, loop) == in_block])
 
     def block(self, loop: Loop, variable: str) -> None:
         """Open the loop over blocks, or close it with an empty name."""
@@ -209,6 +203,13 @@ class Reductions:
             with self._text.loops_over([around for _, around in members]):
                 for leaf, _ in members:
                     write(leaf, loop)
+
+
+def _ends(dtype: np.dtype) -> tuple[Any, Any]:
+    """The smallest and the largest value."""
+    if dtype.kind == "f":
+        return -np.inf, np.inf
+    return (False, True) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
 
 
 def _block_count(loop: Loop) -> int:

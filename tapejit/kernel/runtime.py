@@ -1,6 +1,6 @@
 """What the source text of a kernel may name, as plain Python and NumPy functions.
 
-Lowest floor of the kernel room; imports NumPy only. `build` gives every name of `NAMES` a second
+Lowest floor of the kernel room; besides NumPy it imports the definition of random words only. `build` gives every name of `NAMES` a second
 meaning, as LLVM instructions; here is the first one, so that the same source also runs as plain
 Python: the oracle that compiled kernels are tested against. Start reading at `plain`.
 
@@ -25,6 +25,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+
+from ..ops.philox import random_words
 
 OK: Final = 0
 RUN_ALL: Final = -1
@@ -157,6 +159,16 @@ def accumulate_product(accumulator: Scalar, x: Scalar) -> Scalar:
     return accumulator * x
 
 
+def philox_word(key: Scalar, counter: Scalar, index: int, bits: int) -> Scalar:
+    """Word `index` of the random words of `bits` bits (32 or 64) from the block `counter` on, as a uint64.
+
+    See `ops.philox.random_words`.
+    """
+    block, place = divmod(int(index), 128 // bits)
+    words = random_words(int(key), (int(counter) + block) % 2**64, place + 1, np.dtype(f"uint{bits}"))
+    return np.uint64(words[place])
+
+
 # --- blocks, stages, errors ---------------------------------------------------------------------------------
 
 
@@ -243,7 +255,7 @@ NAMES: Final[Mapping[str, Any]] = {
     **{
         function.__name__: function
         for function in (
-            erf, select, sigmoid, softplus, power, accumulate, accumulate_product, shifted, span, status,
+            erf, select, sigmoid, softplus, power, accumulate, accumulate_product, philox_word, shifted, span, status,
             combine_pairwise, combine_pairwise_product, gemm_float64,
         )
     },

@@ -1,15 +1,15 @@
 """Philox4x32-10 in NumPy: from a key and a counter to random words, each block independent of the others.
 
 Floor 4, pure NumPy. J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as
-1, 2, 3", SC '11, 2011, section 3.3, with the known-answer vectors of its library Random123. Kernels are to
-compute the same words to the bit.
+1, 2, 3", SC '11, 2011, section 3.3, with the known-answer vectors of its library Random123. Kernels compute the
+same words to the bit (`kernel.instructions.philox_word`).
 """
 
 import numpy as np
 
 ROUNDS = 10
-_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
-_WEYL = (0x9E3779B9, 0xBB67AE85)
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
@@ -31,15 +31,16 @@ def philox_blocks(counters: np.ndarray, key: tuple[int, int]) -> np.ndarray:
     """
     c0, c1, c2, c3 = counters
     k0, k1 = key
+    by0, by1 = map(np.uint64, MULTIPLIERS)
     for _ in range(ROUNDS):
-        first, second = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+        first, second = c0 * by0, c2 * by1
         c0, c1, c2, c3 = (
             (second >> _HALF) ^ c1 ^ np.uint64(k0),
             second & _LOW,
             (first >> _HALF) ^ c3 ^ np.uint64(k1),
             first & _LOW,
         )
-        k0, k1 = (k0 + _WEYL[0]) & 0xFFFFFFFF, (k1 + _WEYL[1]) & 0xFFFFFFFF
+        k0, k1 = (k0 + WEYL[0]) & 0xFFFFFFFF, (k1 + WEYL[1]) & 0xFFFFFFFF
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
 
 

@@ -12,47 +12,51 @@ import numpy as np
 
 from ..aval import Aval, Shape
 from ..errors import ShapeError, at_user_line
-from ..families import Case, as_array, library_call
+from ..families import Case, as_array, library_call, pointwise
+from ..lowering import Composite
 from .annotations import ArrayLike
 from .arithmetic import add, bitwise_and, floor_divide, multiply, subtract
 from .conversion import astype
-from .elementwise import cos, log, sin, sqrt
+from .elementwise import log, sqrt
 from .joining import concat
 from .philox import blocks_of, random_words
-from .shaping import Apply, reshape
+from .shaping import reshape
 from .slicing import slice_axis
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
 UINT32, UINT64, INT64 = np.dtype(np.uint32), np.dtype(np.uint64), np.dtype(np.int64)
-_WORDS: dict[np.dtype, np.dtype] = {np.dtype(np.float32): UINT32, np.dtype(np.float64): UINT64}
+FLOAT64 = np.dtype(np.float64)
+_WORDS: dict[np.dtype, np.dtype] = {np.dtype(np.float32): UINT32, FLOAT64: UINT64}
+_FLOATS = {words: dtype for dtype, words in _WORDS.items()}
 
 
-def _bits_impl(state: np.ndarray, *, shape: Shape, dtype: np.dtype) -> np.ndarray:
-    key, counter = state.tolist()
-    return random_words(key, counter, prod(shape), dtype).reshape(shape)
+def _bits_impl(key: np.ndarray, counter: np.ndarray, *, count: int, bits: int) -> np.ndarray:
+    return random_words(key.item(), counter.item(), count, np.dtype(f"uint{bits}"))
 
 
-def _bits_rule(state: Aval, *, shape: Shape, dtype: np.dtype) -> Aval:
-    if state.shape != (2,) or state.dtype != UINT64:
-        raise ShapeError(at_user_line(f"random_bits takes a state uint64[2], got {state}"))
-    return Aval(shape, dtype)
+def _bits_rule(key: Aval, counter: Aval, *, count: int, bits: int) -> Aval:
+    if any(number != Aval((), UINT64) for number in (key, counter)):
+        raise ShapeError(at_user_line(f"random_bits takes a key and a counter, uint64[], got {key} and {counter}"))
+    return Aval((count,), np.dtype(f"uint{bits}"))
 
 
-_random_bits: Apply = library_call(
+_random_bits = pointwise(
     "random_bits",
-    inputs=("state",),
+    inputs=("key", "counter"),
     impl=_bits_impl,
     rule=_bits_rule,
     vjp={},
+    kernel="philox_word(key, counter, axis0, bits)",
+    cost=80,
     cases=(
         Case(np.array([1, 2], np.uint64), (3, 5), UINT32),
         Case(np.array([2**64 - 1, 2**64 - 1], np.uint64), (7,), UINT64),
         Case(np.array([0, 0], np.uint64), (), UINT32),
         Case(np.array([0, 0], np.uint64), (0, 2), UINT64),
     ),
-    reference=lambda state, shape, dtype: _bits_impl(state, shape=shape, dtype=dtype),
+    reference=lambda state, shape, dtype: random_words(*state.tolist(), prod(shape), dtype).reshape(shape),
 )
 
 
@@ -72,14 +76,108 @@ def random_bits(state: ArrayLike, shape: Shape, dtype: np.dtype, /) -> "Tensor":
     -------
     Tensor, shape `shape`, `dtype`
         Not connected to anything.
+
+    Raises
+    ------
+    ShapeError
+        If the state is no uint64[2].
     """
-    return _random_bits(as_array(state), shape=shape, dtype=dtype)
+    array = as_array(state)
+    if array.aval != Aval((2,), UINT64):
+        raise ShapeError(at_user_line(f"random_bits takes a state uint64[2], got {array.aval}"))
+    key, counter = (reshape(slice_axis(array, 0, place, place + 1), ()) for place in (0, 1))
+    words = _random_bits(key, counter, count=prod(shape), bits=8 * dtype.itemsize)
+    return reshape(words, shape)
 
 
 def advanced(state: Any, count: int, dtype: np.dtype) -> "Tensor":
     """`state` behind a draw of `count` words of `dtype`."""
     counter = add(slice_axis(state, 0, 1, 2), blocks_of(count, dtype))
     return concat([slice_axis(state, 0, 0, 1), counter])
+
+
+# Box and Muller's transform, once for NumPy and for kernels. Sine and cosine are made of additions and products,
+# which are the same everywhere; NumPy's own float32 functions are up to 4 ulp off.
+
+# Coefficients of sine and cosine on [-π/4, π/4], highest first: S. L. Moshier, Cephes Mathematical Library 2.8, 2000.
+_SINE: dict[np.dtype, tuple[float, ...]] = {
+    np.dtype(np.float32): (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1),
+    np.dtype(np.float64): (
+        1.58962301576546568060e-10, -2.50507477628578072866e-8, 2.75573136213857245213e-6,
+        -1.98412698295895385996e-4, 8.33333333332211858878e-3, -1.66666666666666307295e-1,
+    ),
+}  # fmt: skip
+_COSINE: dict[np.dtype, tuple[float, ...]] = {
+    np.dtype(np.float32): (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2),
+    np.dtype(np.float64): (
+        -1.13585365213876817300e-11, 2.08757008419747316778e-9, -2.75573141792967388112e-7,
+        2.48015872888517045348e-5, -1.38888888888730564116e-3, 4.16666666666665929218e-2,
+    ),
+}  # fmt: skip
+
+
+def _polynomial(z: Any, coefficients: tuple[float, ...]) -> Any:
+    """The polynomial with these coefficients, highest first, by Horner's rule."""
+    total, *rest = coefficients
+    for coefficient in rest:
+        total = total * z + coefficient
+    return total
+
+
+def _on_circle(words: Any, dtype: np.dtype) -> tuple[Any, Any]:
+    """Cosine and sine of ``words · 2π 2^-w``: those of the rest to the nearest quarter turn, which is exact, rotated."""
+    width = 8 * words.dtype.itemsize
+    turned = words + 2 ** (width - 3)
+    rest = (turned & (2 ** (width - 2) - 1)).astype(f"int{width}") - 2 ** (width - 3)
+    angle = rest.astype(dtype) * (2 * pi * 2.0**-width)
+    z = angle * angle
+    sine = angle + angle * z * _polynomial(z, _SINE[dtype])
+    cosine = 1 - 0.5 * z + z * z * _polynomial(z, _COSINE[dtype])
+    quarters = turned // 2 ** (width - 2)
+    odd, quarters = (quarters & 1).astype(dtype), quarters.astype(dtype)
+    # Sine and cosine of 0 to 3 quarter turns as products: NumPy's `where` takes ten times as long.
+    across, up = (1 - odd) * (1 - quarters), odd * (2 - quarters)
+    return across * cosine - up * sine, across * sine + up * cosine
+
+
+def _transformed(words: Any, library: Any) -> Any:
+    """`unit_normal` of words, shape (2, m), as one row; `library` has ``log``, ``sqrt`` and ``concat``."""
+    dtype = _FLOATS[words.dtype]
+    unit = (words[0].astype(dtype) + 1.0) * 2.0 ** (-8 * dtype.itemsize)
+    # The logarithm is rounded from float64, so that its last bit seldom depends on who computes it.
+    radius = library.sqrt(library.log(unit.astype(FLOAT64)).astype(dtype) * -2.0)
+    cosine, sine = _on_circle(words[1], dtype)
+    return library.concat([radius * cosine, radius * sine])
+
+
+class _Traceable:
+    """The functions of `_transformed` as tapejit's operations."""
+
+    log, sqrt, concat = map(staticmethod, (log, sqrt, concat))
+
+
+def _reference(words: np.ndarray) -> np.ndarray:
+    """The transform with NumPy's own functions, rounded once."""
+    first, second = words.astype(FLOAT64) * 2.0 ** (-8 * words.itemsize)
+    radius = np.sqrt(-2 * np.log(first + 2.0 ** (-8 * words.itemsize)))
+    both = np.concat([radius * np.cos(2 * pi * second), radius * np.sin(2 * pi * second)])
+    return both.astype(_FLOATS[words.dtype])
+
+
+_box_muller = library_call(
+    "box_muller",
+    inputs=("words",),
+    impl=lambda words: _transformed(words, np),
+    rule=lambda words: Aval((2 * words.shape[1],), _FLOATS[words.dtype]),
+    vjp={},
+    lowering=Composite(lambda words: _transformed(words, _Traceable)),
+    cases=(
+        Case(np.array([[0, 0, 0, 7, 2**63], [0, 2**62, 2**63, 2**61, 2**61 + 1]], UINT64)),
+        Case(random_words(1, 0, 40, UINT64).reshape(2, 20)),
+        Case(np.zeros((2, 0), UINT32)),
+    ),
+    reference=_reference,
+)
 
 
 # From bits to numbers. Each function returns the draw and the number of words and their dtype that it took.
@@ -89,14 +187,14 @@ Draw = tuple["Tensor", int, np.dtype]
 
 def unit_words(state: Any, shape: Shape) -> Draw:
     """Words of 64 bits as they are."""
-    return _random_bits(state, shape=shape, dtype=UINT64), prod(shape), UINT64
+    return random_bits(state, shape, UINT64), prod(shape), UINT64
 
 
 def unit_uniform(state: Any, shape: Shape, dtype: np.dtype) -> Draw:
     """Uniform on [0, 1): the upper 24 (float32) or 53 (float64) bits of a word, times 2^-24 or 2^-53."""
     words = _WORDS[dtype]
     digits = np.finfo(dtype).nmant + 1
-    bits = _random_bits(state, shape=shape, dtype=words)
+    bits = random_bits(state, shape, words)
     upper = floor_divide(bits, 2 ** (8 * words.itemsize - digits))
     return multiply(astype(upper, dtype), 2.0**-digits), prod(shape), words
 
@@ -111,12 +209,7 @@ def unit_normal(state: Any, shape: Shape, dtype: np.dtype) -> Draw:
     words = _WORDS[dtype]
     count = prod(shape)
     pairs = (count + 1) // 2
-    unit = 2.0 ** (-8 * words.itemsize)
-    floats = astype(_random_bits(state, shape=(2, pairs), dtype=words), dtype)
-    first, second = (reshape(slice_axis(floats, 0, half, half + 1), (pairs,)) for half in (0, 1))
-    radius = sqrt(multiply(log(multiply(add(first, 1.0), unit)), -2.0))
-    angle = multiply(second, 2 * pi * unit)
-    both = concat([multiply(radius, cos(angle)), multiply(radius, sin(angle))])
+    both = _box_muller(random_bits(state, (2, pairs), words))
     return reshape(slice_axis(both, 0, 0, count), shape), 2 * pairs, words
 
 
@@ -126,7 +219,7 @@ def below(state: Any, bound: Any, shape: Shape) -> Draw:
     No draw is rejected, so a result's probability differs from 1 / bound by at most 2^-64: relatively, less
     than bound · 2^-64, which is below 2^-32 for bounds up to 2^32.
     """
-    words = _random_bits(state, shape=shape, dtype=UINT64)
+    words = random_bits(state, shape, UINT64)
     low, high = bitwise_and(words, 0xFFFFFFFF), floor_divide(words, 2**32)
     bound_low, bound_high = bitwise_and(bound, 0xFFFFFFFF), floor_divide(bound, 2**32)
     middle = add(multiply(high, bound_low), floor_divide(multiply(low, bound_low), 2**32))

@@ -28,7 +28,9 @@ def prepare(graph: Graph) -> Graph:
     return graph.pruned()
 
 
-def _traced(builder: Builder, function: Callable[..., Any], inputs: tuple[Node, ...], place: str, **params: Any) -> Node:
+def _traced(
+    builder: Builder, function: Callable[..., Any], inputs: tuple[Node, ...], place: str, **params: Any
+) -> Node:
     """The node that `function`, written with public operations, computes from `inputs` for the line `place`."""
     trace = Trace(())
     trace.builder = builder
@@ -75,7 +77,7 @@ def _simplify(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | 
     if isinstance(lowering, Pointwise):
         if lowering.expression in ("x", "cast(x)") and inputs[0].aval == node.aval:
             return inputs[0]
-        return _folded(builder, node, inputs) or _neutral(builder, node, inputs) or _cancelled(node, inputs)
+        return _folded(builder, node, inputs) or _neutral(node, inputs) or _cancelled(node, inputs)
     if isinstance(lowering, View) and inputs[0].aval == node.aval and _is_identity(node, inputs):
         return inputs[0]
     return None
@@ -87,13 +89,13 @@ def _folded(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | No
     if not inputs or len(literals) != len(inputs) or not isinstance(node.op, Primitive):
         return None
     value = quietly(node.op.impl, *[np.array(op.value, op.dtype) for op in literals], **dict(node.params))
-    literal, shape = builder.literal(value, node.aval.dtype), node.aval.shape
+    folded, shape = builder.literal(value, node.aval.dtype), node.aval.shape
     if not shape:
-        return literal
-    return _traced(builder, in_role("broadcast"), (literal,), node.where, shape=shape)
+        return folded
+    return _traced(builder, in_role("broadcast"), (folded,), node.where, shape=shape)
 
 
-def _neutral(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+def _neutral(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """``x * 1``, ``x / 1`` and what else a declaration says leaves an operand exactly as it is."""
     assert node.primitive is not None
     for position, number in node.primitive.properties.get("neutral", ()):
@@ -116,7 +118,8 @@ def _cancelled(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """The same involution twice."""
     assert node.primitive is not None
     if node.primitive.properties.get("involution") and inputs[0].primitive is node.primitive:
-        return inputs[0].inputs[0]
+        twice: Node = inputs[0].inputs[0]
+        return twice
     return None
 
 

@@ -12,7 +12,7 @@ from math import prod
 
 from ..graph import Graph, Node
 from ..lowering import Affine, IndexMap, Pointwise
-from .access import Compute, Key, Load
+from .access import Compute, Load
 from .statements import Statement, checks_of, copy_statement, necessarily_stored, statement_for
 
 WORTH_KEEPING = 12
@@ -193,7 +193,7 @@ def _worth_keeping(tree: Schedule, stored: Collection[Node]) -> set[Node]:
             evaluations.setdefault(node, set()).add(place)
             below.setdefault(node, set()).update(key[0] for key in expression.operands)
             if node not in cost:
-                cost[node] = _cost(expression, values, cost)
+                cost[node] = _cost(expression, cost)
     candidates = {
         node
         for node, places in evaluations.items()
@@ -205,10 +205,11 @@ def _worth_keeping(tree: Schedule, stored: Collection[Node]) -> set[Node]:
     return candidates - hidden or candidates
 
 
-def _cost(expression: Compute, values: dict[Key, object], known: dict[Node, int]) -> int:
+def _cost(expression: Compute, known: dict[Node, int]) -> int:
     """An upper bound of what a value costs, with all that is computed only for it."""
     primitive = expression.node.primitive
-    assert primitive is not None and isinstance(primitive.lowering, Pointwise)
+    assert primitive is not None
+    assert isinstance(primitive.lowering, Pointwise)
     parts = sum(known.get(node, 0) for node, _ in expression.operands)
     return min(primitive.lowering.cost + parts, 1 << 20)
 

@@ -168,8 +168,24 @@ def necessarily_stored(graph: Graph) -> set[Node]:
                     stored.add(value)
         if isinstance(lowering, Pieces):
             # A piece is read under a condition; what is computed before the condition must not read out of bounds.
-            stored.update(value for value in node.inputs if not _is_load(value, stored))
+            stored.update(value for value in _guarded_inputs(node, lowering) if not _is_load(value, stored))
     return stored
+
+
+def _guarded_inputs(node: Node, lowering: Pieces) -> list[Node]:
+    """The pieces whose index would leave them where their condition does not hold; not those of length 1, as in a stack."""
+    shapes = tuple(value.aval.shape for value in node.inputs)
+    found = []
+    for value, piece in zip(node.inputs, lowering.pieces(shapes, node.aval.shape, dict(node.params)), strict=True):
+        guarded = {
+            axis for axis, limits in enumerate(piece.ranges) if limits != (0, node.aval.shape[axis])
+        }
+        if any(
+            length != 1 and any(axis in guarded for axis, _ in affine.terms)
+            for length, affine in zip(value.aval.shape, piece.index, strict=True)
+        ):
+            found.append(value)
+    return found
 
 
 def initial_number(scatter: Node) -> Literal | None:
@@ -285,6 +301,7 @@ def checks_of(graph: Graph, stored: Collection[Node]) -> list[tuple[Node, Statem
     """For each use of computed indices the statements that check them, and the node that must come after them."""
     found: list[tuple[Node, Statement]] = []
     known: set[tuple[Node, int, int]] = set()
+    inputs = set(graph.inputs)
     for node in graph.nodes():
         lowering = None if node.primitive is None else node.primitive.lowering
         if not isinstance(lowering, (Gather, Scatter)):
@@ -298,9 +315,10 @@ def checks_of(graph: Graph, stored: Collection[Node]) -> list[tuple[Node, Statem
                 continue
             known.add((indices, column, length))
             wanted = canonical((*index, Affine(column)), indices.aval.shape)
-            key, values = _value_of(indices, wanted, stored)
-            if _always_within(values[key], length):
+            plain, expressions = resolve(indices, wanted, inputs)
+            if _always_within(expressions[plain], length):
                 continue
+            key, values = _value_of(indices, wanted, stored)
             mark = Node(Input("check", len(known)), (), (), (Aval(batch, indices.aval.dtype),))
             statement = _stored_value(mark, key, values)
             statement.check = Check(len(found), length)

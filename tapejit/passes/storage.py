@@ -106,7 +106,9 @@ def _own_storage(leaf: Leaf, users: Sequence[Leaf]) -> tuple[int, ...]:
     )
 
 
-def _packed(tree: Schedule, sizes: Mapping[Node, int], consumers: Mapping[Node, Sequence[Leaf]]) -> tuple[dict[Node, int], int]:
+def _packed(
+    tree: Schedule, sizes: Mapping[Node, int], consumers: Mapping[Node, Sequence[Leaf]]
+) -> tuple[dict[Node, int], int]:
     """Offsets in the workspace; a buffer whose last reader is done serves again (first fit)."""
     position = {id(item): number for number, item in enumerate(tree.items)}
     spans = {}

@@ -57,8 +57,9 @@ HARD = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.5, -2.5, 5e-324, 1.7e308]
         lambda x: x / 1.0,
         lambda x: x * 0.0, lambda x: x - x, lambda x: x / x, twice_negative, lambda x: x * -1.0, lambda x: x ** 1.0,
         lambda x: tj.asarray(-0.0, "float64") + x, lambda x: tj.ones_like(x) * x, lambda x: x - tj.zeros_like(x),
-        lambda x: tj.flip(tj.flip(x)), lambda x: tj.reshape(tj.reshape(x, (3, 3)), (9,)), 
-        lambda x: tj.astype(x, "float64"), tj.stop_gradient, lambda x: tj.maximum(x, x), lambda x: tj.exp(tj.zeros_like(x)) * x,
+        lambda x: tj.flip(tj.flip(x)), lambda x: tj.reshape(tj.reshape(x, (3, 3)), (9,)),
+        lambda x: tj.astype(x, "float64"), tj.stop_gradient, lambda x: tj.maximum(x, x),
+        lambda x: tj.exp(tj.zeros_like(x)) * x,
     ],
 )  # fmt: skip
 def test_algebra_keeps_every_bit_of_special_values(function: Any) -> None:

@@ -72,7 +72,7 @@ def test_rows_that_are_not_connected_are_zeros() -> None:
 def test_a_target_that_is_the_source_gives_the_identity() -> None:
     x = tj.Variable([1.0, 2.0])
     with tj.GradientTape() as tape:
-        x * x  # noqa: B018
+        x * x
     np.testing.assert_array_equal(tape.jacobian(x, x).numpy(), np.eye(2))
 
 

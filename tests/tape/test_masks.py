@@ -10,6 +10,17 @@ from tests.tape.test_kinks import INF, NAN, Function, derivative, holds
 
 POINTS = np.array([-1.0, 0.0, 4.0])
 
+
+def two_paths(x: Any) -> Any:
+    root = tj.sqrt(x)
+    return tj.where(x > 0, root, 0) + tj.where(x > 0, root * root, 0)
+
+
+def two_masks(x: Any) -> Any:
+    root = tj.sqrt(x)
+    return tj.where(x > 0, root, 0) + tj.where(x > 5, root, 0)
+
+
 GUARDED: dict[str, tuple[Function, list[list[float]]]] = {
     "sqrt": (lambda x: tj.where(x > 0, tj.sqrt(x), 0), [[0, 0, 1 / 4], [0, 0, -1 / 32], [0, 0, 3 / 256]]),
     "log": (lambda x: tj.where(x > 0, tj.log(x), 0), [[0, 0, 1 / 4], [0, 0, -1 / 16], [0, 0, 1 / 32]]),
@@ -37,11 +48,11 @@ GUARDED: dict[str, tuple[Function, list[list[float]]]] = {
         [[0, 0, 1 / 2], [0, 0, -3 / 32]],
     ),
     "two paths of one node": (
-        lambda x: (lambda s: tj.where(x > 0, s, 0) + tj.where(x > 0, s * s, 0))(tj.sqrt(x)),
+        two_paths,
         [[0, 0, 5 / 4], [0, 0, -1 / 32]],
     ),
     "masks that differ": (
-        lambda x: (lambda s: tj.where(x > 0, s, 0) + tj.where(x > 5, s, 0))(tj.sqrt(x)),
+        two_masks,
         [[0, 0, 1 / 4], [0, 0, -1 / 32]],
     ),
 }
@@ -101,7 +112,9 @@ def test_views_between_carry_the_mask(name: str, order: int, function: Function)
     inside = {tj.sqrt: (lambda x: x**0.5), tj.log: tj.log}[function]  # type: ignore[index]
     safe = np.where(MATRIX > 0, MATRIX, 1.0)
     # The same program where nothing has to be guarded: slopes of the elements that are taken.
-    expected = derivative(lambda x: tj.where(tj.constant(view(tj.constant(MATRIX)).numpy() > 0), view(inside(x)), 0), safe, order)
+    expected = derivative(
+        lambda x: tj.where(tj.constant(view(tj.constant(MATRIX)).numpy() > 0), view(inside(x)), 0), safe, order
+    )
     found = derivative(lambda x: tj.where(view(x) > 0, view(function(x)), 0), MATRIX, order)
     assert found is not None
     assert expected is not None

@@ -46,7 +46,12 @@ FROM_THE_RESULT: dict[str, Callable[[Any], Any]] = {
     "product with a number": lambda x: x * 3.0,
     "product with a constant": lambda x: x * tj.constant(np.ones(5, np.float32)),
 }
-FROM_THE_OPERAND: dict[str, Callable[[Any], Any]] = {"sin": tj.sin, "log": tj.log, "square": tj.square, "x * x": lambda x: x * x}
+FROM_THE_OPERAND: dict[str, Callable[[Any], Any]] = {
+    "sin": tj.sin,
+    "log": tj.log,
+    "square": tj.square,
+    "x * x": lambda x: x * x,
+}
 
 
 def kept(function: Callable[[Any], Any]) -> bool:

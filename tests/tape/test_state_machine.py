@@ -145,6 +145,7 @@ class Tapes(RuleBasedStateMachine):
         assert getattr(variable.real, way)(float(value)) is variable.real
         variable.toy = Toy({"assign": 0.0, "assign_add": before, "assign_sub": before}[way])
         variable.toy.value += -value if way == "assign_sub" else value
+        assert float(variable.real.numpy()) == variable.toy.value
 
     @rule(which=st.integers(0, 1), x=values)
     def watch(self, which: int, x: Value) -> None:
@@ -175,5 +176,5 @@ class Tapes(RuleBasedStateMachine):
             self.stopped.__enter__()
 
 
-Tapes.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
+Tapes.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
 TestTapes = Tapes.TestCase
