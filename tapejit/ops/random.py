@@ -125,7 +125,7 @@ def _polynomial(z: Any, coefficients: tuple[float, ...]) -> Any:
 
 
 def _on_circle(words: Any, dtype: np.dtype) -> tuple[Any, Any]:
-    """Cosine and sine of ``words · 2π 2^-w``: those of the rest to the nearest quarter turn, which is exact, rotated."""
+    """Cosine and sine of ``words · 2π 2^-w``: of what remains, exactly, to the nearest quarter turn, rotated by that."""
     width = 8 * words.dtype.itemsize
     turned = words + 2 ** (width - 3)
     rest = (turned & (2 ** (width - 2) - 1)).astype(f"int{width}") - 2 ** (width - 3)
@@ -143,9 +143,9 @@ def _on_circle(words: Any, dtype: np.dtype) -> tuple[Any, Any]:
 def _transformed(words: Any, library: Any) -> Any:
     """`unit_normal` of words, shape (2, m), as one row; `library` has ``log``, ``sqrt`` and ``concat``."""
     dtype = _FLOATS[words.dtype]
-    unit = (words[0].astype(dtype) + 1.0) * 2.0 ** (-8 * dtype.itemsize)
-    # The logarithm is rounded from float64, so that its last bit seldom depends on who computes it.
-    radius = library.sqrt(library.log(unit.astype(FLOAT64)).astype(dtype) * -2.0)
+    # In float64, where 32 bits are exact; and rounded from it a logarithm's last bit seldom depends on who computes it.
+    unit = (words[0].astype(FLOAT64) + 1.0) * 2.0 ** (-8 * dtype.itemsize)
+    radius = library.sqrt(library.log(unit).astype(dtype) * -2.0)
     cosine, sine = _on_circle(words[1], dtype)
     return library.concat([radius * cosine, radius * sine])
 
@@ -203,8 +203,9 @@ def unit_normal(state: Any, shape: Shape, dtype: np.dtype) -> Draw:
     """Standard normal, by Box and Muller (1958) from pairs of words of the dtype's size.
 
     Of 2m words, m = ceil(n / 2), the word a[i] of the first half and b[i] of the second give
-    ``r = sqrt(-2 log((a + 1) 2^-w))`` and ``θ = b 2π 2^-w``, in the dtype, w = 32 or 64. The draw is
-    ``r cos θ``, then ``r sin θ``, without the last one for odd n. The largest value is 6.66 or 9.42.
+    ``r = sqrt(-2 log((a + 1) 2^-w))`` and ``θ = b 2π 2^-w``, w = 32 or 64. The draw is ``r cos θ``, then
+    ``r sin θ``, without the last one for odd n. The largest value is 6.66 or 9.42. Computed in the dtype, but for
+    the logarithm; from eager to compiled only that may differ, which makes at most 2 ulp of the draw.
     """
     words = _WORDS[dtype]
     count = prod(shape)

@@ -98,7 +98,8 @@ def _folded(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | No
 def _neutral(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """``x * 1``, ``x / 1`` and what else a declaration says leaves an operand exactly as it is."""
     assert node.primitive is not None
-    for position, number in node.primitive.properties.get("neutral", ()):
+    neutral: tuple[tuple[int, float], ...] = node.primitive.properties.get("neutral", ())
+    for position, number in neutral:
         literal = _constant(inputs[position])
         other = inputs[1 - position]
         same = literal is not None and literal.bits == np.array(number, literal.dtype).tobytes()
@@ -118,8 +119,7 @@ def _cancelled(node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """The same involution twice."""
     assert node.primitive is not None
     if node.primitive.properties.get("involution") and inputs[0].primitive is node.primitive:
-        twice: Node = inputs[0].inputs[0]
-        return twice
+        return inputs[0].inputs[0]
     return None
 
 

@@ -33,6 +33,9 @@ def fit_data(table, stage, lo, hi):
 ZERO = {"zero_float32": np.float32(0)}
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 FLOATS = ["float32", "float64"]
+needs_avx = pytest.mark.skipif(
+    "+avx2" not in objects.host_cpu()[1].split(","), reason="names AVX instructions"
+)
 
 
 def table_of(*cells: Any) -> np.ndarray:
@@ -196,6 +199,27 @@ def test_a_cast_of_a_float_is_numpys_where_numpys_is_defined(target: str) -> Non
     assert [runtime.NAMES[target](value) for value in x] == x.astype(target).tolist()
 
 
+@pytest.mark.parametrize("bits", [32, 64])
+def test_random_words(bits: int) -> None:
+    counters = np.array([0, 1, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1], np.uint64)
+    keys = counters[::-1].copy()
+    check([f"philox_word(x[i], y[i], i * 3 + {k}, {bits})" for k in range(4)], [keys, counters], ["uint64"] * 4)
+
+
+def test_random_words_are_the_published_ones() -> None:
+    # Random123's kat_vectors, philox 4x32 10, for counter 0 and key 0.
+    zeros = np.zeros(4, np.uint64)
+    make = lambda: [zeros, zeros, np.zeros(4, np.uint64), 0]  # noqa: E731
+    compiled, _ = run_both(loop(["philox_word(x[i], y[i], i, 32)"], 4, ["uint64"] * 2, ["uint64"]), make)
+    assert [f"{word:08x}" for word in compiled[2]] == ["6627e8d5", "e169c58d", "bc57ac4c", "9b00dbd8"]
+
+
+@needs_avx
+def test_random_words_are_vectorised() -> None:
+    source = loop(["philox_word(x[0], x[1], i, 32)"], 4096, ["uint64"], ["uint64"])
+    assert re.search(r"vpmuludq.*[yz]mm", build.build(source, "apply", "kernel", {}).assembly())
+
+
 SYNTAX = """
 def syntax(table, stage, lo, hi):
     x = int64_at(table, 0)
@@ -307,9 +331,6 @@ def total(table, stage, lo, hi):
     out[0] = total
     return OK
 """
-needs_avx = pytest.mark.skipif(
-    "+avx2" not in objects.host_cpu()[1].split(","), reason="names AVX instructions"
-)
 
 
 @needs_avx

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tapejit.kernel import runtime
+from tapejit.ops.philox import random_words
 
 NAMES = runtime.NAMES
 
@@ -57,6 +58,15 @@ def test_sigmoid_and_softplus_hold_at_both_ends() -> None:
 )
 def test_integer_powers_are_exact_and_never_raise(x: int, exponent: int, expected: int) -> None:
     assert runtime.power(np.int64(x), np.int64(exponent)) == expected
+
+
+def test_random_words_are_those_of_the_definition() -> None:
+    key, counter = 2**63 + 5, 2**64 - 2  # the counter wraps behind two blocks
+    for bits in (32, 64):
+        words = random_words(key, counter, 17, np.dtype(f"uint{bits}"))
+        found = [runtime.philox_word(np.uint64(key), np.uint64(counter), index, bits) for index in range(17)]
+        assert {type(word) for word in found} == {np.uint64}
+        assert found == words.tolist()
 
 
 def test_a_stage_gets_its_part() -> None:
