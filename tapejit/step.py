@@ -26,7 +26,7 @@ from .guards import Change, GuardSet, Recorder
 from .kernel.executable import Executable
 from .kernel.kernels import Kernel, kernel_for, source_of
 from .passes import prepare
-from .passes.statements import NotLowerable
+from .passes.statements import NotLowerableError
 from .primitive import BASE, NO_PARAMS, STATE, State, Typed, Value, interpreting
 from .pytree import TreeDef, flatten, unflatten
 from .variable import Variable
@@ -189,7 +189,7 @@ class CompiledStep:
             traced = self._trace(call)
         except SpecializeError:
             raise
-        except (ConcretizationError, NotLowerable, CompileError) as error:
+        except (ConcretizationError, NotLowerableError, CompileError) as error:
             self._give_up(error)
             return None
         self._count(call, traced)
@@ -266,7 +266,7 @@ class CompiledStep:
 
     def _give_up(self, error: Exception) -> None:
         reason = str(error)
-        if isinstance(error, NotLowerable):
+        if isinstance(error, NotLowerableError):
             place = f" at {error.node.where}" if error.node.where else ""
             reason = f"{error.node.primitive.name}{place} can't be compiled yet"  # type: ignore[union-attr]
         if self._strict:

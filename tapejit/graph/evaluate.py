@@ -41,7 +41,7 @@ def _value(node: Node, known: dict[Node, Any]) -> Any:
     if isinstance(op, Part):
         return np.asarray(known[node.inputs[0]][op.index])
     if isinstance(op, Input):
-        raise ValueError(f"{op} is not among the graph's inputs")
+        raise ValueError(f"{op} is not among the graph's inputs")  # noqa: TRY004 (the graph is at fault)
     assert isinstance(op, Primitive)
     out = quietly(op.impl, *[known[value] for value in node.inputs], **dict(node.params))
     return out if op.multiple else np.asarray(out)

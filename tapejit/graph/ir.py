@@ -97,9 +97,7 @@ class Builder:
         """A 0-d literal."""
         return self._intern(Literal.of(number, dtype), (), (), (Aval((), dtype),), "")
 
-    def apply(
-        self, primitive: Primitive, inputs: tuple[Node, ...], params: Mapping[str, Any], where: str = ""
-    ) -> Node:
+    def apply(self, primitive: Primitive, inputs: tuple[Node, ...], params: Mapping[str, Any], where: str = "") -> Node:
         """The application of a primitive, with the avals of its type rule."""
         result = primitive.rule(*[node.aval for node in inputs], **params)
         avals = result if primitive.multiple else (result,)
@@ -176,9 +174,8 @@ class Graph:
 
     def pruned(self) -> "Graph":
         """Without updates that leave a variable as it is."""
-        return Graph(
-            self.inputs, self.outputs, tuple((variable, value) for variable, value in self.updates if variable is not value)
-        )
+        changed = tuple((variable, value) for variable, value in self.updates if variable is not value)
+        return Graph(self.inputs, self.outputs, changed)
 
 
 def in_order(roots: Iterable[Node]) -> list[Node]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..primitive import Primitive, Value, bind
-from .ir import Graph, Input, Literal, Node, Part
+from .ir import Graph, Literal, Node, Part
 from .trace import Trace, TracedTensor
 
 
@@ -32,6 +32,5 @@ def replay(graph: Graph, values: Sequence[Value], trace: Trace) -> list[Value]:
         elif isinstance(op, Primitive):
             known[node] = bind(op, tuple(known[value] for value in node.inputs), dict(node.params))
         else:
-            assert isinstance(op, Input)
             raise ValueError(f"{op} is not among the graph's inputs")
     return [known[node] for node in graph.outputs]

@@ -66,8 +66,8 @@ class TracedTensor(Tensor):
         """
         raise ConcretizationError(
             at_user_line(
-                f"the value of a traced tensor ({self.aval}) was asked for: it has none before the step runs. Return it from "
-                "the step and look at it outside, or use tj.where instead of an if"
+                f"the value of a traced tensor ({self.aval}) was asked for: it has none before the step runs. Return "
+                "it from the step and look at it outside, or use tj.where instead of an if"
             )
         )
 
@@ -197,8 +197,8 @@ class Trace:
             if value.trace is not self:
                 raise ConcretizationError(
                     at_user_line(
-                        "a tensor of another trace was used: a step must not keep traced tensors (in a list or an attribute) "
-                        "for later calls; return them, or assign to a Variable"
+                        "a tensor of another trace was used: a step must not keep traced tensors (in a list or an "
+                        "attribute) for later calls; return them, or assign to a Variable"
                     )
                 )
             return value.node
@@ -221,7 +221,7 @@ class Trace:
     def filled(self, number: float, shape: Shape, dtype: np.dtype) -> Value:
         """A broadcast literal, or entry of the constant table."""
         element = self.number(number, dtype)
-        return in_role("broadcast")(element, shape) if shape else element  # type: ignore[no-any-return]
+        return in_role("broadcast")(element, shape) if shape else element
 
     def read(self, variable: Variable) -> TracedTensor:
         """The variable's value at this point of the program."""

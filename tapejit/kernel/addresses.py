@@ -97,9 +97,7 @@ class Addresses:
     def pointer(self, node: Node) -> str:
         """The pointer to a stored value."""
         if node not in self._pointers:
-            self._pointers[node] = self._in_workspace(
-                self.label(node), self.plan.places[node].slot, node.aval.dtype
-            )
+            self._pointers[node] = self._in_workspace(self.label(node), self.plan.places[node].slot, node.aval.dtype)
         return self._pointers[node]
 
     def row(self, wanted: str, count: int, dtype: np.dtype) -> str:

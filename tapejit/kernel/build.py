@@ -86,9 +86,7 @@ def _register(name: str, resolve: Resolve) -> _Name:
     template = type(f"Template_{name}", (AbstractTemplate,), {"key": handle, "generic": generic})
     infer_global(handle, types.Function(template))
 
-    lower_builtin(handle, types.VarArg(types.Any))(
-        lambda _, b, call, values: lowerings[call.args](b, *values)
-    )
+    lower_builtin(handle, types.VarArg(types.Any))(lambda _, b, call, values: lowerings[call.args](b, *values))
     return handle
 
 
@@ -134,9 +132,7 @@ def _resolve_combine(name: str) -> Resolve:
             def level() -> None:
                 step = b.load(slot)
                 double = b.shl(step, I64(1))
-                pairs = b.udiv(
-                    b.sub(b.add(blocks, step), I64(1)), double
-                )  # (blocks - step) / double, upwards
+                pairs = b.udiv(b.sub(b.add(blocks, step), I64(1)), double)  # (blocks - step) / double, upwards
                 with cgutils.for_range(b, pairs) as pair, cgutils.for_range(b, width) as lane:
                     left = b.add(b.mul(b.mul(pair.index, double), width), lane.index)
                     right = b.add(left, b.mul(step, width))

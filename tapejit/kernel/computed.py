@@ -73,5 +73,3 @@ class Computed:
         with self._text.block(f"if {index} < -{check.length} or {index} >= {check.length}:"):
             slot = self._addresses.slot(Slot("detail"))
             self._text.line(f"return status(table, {slot}, {check.number + 1}, {index})")
-
-

@@ -157,9 +157,7 @@ class _Walk:
         left = self.operand(leaf, product.left, m if product.left.transposed else k)
         right = self.operand(leaf, product.right, k if product.right.transposed else n)
         place = self.plan.places[statement.node]
-        target = _shifted(
-            self.addresses.pointer(statement.node), self.addresses.position(leaf, place.axes)
-        )
+        target = _shifted(self.addresses.pointer(statement.node), self.addresses.position(leaf, place.axes))
         flags = f"{int(product.left.transposed)}, {int(product.right.transposed)}"
         self.text.line(f"gemm_{dtype}(table[{address}], {flags}, {m}, {n}, {k}, {left}, {right}, {target}, {n})")
         self.values.finish(statement.node)

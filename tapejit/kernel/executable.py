@@ -7,7 +7,7 @@ address; what does not change from call to call stays in the table.
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -120,7 +120,7 @@ class Executable:
     def _fill_numbers(self, index: int, slot: Slot) -> None:
         self._table[index] = address_of(self._constants[slot.dtype])
 
-    def _fill_workspace(self, index: int, slot: Slot) -> None:
+    def _fill_workspace(self, index: int, _: Slot) -> None:
         self._table[index] = address_of(self._workspace)
 
     def _fill_library(self, index: int, slot: Slot) -> None:
@@ -129,7 +129,7 @@ class Executable:
     def _fill_detail(self, index: int, slot: Slot) -> None:
         """The kernel writes there."""
 
-    _FILL: dict[str, Callable[..., None]] = {
+    _FILL: ClassVar[dict[str, Callable[..., None]]] = {
         "argument": _fill_argument,
         "variable": _fill_variable,
         "update": _fill_update,
@@ -192,10 +192,11 @@ class Executable:
                 fresh = self._give_buffer(bound, fresh)
         results = []
         for slot, staged, shape, dtype in self._outputs:
-            if staged is None:
-                staged = np.empty(shape, dtype)
-                table[slot] = address_of(staged)
-            results.append(staged)
+            result = staged
+            if result is None:
+                result = np.empty(shape, dtype)
+                table[slot] = address_of(result)
+            results.append(result)
         status = self._call(self._address, _RUN_ALL, 0, 0)
         del held  # until here the kernel read what it holds
         if status != 0:
@@ -215,7 +216,9 @@ class Executable:
         index = int(self._table[layout.position("detail")])
         length = layout.checks[status - 1]
         raise IndexRangeError(
-            at_user_line(f"indexing: index {index} is out of range for an axis with length {length}; nothing was assigned")
+            at_user_line(
+                f"indexing: index {index} is out of range for an axis with length {length}; nothing was assigned"
+            )
         )
 
     def _pass_large(self, arguments: Sequence[Any]) -> list[np.ndarray]:

@@ -40,9 +40,7 @@ def literal(value: Any, dtype: np.dtype) -> ast.expr:
 def special_constants() -> dict[str, np.generic]:
     """The typed constants that have no literal."""
     return {
-        f"{name}_{dtype}": np.dtype(dtype).type(name)
-        for name in ("inf", "nan")
-        for dtype in ("float32", "float64")
+        f"{name}_{dtype}": np.dtype(dtype).type(name) for name in ("inf", "nan") for dtype in ("float32", "float64")
     }
 
 
@@ -78,9 +76,7 @@ def narrow(tree: ast.expr, dtype: np.dtype) -> ast.expr:
 
 def depth(tree: ast.expr) -> int:
     """Levels of nesting."""
-    return 1 + max(
-        (depth(child) for child in ast.iter_child_nodes(tree) if isinstance(child, ast.expr)), default=0
-    )
+    return 1 + max((depth(child) for child in ast.iter_child_nodes(tree) if isinstance(child, ast.expr)), default=0)
 
 
 def is_simple(tree: ast.expr) -> bool:
@@ -138,21 +134,21 @@ class _Fill(ast.NodeTransformer):
         self.operand = operand
         self.result = result
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:  # noqa: N802 (ast's name)
+    def visit_Name(self, node: ast.Name) -> ast.expr:
         if node.id in self.operands:
             return self.operands[node.id]
         if node.id in self.params:
             return ast.Constant(self.params[node.id])
         return ast.Name(node.id)
 
-    def visit_Call(self, node: ast.Call) -> ast.expr:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.expr:
         function = node.func.id  # type: ignore[attr-defined]
         if function == "const":
             return literal(ast.literal_eval(node.args[0]), self.operand)
         arguments = [self.visit(argument) for argument in node.args]
         return _call(cast_name(self.result) if function == "cast" else function, *arguments)
 
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:  # noqa: N802
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
         operand = self.visit(node.operand)
         if isinstance(node.op, ast.Invert) and self.operand.kind == "b":
             return _call("logical_not", operand)
@@ -180,9 +176,8 @@ def compute(expression: Compute, operands: tuple[ast.expr, ...], axis: Callable[
             named[f"axis{position}"] = _call("int64", axis(position))
     result = node.aval.dtype
     operand = node.inputs[-1].aval.dtype if node.inputs else result
-    tree = _Fill(named, dict(node.params), operand, result).visit(copy.deepcopy(_template(primitive.lowering.expression)))
+    template = copy.deepcopy(_template(primitive.lowering.expression))
+    tree = _Fill(named, dict(node.params), operand, result).visit(template)
     # Python's and Numba's integer and boolean arithmetic widens; NumPy's does not.
-    widened = (
-        result.kind in "iu" and result.itemsize < 8 or result.kind in "bu" and isinstance(tree, ast.BinOp)
-    )
+    widened = (result.kind in "iu" and result.itemsize < 8) or (result.kind in "bu" and isinstance(tree, ast.BinOp))
     return _call(cast_name(result), tree) if widened else tree

@@ -83,7 +83,7 @@ def kernel_for(graph: Graph, name: str, names: Mapping[Node, str], cache: bool) 
 
     Raises
     ------
-    passes.statements.NotLowerable
+    passes.statements.NotLowerableError
         If the graph has an operation that kernels can't hold.
     """
     signature = graph_signature(graph)

@@ -42,9 +42,7 @@ def with_assigned(graph: Graph, names: Mapping[Node, str]) -> dict[Node, str]:
 def _behind_views(node: Node) -> Node:
     """What a view of the same line shows: views have no place of their own in a kernel."""
     while (
-        node.primitive is not None
-        and isinstance(node.primitive.lowering, View)
-        and node.inputs[0].where == node.where
+        node.primitive is not None and isinstance(node.primitive.lowering, View) and node.inputs[0].where == node.where
     ):
         node = node.inputs[0]
     return node

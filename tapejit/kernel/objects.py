@@ -242,9 +242,7 @@ def _coff_undefined(code: bytes) -> Iterator[str]:
     names = code[symbols_at + 18 * count :]
     index = 0
     while index < count:
-        name, value, section, _, storage, extra = struct.unpack_from(
-            "<8sIhHBB", code, symbols_at + 18 * index
-        )
+        name, value, section, _, storage, extra = struct.unpack_from("<8sIhHBB", code, symbols_at + 18 * index)
         # `_fltused` is a mark that the compiler leaves for Microsoft's linker, not a function.
         if section == 0 and value == 0 and storage == 2:
             zeros, offset = struct.unpack("<II", name)

@@ -263,9 +263,7 @@ NAMES: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 
 
-def define(
-    source: str, name: str, names: Mapping[str, Any], constants: Mapping[str, np.generic]
-) -> Callable[..., Any]:
+def define(source: str, name: str, names: Mapping[str, Any], constants: Mapping[str, np.generic]) -> Callable[..., Any]:
     """Execute `source` and return its function `name`.
 
     Parameters

@@ -1,7 +1,7 @@
 """What one statement computes: an expression over loads, with all views folded into the index maps of the loads.
 
-A value is named by its `Key`, a node and the index at which it is wanted, in terms of the statement's axes; values with equal
-keys are computed once. Walks are iterative.
+A value is named by its `Key`, a node and the index at which it is wanted, in terms of the statement's axes; values with
+equal keys are computed once. Walks are iterative.
 """
 
 from collections.abc import Collection
@@ -146,8 +146,8 @@ def _expression(key: Key, stored: Collection[Node], computed: bool = False) -> E
         return _pieces(node, lowering, index, stored)
     if isinstance(lowering, Gather):
         count = len(node.inputs[1].aval.shape) - 1
-        linear, dynamic = indexed(node.inputs[0], node.inputs[1], index[:count], index[count:], dict(node.params)["axes"])
-        return Fetch(node.inputs[0], linear, dynamic)
+        x, indices = node.inputs
+        return Fetch(x, *indexed(x, indices, index[:count], index[count:], dict(node.params)["axes"]))
     # What is neither computed in place nor a view is stored: an input, a reduction, a product.
     return Load(node, linear_index(index, shape), index)
 

@@ -21,8 +21,8 @@ def measure(plan: LoopPlan, workspace: int) -> dict[str, int]:
     Returns
     -------
     dict
-        ``loop_nests``, ``matrix_products``, ``library_calls``, ``intermediate_bytes``, ``bytes_read`` (inputs, once each),
-        ``bytes_written`` (results and assigned variables), and ``flops`` (elementary operations, one for each
+        ``loop_nests``, ``matrix_products``, ``library_calls``, ``intermediate_bytes``, ``bytes_read`` (inputs, once
+        each), ``bytes_written`` (results and assigned variables), and ``flops`` (elementary operations, one for each
         function such as ``exp`` as well; two for each term of a matrix product).
     """
     products = plan.matrix_products()

@@ -69,7 +69,7 @@ def plan_loops(graph: Graph) -> LoopPlan:
 
     Raises
     ------
-    statements.NotLowerable
+    statements.NotLowerableError
         If an operation has no lowering.
     """
     check_lowerable(graph)
@@ -82,9 +82,7 @@ def plan_loops(graph: Graph) -> LoopPlan:
     for position, node in enumerate(graph.inputs):
         places[node] = Place("input", position, tuple(range(len(node.aval.shape))))
     updated = targets[len(graph.outputs) :]
-    fits = tuple(
-        in_place(tree, variable, target) for (variable, _), target in zip(graph.updates, updated, strict=True)
-    )
+    fits = tuple(in_place(tree, variable, target) for (variable, _), target in zip(graph.updates, updated, strict=True))
     return LoopPlan(graph, stages, tree.placed, places, tuple(targets), fits, workspace)
 
 

@@ -224,4 +224,3 @@ def _within(node: Node, below: dict[Node, set[Node]]) -> set[Node]:
             found.add(inner)
             stack.extend(below.get(inner, ()))
     return found
-

@@ -24,8 +24,12 @@ from .access import (
     resolve,
 )
 
+KERNEL_DTYPES = frozenset(
+    ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
+)
 
-class NotLowerable(Exception):
+
+class NotLowerableError(Exception):
     """The graph has an operation that kernels can't hold yet; `node` is the first of them."""
 
     def __init__(self, node: Node) -> None:
@@ -133,7 +137,7 @@ def check_lowerable(graph: Graph) -> None:
 
     Raises
     ------
-    NotLowerable
+    NotLowerableError
         With the node.
     """
     for node in graph.nodes():
@@ -142,8 +146,8 @@ def check_lowerable(graph: Graph) -> None:
         known = isinstance(
             node.primitive.lowering, (Pointwise, Reduction, View, Pieces, Contraction, Scan, Gather, Scatter)
         )
-        if not known or any(aval.dtype.kind not in "biuf" or aval.dtype.itemsize == 2 * (aval.dtype.kind == "f") for aval in node.avals):
-            raise NotLowerable(node)
+        if not known or any(aval.dtype.name not in KERNEL_DTYPES for aval in node.avals):
+            raise NotLowerableError(node)
 
 
 def necessarily_stored(graph: Graph) -> set[Node]:
@@ -173,13 +177,11 @@ def necessarily_stored(graph: Graph) -> set[Node]:
 
 
 def _guarded_inputs(node: Node, lowering: Pieces) -> list[Node]:
-    """The pieces whose index would leave them where their condition does not hold; not those of length 1, as in a stack."""
+    """The pieces whose index would leave them where their condition does not hold: those longer than 1."""
     shapes = tuple(value.aval.shape for value in node.inputs)
     found = []
     for value, piece in zip(node.inputs, lowering.pieces(shapes, node.aval.shape, dict(node.params)), strict=True):
-        guarded = {
-            axis for axis, limits in enumerate(piece.ranges) if limits != (0, node.aval.shape[axis])
-        }
+        guarded = {axis for axis, limits in enumerate(piece.ranges) if limits != (0, node.aval.shape[axis])}
         if any(
             length != 1 and any(axis in guarded for axis, _ in affine.terms)
             for length, affine in zip(value.aval.shape, piece.index, strict=True)
@@ -340,7 +342,8 @@ def _product(node: Node, stored: Collection[Node]) -> Statement:
     *batch, m, n = node.aval.shape
     axes, _ = iteration(tuple(batch))
     left, right = (_operand(value, stored) for value in node.inputs)
-    assert left is not None and right is not None
+    assert left is not None
+    assert right is not None
     own = (*(axes.index(axis) if axis in axes else None for axis in range(len(batch))), None, None)
     k = node.inputs[0].aval.shape[-1]
     extents = tuple(batch[axis] for axis in axes)

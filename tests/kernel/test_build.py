@@ -33,9 +33,7 @@ def fit_data(table, stage, lo, hi):
 ZERO = {"zero_float32": np.float32(0)}
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 FLOATS = ["float32", "float64"]
-needs_avx = pytest.mark.skipif(
-    "+avx2" not in objects.host_cpu()[1].split(","), reason="names AVX instructions"
-)
+needs_avx = pytest.mark.skipif("+avx2" not in objects.host_cpu()[1].split(","), reason="names AVX instructions")
 
 
 def table_of(*cells: Any) -> np.ndarray:
@@ -92,9 +90,7 @@ def grid(dtype: str) -> np.ndarray:
         with np.errstate(all="ignore"):
             return np.concatenate([special, np.random.default_rng(0).normal(size=40) * 3]).astype(dtype)
     info = np.iinfo(dtype)
-    return np.array(
-        [info.min, info.max, info.max // 2, *range(12), *(info.min + k for k in range(1, 6))], dtype
-    )
+    return np.array([info.min, info.max, info.max // 2, *range(12), *(info.min + k for k in range(1, 6))], dtype)
 
 
 def loop(lines: list[str], n: int, inputs: list[str], outputs: list[str]) -> str:
@@ -169,9 +165,7 @@ def test_functions_of_the_c_library(dtype: str) -> None:
 
 def test_float32_functions_stay_in_float32() -> None:
     lines = [f"{name}(x[i])" for name in (*runtime.UNARY[:19], "erf", "sigmoid", "softplus")]
-    lines += [
-        f"{name}(x[i], x[i])" for name in ("atan2", "power", "fmod", "remainder", "floor_divide", "maximum")
-    ]
+    lines += [f"{name}(x[i], x[i])" for name in ("atan2", "power", "fmod", "remainder", "floor_divide", "maximum")]
     built = build.build(loop(lines, 50, ["float32"], ["float32"] * len(lines)), "apply", "kernel", {})
     assert all(name.endswith("f") or name.startswith("mem") for name in built.symbols), built.symbols
     assert "double" not in re.sub("(?m)^(target|;|!).*$", "", built.llvm_text())

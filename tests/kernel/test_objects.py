@@ -36,9 +36,7 @@ def emit(text: str, triple: str | None = None) -> bytes:
     """Machine code without the checks of `assemble`."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_triple(triple or llvm.get_process_triple()).create_target_machine(
-        codemodel="large"
-    )
+    machine = llvm.Target.from_triple(triple or llvm.get_process_triple()).create_target_machine(codemodel="large")
     module = llvm.parse_assembly(text)
     if triple is not None:
         module.triple = triple

@@ -45,9 +45,7 @@ def test_casts_at_the_hard_points(target: str, value: float, expected: float) ->
 def test_sigmoid_and_softplus_hold_at_both_ends() -> None:
     values = np.float64([-1e4, -745.0, 0.0, 1e4, np.nan])
     assert [float(runtime.sigmoid(x)) for x in values[:4]] == pytest.approx([0, np.exp(-745.0), 0.5, 1])
-    assert [float(runtime.softplus(x)) for x in values[:4]] == pytest.approx(
-        [0, np.exp(-745.0), np.log(2), 1e4]
-    )
+    assert [float(runtime.softplus(x)) for x in values[:4]] == pytest.approx([0, np.exp(-745.0), np.log(2), 1e4])
     assert np.isnan(runtime.sigmoid(values[4]))
     assert np.isnan(runtime.softplus(values[4]))
 

@@ -161,9 +161,7 @@ def test_a_killed_writer_leaves_nothing_that_is_read(kernels: store.KernelStore)
     assert not part.exists()
 
 
-def test_an_interrupted_write_leaves_no_file(
-    kernels: store.KernelStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_write_leaves_no_file(kernels: store.KernelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     kernels.put(OTHER, HEADER, b"code")
 
     def interrupt(*_: object) -> None:
@@ -195,9 +193,7 @@ def test_a_folder_that_others_may_write_is_not_used(tmp_path: Path, mode: int) -
 
 
 @pytest.mark.skipif(os.name != "posix", reason="owners")
-def test_a_folder_of_another_user_is_not_used(
-    kernels: store.KernelStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_of_another_user_is_not_used(kernels: store.KernelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     kernels.put(KEY, HEADER, b"code")
     monkeypatch.setattr(os, "geteuid", lambda: kernels.path.stat().st_uid + 1)
     with pytest.warns(TapejitWarning, match="another user"):
