@@ -40,7 +40,7 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def agree(operation: Callable[[Any, Any], Any], x: Any, y: Any, real_x: Any, real_y: Any) -> None:
+def check_like_numpy(operation: Callable[[Any, Any], Any], x: Any, y: Any, real_x: Any, real_y: Any) -> None:
     """The same dtype and value as NumPy's, or an exception where NumPy has one."""
     with np.errstate(all="ignore"):
         try:
@@ -61,9 +61,9 @@ def agree(operation: Callable[[Any, Any], Any], x: Any, y: Any, real_x: Any, rea
 def test_two_arrays_promote_as_in_numpy(name: str) -> None:
     for first, second in itertools.product(DTYPES, DTYPES):
         x, y = np.array([1, 1], first), np.array([1, 1], second)
-        agree(OPERATORS[name], x, y, tj.constant(x), tj.constant(y))
-        agree(OPERATORS[name], x, y, tj.constant(x), y)
-        agree(OPERATORS[name], x, y, x, tj.constant(y))
+        check_like_numpy(OPERATORS[name], x, y, tj.constant(x), tj.constant(y))
+        check_like_numpy(OPERATORS[name], x, y, tj.constant(x), y)
+        check_like_numpy(OPERATORS[name], x, y, x, tj.constant(y))
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -71,8 +71,8 @@ def test_two_arrays_promote_as_in_numpy(name: str) -> None:
 def test_python_numbers_are_weak(name: str, number: Any) -> None:
     for dtype in DTYPES:
         x = np.array([1, 1], dtype)
-        agree(OPERATORS[name], x, number, tj.constant(x), number)
-        agree(OPERATORS[name], number, x, number, tj.constant(x))
+        check_like_numpy(OPERATORS[name], x, number, tj.constant(x), number)
+        check_like_numpy(OPERATORS[name], number, x, number, tj.constant(x))
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -80,8 +80,8 @@ def test_python_numbers_are_weak(name: str, number: Any) -> None:
 def test_numpy_scalars_keep_their_dtype(name: str, scalar: Any) -> None:
     for dtype in DTYPES:
         x = np.array([1, 1], dtype)
-        agree(OPERATORS[name], x, scalar, tj.constant(x), scalar)
-        agree(OPERATORS[name], scalar, x, scalar, tj.constant(x))
+        check_like_numpy(OPERATORS[name], x, scalar, tj.constant(x), scalar)
+        check_like_numpy(OPERATORS[name], scalar, x, scalar, tj.constant(x))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
