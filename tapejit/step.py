@@ -187,6 +187,13 @@ class CompiledStep:
     def _traced(self, call: Call) -> Traced | None:
         try:
             traced = self._trace(call)
+            if traced.trace.created:
+                # Variables of the first call persist; traced again, a function that keeps them makes no more.
+                traced = self._trace(call)
+            if traced.trace.created:
+                raise ConcretizationError(
+                    "it makes a Variable (or a random Generator) at each call; make it once, outside or in the first call"
+                )
         except SpecializeError:
             raise
         except (ConcretizationError, NotLowerableError, CompileError) as error:

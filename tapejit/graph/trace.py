@@ -158,6 +158,8 @@ class Trace:
     ----------
     variables, captures, numbers : list
         What the inputs of these kinds are: `Variable` objects, arrays (by reference), Python numbers.
+    created : list of Variable
+        The variables that were made while tracing.
     """
 
     def __init__(self, arguments: tuple[Aval, ...]) -> None:
@@ -168,6 +170,7 @@ class Trace:
         ]
         self._weak = [aval.weak for aval in arguments]
         self.variables: list[Variable] = []
+        self.created: list[Variable] = []
         self.captures: list[np.ndarray] = []
         self.numbers: list[float] = []
         self._inputs: dict[str, list[Node]] = {"variable": [], "capture": [], "number": []}
@@ -242,6 +245,7 @@ class Trace:
         """
         array = self._compute(self.node_of(initial))
         variable.replace(np.array(array), exposed=False)
+        self.created.append(variable)
 
     # Inputs
 

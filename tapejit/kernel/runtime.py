@@ -1,8 +1,9 @@
 """What the source text of a kernel may name, as plain Python and NumPy functions.
 
-Lowest floor of the kernel room; besides NumPy it imports the definition of random words only. `build` gives every name of `NAMES` a second
-meaning, as LLVM instructions; here is the first one, so that the same source also runs as plain
-Python: the oracle that compiled kernels are tested against. Start reading at `plain`.
+Lowest floor of the kernel room; besides NumPy it imports only the definition of random words. `build`
+gives every name of `NAMES` a second meaning, as LLVM instructions; here is the first one, so that the
+same source also runs as plain Python: the oracle that compiled kernels are tested against. Start reading
+at `plain`.
 
 The rules that a source must keep, so that both meanings agree:
 

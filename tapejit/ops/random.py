@@ -56,7 +56,7 @@ _random_bits = pointwise(
         Case(np.array([0, 0], np.uint64), (), UINT32),
         Case(np.array([0, 0], np.uint64), (0, 2), UINT64),
     ),
-    reference=lambda state, shape, dtype: random_words(*state.tolist(), prod(shape), dtype).reshape(shape),
+    reference=lambda state, shape, dtype: random_words(int(state[0]), int(state[1]), prod(shape), dtype).reshape(shape),
 )
 
 
@@ -125,7 +125,7 @@ def _polynomial(z: Any, coefficients: tuple[float, ...]) -> Any:
 
 
 def _on_circle(words: Any, dtype: np.dtype) -> tuple[Any, Any]:
-    """Cosine and sine of ``words · 2π 2^-w``: of what remains, exactly, to the nearest quarter turn, rotated by that."""
+    """Cosine and sine of ``words · 2π 2^-w``: of the exact rest to the nearest quarter turn, rotated by that."""
     width = 8 * words.dtype.itemsize
     turned = words + 2 ** (width - 3)
     rest = (turned & (2 ** (width - 2) - 1)).astype(f"int{width}") - 2 ** (width - 3)

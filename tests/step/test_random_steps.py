@@ -97,8 +97,8 @@ def test_parameters_are_tensors_variables_and_arguments() -> None:
     width = tj.Variable([0.5, 1.5, 2.5])
 
     def draws(g: tj.random.Generator, x: Any, ends: Any) -> Any:
-        normal = g.normal((4, 3), mean=x, stddev=width)
-        return normal, g.uniform((3,), x, x + 1), g.integers(ends[0], ends[1], (2, 4)), g.bernoulli(tj.sigmoid(x), (2, 3))
+        normal, uniform = g.normal((4, 3), mean=x, stddev=width), g.uniform((3,), x, x + 1)
+        return normal, uniform, g.integers(ends[0], ends[1], (2, 4)), g.bernoulli(tj.sigmoid(x), (2, 3))
 
     step = tj.compile(lambda x, ends: draws(other, x, ends), strict=True)
     for shift in (0.0, 3.0):

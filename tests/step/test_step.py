@@ -377,6 +377,19 @@ def test_variables_made_in_the_first_call_persist():
     np.testing.assert_allclose(optimizer.velocity.numpy(), 1.75)
 
 
+def test_a_variable_made_at_each_call_falls_back():
+    @tj.compile
+    def step(x):
+        v = tj.Variable([1.0, 2.0])
+        v.assign_add(x)
+        return v.read_value()
+
+    with pytest.warns(TapejitWarning, match="makes a Variable"):
+        first = step(np.ones(2, np.float32))
+    for result in (first, step(np.ones(2, np.float32))):
+        np.testing.assert_array_equal(result.numpy(), [2.0, 3.0])
+
+
 def test_a_step_that_raises_leaves_variables_as_they_were():
     w = tj.Variable([1.0, 2.0])
 
