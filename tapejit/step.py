@@ -188,12 +188,7 @@ class CompiledStep:
         try:
             traced = self._trace(call)
             if traced.trace.created:
-                # Variables of the first call persist; traced again, a function that keeps them makes no more.
-                traced = self._trace(call)
-            if traced.trace.created:
-                raise ConcretizationError(
-                    "it makes a Variable (or a random Generator) at each call; make it once, outside or in the first call"
-                )
+                traced = self._trace_again(call)
         except SpecializeError:
             raise
         except (ConcretizationError, NotLowerableError, CompileError) as error:
@@ -204,6 +199,21 @@ class CompiledStep:
         # Of two traces of one signature the older one's guards failed; what they read may come back, so keep a few.
         known.insert(0, traced)
         del known[RETRACES_BEFORE_WARNING:]
+        return traced
+
+    def _trace_again(self, call: Call) -> Traced:
+        """Trace after variables were made: a function that keeps them makes no more.
+
+        Raises
+        ------
+        ConcretizationError
+            If it does: then they are no state of the step, and a compiled call would treat them as such.
+        """
+        traced = self._trace(call)
+        if traced.trace.created:
+            raise ConcretizationError(
+                "it makes a Variable or a random Generator at each call; make it once, outside or in the first call"
+            )
         return traced
 
     def _trace(self, call: Call) -> Traced:

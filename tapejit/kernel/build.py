@@ -208,14 +208,20 @@ def _register_boolean_cells() -> None:
     lower_builtin(operator.setitem, cells, types.Integer, types.Any)(write)
 
 
+@functools.cache
+def _operators() -> Registry:
+    """One registry: Numba asks at each compilation, and would add everything in another one again."""
+    chosen = Registry()
+    chosen.functions = [one for one in builtin_registry.functions if not hasattr(one, "_overload_func")]
+    chosen.globals = builtin_registry.globals
+    return chosen
+
+
 class _Types(BaseContext):
     """Numba's typing of operators, loops and tuples; its overloads would load all that it knows of NumPy."""
 
     def _load_builtins(self) -> None:
-        chosen = Registry()
-        chosen.functions = [one for one in builtin_registry.functions if not hasattr(one, "_overload_func")]
-        chosen.globals = builtin_registry.globals
-        self.install_registry(chosen)
+        self.install_registry(_operators())
 
 
 class _Target(CPUContext):

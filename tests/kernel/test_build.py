@@ -431,3 +431,14 @@ def test_threads_build_at_once() -> None:
         thread.join()
     assert len(codes) == 4
     assert len(set(codes)) == 1
+
+
+def test_a_build_leaves_nothing_behind_in_numbas_contexts() -> None:
+    source = "def kernel(table, stage, lo, hi):\n    x = float64_at(table, 0)\n    x[0] = x[0] + x[1]\n    return OK\n"
+    typing = build._prepared()[0]
+
+    def known() -> int:
+        build.build(source, "kernel", "kernel", {})
+        return sum(len(getattr(each, "templates", ())) for each in typing._globals.values())
+
+    assert known() == known()
