@@ -59,6 +59,11 @@ def measure(names: Sequence[str], engines: Sequence[str] | None, options: Option
     return found
 
 
+def _without_folder(argument: str) -> str:
+    """A path by its last part: which folder of this machine it was says nothing to a reader."""
+    return Path(argument).name if "/" in argument else argument
+
+
 def main() -> int:
     chosen = parser().parse_args()
     known = {engine.name for workload in WORKLOADS.values() for engine in workload.engines}
@@ -70,7 +75,7 @@ def main() -> int:
             sys.exit(f"no such {kind}: {', '.join(sorted(unknown))}; there are {', '.join(sorted(all_names))}")
     options = options_of(chosen)
     found = report.Run(
-        command=shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        command=shlex.join(["python", "-m", "benchmarks", *map(_without_folder, sys.argv[1:])]),
         commit=machine.commit(),
         date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         machine=machine.describe(),
