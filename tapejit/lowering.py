@@ -42,14 +42,6 @@ class Affine:
             result = result + axes[axis].scaled(coefficient)
         return result
 
-    def extremes(self, shape: Shape) -> tuple[int, int]:
-        """Smallest and largest value over all indices of `shape`, which has no zero length."""
-        low = high = self.offset
-        for axis, coefficient in self.terms:
-            reach = coefficient * (shape[axis] - 1)
-            low, high = low + min(reach, 0), high + max(reach, 0)
-        return low, high
-
 
 IndexMap = tuple[Affine, ...]
 """For each axis of the producer an expression in the consumer's axes."""

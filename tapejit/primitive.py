@@ -162,7 +162,6 @@ class Primitive:
     lowering: Any
     cases: tuple[Any, ...]
     multiple: bool = False
-    public: Callable[..., Any] | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
     plans: dict[tuple[int, int], ReversePlan] = field(default_factory=dict)
     binary: bool = field(init=False)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import Call, Match, describe, matcher
+from .config import check_graphs
 from .errors import CompileError, ConcretizationError, at_user_line, is_library, warn
 from .families import as_array
 from .graph import Graph, Input, Node, Trace, show, verify
@@ -187,8 +188,6 @@ class CompiledStep:
     def _traced(self, call: Call) -> Traced | None:
         try:
             traced = self._trace(call)
-            if traced.trace.created:
-                traced = self._trace_again(call)
         except SpecializeError:
             raise
         except (ConcretizationError, NotLowerableError, CompileError) as error:
@@ -201,28 +200,24 @@ class CompiledStep:
         del known[RETRACES_BEFORE_WARNING:]
         return traced
 
-    def _trace_again(self, call: Call) -> Traced:
-        """Trace after variables were made: a function that keeps them makes no more.
+    def _trace(self, call: Call, *, again: bool = False) -> Traced:
+        """Run the function with traced arguments; `again` after a first trace made variables.
 
-        Raises
-        ------
-        ConcretizationError
-            If it does: then they are no state of the step, and a compiled call would treat them as such.
+        A function that keeps those variables makes no more then. One that does has no state that a compiled call could
+        treat as such.
         """
-        traced = self._trace(call)
-        if traced.trace.created:
-            raise ConcretizationError(
-                "it makes a Variable or a random Generator at each call; make it once, outside or in the first call"
-            )
-        return traced
-
-    def _trace(self, call: Call) -> Traced:
         started = time.perf_counter()
         trace = Trace(call.avals)
         recorder = Recorder(is_library, lambda value: isinstance(value, Typed))
         args, kwargs = call.arguments([trace.argument(position) for position in range(len(call.avals))])
         with interpreting(trace), recorder.recording(self._function):
             result = self._function(*args, **kwargs)
+        if trace.created and not again:
+            return self._trace(call, again=True)
+        if trace.created:
+            raise ConcretizationError(
+                "it makes a Variable or a random Generator at each call; make it once, outside or in the first call"
+            )
         if recorder.drew_random is not None:
             raise ConcretizationError(
                 f"{recorder.drew_random} draws a number while the step is traced, and compiled calls would repeat it; "
@@ -230,7 +225,8 @@ class CompiledStep:
             )
         leaves, results = flatten(result)
         graph = trace.finish([trace.lift(leaf, False) for leaf in leaves if _is_output(leaf)])
-        verify(graph, "trace")
+        if check_graphs():
+            verify(graph, "trace")
         function = GraphFunction(Graph(graph.inputs, graph.outputs, ()), self._name, cache=self._cache)
         graph = prepare(graph)
         guards = recorder.guards()

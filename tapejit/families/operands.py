@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..aval import PYTHON_NUMBERS, Resolution, Resolver, common_dtype, is_floating
+from ..aval import PYTHON_NUMBERS, Resolution, Resolver, common_dtype
 from ..config import floatx
 from ..errors import DtypeError, at_user_line
 from ..primitive import BASE, Value, current, in_role
@@ -116,19 +116,3 @@ def _in_dtype(value: Any, dtype: np.dtype) -> Value:
 def in_common_dtype(operation: str, operands: tuple[Any, ...]) -> tuple[Value, ...]:
     """The operands promoted to one dtype."""
     return coerce(operation, operands, common_dtype)
-
-
-def require_floating(operation: str, value: Value) -> None:
-    """Refuse integers and booleans where the mathematics needs a real number.
-
-    Raises
-    ------
-    DtypeError
-        Naming the dtype and the way out.
-    """
-    if not is_floating(value.dtype):
-        raise DtypeError(
-            at_user_line(
-                f"{operation} takes floating arrays, got {value.dtype.name}; convert with tj.astype(x, 'float32')"
-            )
-        )

@@ -12,8 +12,6 @@ from ..lowering import Composite, Contraction, Pointwise, View
 from ..primitive import Primitive, in_role, interpreting
 from ..tensor import quietly
 
-Rewrite = Callable[[Builder, Node, tuple[Node, ...]], Node | None]
-
 LOOP_PRODUCT = 4096
 """Matrix products of at most this many multiplications are cheaper as loops that fuse than as a library call."""
 

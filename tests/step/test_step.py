@@ -375,6 +375,7 @@ def test_variables_made_in_the_first_call_persist():
         step(np.ones(2, np.float32))
     np.testing.assert_allclose(w.numpy(), 1 - (1 + 1.5 + 1.75))
     np.testing.assert_allclose(optimizer.velocity.numpy(), 1.75)
+    assert step.report()["traces"] == 1
 
 
 def test_a_variable_made_at_each_call_falls_back():
