@@ -1,18 +1,20 @@
 """From the source text of a kernel to machine code: the only module that imports Numba.
 
-Reached through `door` only. Numba reads the loops, branches and plain arithmetic of the text; every name of
-`runtime.NAMES` is given to it as LLVM instructions (see `instructions`), which costs no type inference. What
-Numba hands over is LLVM's text, which `objects.assemble` turns into machine code: Numba's caches, wrappers and
-run time take no part. Start reading at `build`, at the end.
+Reached through `door` only. Numba reads the loops and branches of the text; its straight lines, and every name of
+`runtime.NAMES`, are given to it as LLVM instructions (see `outline` and `instructions`), which costs no type
+inference. What Numba hands over is LLVM's text, which `objects.assemble` turns into machine code: Numba's caches,
+wrappers and run time take no part. Start reading at `build`, at the end.
 """
 
 # Numba's functions and decorators carry no types.
 # mypy: disable-error-code="no-untyped-call,untyped-decorator,attr-defined"
 
+import ast
 import functools
 import operator
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,9 @@ from numba.core.typing.context import BaseContext
 from numba.core.typing.templates import AbstractTemplate, Registry, builtin_registry, infer_global, signature
 from numba.cpython import builtins, numbers, rangeobj, tupleobj  # noqa: F401 - they register
 
-from . import objects, runtime
+from ..config import emits_source
+from . import lapack, objects, runtime, sorting
+from .hints import with_loop_hints
 from .instructions import (
     FLOATS,
     I8,
@@ -39,17 +43,27 @@ from .instructions import (
     convert,
     extreme,
     kind,
+    own_function,
     philox_word,
     truth,
     type_of,
     variable,
     while_,
 )
+from .outline import STRAIGHT, Block, Outline, outline
+from .routines import ROUTINES
+from .straight import Call, TextError
 
 NUMBA = {name: types.boolean if name == "bool" else getattr(types, name) for name in runtime.DTYPES}
 _DTYPE_OF = {numba_type: dtype for dtype, numba_type in NUMBA.items()}
 _INTEGERS = {NUMBA[name] for name in runtime.DTYPES if kind(name) in "biu"}
 _TABLE = types.CPointer(types.int64)
+_NAME_OF: dict[Any, str] = {
+    **_DTYPE_OF,
+    **{types.CPointer(numba_type): f"{dtype}*" for numba_type, dtype in _DTYPE_OF.items()},
+    types.none: "nothing",
+}
+_NAMED: dict[str, Any] = {name: numba_type for numba_type, name in _NAME_OF.items()}
 _NOTHING = ir.Constant(I8.as_pointer(), None)  # what Numba makes of None
 
 
@@ -87,6 +101,30 @@ def _register(name: str, resolve: Resolve) -> _Name:
     infer_global(handle, types.Function(template))
 
     lower_builtin(handle, types.VarArg(types.Any))(lambda _, b, call, values: lowerings[call.args](b, *values))
+    return handle
+
+
+def _register_straight() -> _Name:
+    """Teach Numba the calls of blocks; the first argument says which block of the text in `_Prepared.outlined`."""
+    handle = _Name(STRAIGHT)
+
+    def generic(_self: Any, given: tuple[Any, ...], _keywords: Mapping[str, Any]) -> Any:
+        if not isinstance(given[0], types.IntegerLiteral):
+            return None  # asked again with the number
+        block = _prepared().block(given[0])
+        written = [_NAMED[type_] for _, type_ in block.writes]
+        result = written[0] if len(written) == 1 else types.BaseTuple.from_types(written) if written else types.none
+        return signature(result, given[0], *[_NAMED[type_] for _, type_ in block.reads])
+
+    def lower(context: CPUContext, b: ir.IRBuilder, call: Any, values: Any) -> Value:
+        written = _prepared().block(call.args[0]).lower(b, *values[1:])
+        if len(written) == 1:
+            return written[0]
+        return context.make_tuple(b, call.return_type, written) if written else _NOTHING
+
+    members = {"key": handle, "generic": generic, "prefer_literal": True}
+    infer_global(handle, types.Function(type("Template_straight", (AbstractTemplate,), members)))
+    lower_builtin(handle, types.VarArg(types.Any))(lower)
     return handle
 
 
@@ -193,6 +231,19 @@ def _gemm(dtype: str) -> Resolve:
     return _fixed(types.none, (*[number] * 6, pointer, number, pointer, number, pointer, number), lower)
 
 
+def _resolve_routine(name: str, dtype: str) -> Resolve:
+    """A routine for whole rows or matrices, as a function of the kernel's own."""
+    write = {**lapack.ROUTINES, **sorting.ROUTINES}[name]
+
+    def lower(b: ir.IRBuilder, *values: Value) -> Value:
+        return own_function(b, f"{name}_{dtype}", values, lambda inner, *given: write(inner, dtype, *given))
+
+    def resolve(*given: Any) -> Typed:
+        return types.int64, given, lower
+
+    return resolve
+
+
 def _register_boolean_cells() -> None:
     """Numba reads a pointer to booleans as bytes; make it one bit in a register, as elsewhere."""
     cells = types.CPointer(types.boolean)
@@ -233,9 +284,32 @@ class _Target(CPUContext):
     load_additional_registries = post_lowering = _nothing
 
 
+@dataclass(slots=True)
+class _Prepared:
+    """What all builds share: Numba's two contexts, what is known of functions, the globals of a source for Numba."""
+
+    typing: BaseContext
+    target: CPUContext
+    resolvers: Mapping[str, Resolve]
+    names: Mapping[str, object]
+    outlined: Outline | None = None  # what is being built
+
+    def resolve(self, name: str, *given: str) -> Call:
+        """As `straight.Resolve`: a call in terms of dtype names."""
+        if name not in self.resolvers:
+            raise TextError(f"{name} is no function of kernels")
+        result, wanted, lower = self.resolvers[name](*[_NAMED[type_] for type_ in given])
+        return _NAME_OF[result], tuple(_NAME_OF[one] for one in wanted), lower
+
+    def block(self, number: types.IntegerLiteral) -> Block:
+        """A block of what is being built."""
+        assert self.outlined is not None
+        return self.outlined.blocks[number.literal_value]
+
+
 @functools.cache
-def _prepared() -> tuple[BaseContext, CPUContext, Mapping[str, object]]:
-    """Register everything, once; Numba's two contexts, and the globals of a source that it compiles."""
+def _prepared() -> _Prepared:
+    """Register everything, once."""
     resolvers: dict[str, Resolve] = {
         "select": _resolve_select,
         "shifted": lambda at, _: (at, (at, types.int64), lambda b, base, by: b.gep(base, [by])),
@@ -247,16 +321,23 @@ def _prepared() -> tuple[BaseContext, CPUContext, Mapping[str, object]]:
         "combine_pairwise": _resolve_combine("add"),
         "combine_pairwise_product": _resolve_combine("mul"),
         **{f"gemm_{dtype}": _gemm(dtype) for dtype in FLOATS},
+        **{
+            f"{name}_{dtype}": _resolve_routine(name, dtype)
+            for name, routine in ROUTINES.items()
+            for dtype in runtime.DTYPES
+            if kind(dtype) in routine.kinds
+        },
         **{name: _resolve_operation(name, operation) for name, operation in OPERATIONS.items()},
         **{f"{dtype}_at": _at(dtype) for dtype in runtime.DTYPES},
         **{dtype if dtype != "bool" else "bool_": _resolve_cast(dtype) for dtype in runtime.DTYPES},
     }
     names: dict[str, object] = {name: _register(name, resolve) for name, resolve in resolvers.items()}
+    names |= {STRAIGHT: _register_straight(), "OK": runtime.OK, "RUN_ALL": runtime.RUN_ALL}
     _register_boolean_cells()
     typing = _Types()
     target = _Target(typing)
     target.refresh()
-    return typing, target, names | {"OK": runtime.OK, "RUN_ALL": runtime.RUN_ALL}
+    return _Prepared(typing, target, resolvers, names)
 
 
 # --- from source to machine code ----------------------------------------------------------------------------
@@ -286,7 +367,13 @@ class _Compiler(compiler.CompilerBase):
         return [passes]
 
 
-def build(source: str, name: str, symbol: str, constants: Mapping[str, np.generic]) -> objects.BuiltObject:
+def build(
+    source: str,
+    name: str,
+    symbol: str,
+    constants: Mapping[str, np.generic],
+    fixed: Iterable[int] = (),
+) -> objects.BuiltObject:
     """Compile one kernel.
 
     Parameters
@@ -299,6 +386,8 @@ def build(source: str, name: str, symbol: str, constants: Mapping[str, np.generi
         Its name in the object file, a C identifier.
     constants : mapping of str to NumPy scalar
         Further globals of the text. A literal in the text would cost more compile time.
+    fixed : iterable of int
+        Table slots of arrays that do not change while the kernel runs: constant tables.
 
     Returns
     -------
@@ -313,16 +402,23 @@ def build(source: str, name: str, symbol: str, constants: Mapping[str, np.generi
     """
     started = time.perf_counter()
     with global_compiler_lock:
-        typing, target, names = _prepared()
-        function = runtime.define(source, name, names, constants)
+        prepared = _prepared()
+        if emits_source():
+            text: str | ast.Module = source
+        else:
+            prepared.outlined = outline(source, prepared.resolve, constants, frozenset(fixed))
+            text = prepared.outlined.tree
+        function = runtime.define(source, name, prepared.names, constants, text)
         flags: Any = compiler.Flags()
         flags.no_cpython_wrapper = flags.no_cfunc_wrapper = flags.no_compile = True
         flags.error_model = "numpy"
-        library = _Text(target.codegen(), name)
+        library = _Text(prepared.target.codegen(), name)
         library.modules = []
         number, given = types.int64, (_TABLE, types.int64, types.int64, types.int64)
         made = compiler.compile_extra(
-            typing, target, function, given, number, flags, {}, library=library, pipeline_class=_Compiler
-        )
-        texts = [cgutils.normalize_ir_text(str(module)) for module in library.modules]
+            prepared.typing, prepared.target, function, given, number, flags, {}, library=library,
+            pipeline_class=_Compiler,
+        )  # fmt: skip
+        prepared.outlined = None
+        texts = [cgutils.normalize_ir_text(with_loop_hints(module)) for module in library.modules]
         return objects.assemble(texts, symbol, made.fndesc.llvm_func_name, started)

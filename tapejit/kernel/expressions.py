@@ -1,8 +1,8 @@
 """Scalar expressions as Python text: the kernel expressions of declarations with their operands filled in."""
 
 import ast
-import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -74,14 +74,28 @@ def narrow(tree: ast.expr, dtype: np.dtype) -> ast.expr:
     return _call(cast_name(dtype), tree) if dtype.kind in "iu" and dtype.itemsize < 8 else tree
 
 
-def depth(tree: ast.expr) -> int:
-    """Levels of nesting."""
-    return 1 + max((depth(child) for child in ast.iter_child_nodes(tree) if isinstance(child, ast.expr)), default=0)
+def is_simple(tree: ast.expr, levels: int = _DEEPEST) -> bool:
+    """Whether an expression may be written inside another one: it nests in at most so many levels."""
+    if levels == 0:
+        return False
+    return all(is_simple(part, levels - 1) for part in _parts(tree))
 
 
-def is_simple(tree: ast.expr) -> bool:
-    """Whether an expression may be written inside another one."""
-    return depth(tree) <= _DEEPEST
+def _parts(tree: ast.expr) -> Sequence[ast.expr]:
+    match tree:
+        case ast.Call(_, arguments):
+            return arguments
+        case ast.BinOp(left, _, right) | ast.Subscript(left, right):
+            return left, right
+        case ast.UnaryOp(_, operand):
+            return (operand,)
+        case ast.Compare(left, _, others):
+            return left, *others
+        case ast.BoolOp(_, conditions):
+            return conditions
+        case ast.IfExp(test, chosen, other):
+            return test, chosen, other
+    return ()
 
 
 def name(text: str) -> ast.expr:
@@ -115,7 +129,7 @@ def affine(expression: Affine, axis_name: Callable[[int], str]) -> ast.expr:
 
 def unparse(tree: ast.AST) -> str:
     """The text of an expression."""
-    return ast.unparse(ast.fix_missing_locations(tree))
+    return ast.unparse(tree)
 
 
 @lru_cache(maxsize=1024)
@@ -123,36 +137,43 @@ def _template(expression: str) -> ast.expr:
     return ast.parse(expression, mode="eval").body
 
 
-class _Fill(ast.NodeTransformer):
+@dataclass(frozen=True, slots=True)
+class _Fill:
     """Puts operands, params and typed constants into a declaration's kernel expression."""
 
-    def __init__(
-        self, operands: Mapping[str, ast.expr], params: Mapping[str, Any], operand: np.dtype, result: np.dtype
-    ):
-        self.operands = operands
-        self.params = params
-        self.operand = operand
-        self.result = result
+    operands: Mapping[str, ast.expr]
+    params: Mapping[str, Any]
+    operand: np.dtype
+    result: np.dtype
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        if node.id in self.operands:
-            return self.operands[node.id]
-        if node.id in self.params:
-            return ast.Constant(self.params[node.id])
-        return ast.Name(node.id)
+    def __call__(self, tree: ast.expr) -> ast.expr:
+        match tree:
+            case ast.Name(name):
+                filled = ast.Constant(self.params[name]) if name in self.params else tree
+                return self.operands.get(name, filled)
+            case ast.Call(ast.Name("const"), [number]):
+                return literal(ast.literal_eval(number), self.operand)
+            case ast.Call(ast.Name(function), arguments):
+                target = cast_name(self.result) if function == "cast" else function
+                return _call(target, *map(self, arguments))
+            case ast.UnaryOp(operator, operand):
+                logical = isinstance(operator, ast.Invert) and self.operand.kind == "b"
+                return _call("logical_not", self(operand)) if logical else ast.UnaryOp(operator, self(operand))
+            case ast.BinOp(left, operator, right):
+                return ast.BinOp(self(left), operator, self(right))
+            case ast.Compare(left, operators, others):
+                return ast.Compare(self(left), operators, list(map(self, others)))
+            case ast.Constant():
+                return tree
+        raise ValueError(f"not known in kernel expressions: {ast.unparse(tree)}")
 
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        function = node.func.id  # type: ignore[attr-defined]
-        if function == "const":
-            return literal(ast.literal_eval(node.args[0]), self.operand)
-        arguments = [self.visit(argument) for argument in node.args]
-        return _call(cast_name(self.result) if function == "cast" else function, *arguments)
 
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
-        operand = self.visit(node.operand)
-        if isinstance(node.op, ast.Invert) and self.operand.kind == "b":
-            return _call("logical_not", operand)
-        return ast.UnaryOp(node.op, operand)
+def occurrences(expression: Compute) -> tuple[int, ...]:
+    """How many times the text of a pointwise operation has each of its operands."""
+    primitive = expression.node.primitive
+    assert primitive is not None
+    names = [tree.id for tree in ast.walk(_template(primitive.lowering.expression)) if isinstance(tree, ast.Name)]
+    return tuple(names.count(name) for name in primitive.inputs)
 
 
 def compute(expression: Compute, operands: tuple[ast.expr, ...], axis: Callable[[int], ast.expr]) -> ast.expr:
@@ -176,8 +197,7 @@ def compute(expression: Compute, operands: tuple[ast.expr, ...], axis: Callable[
             named[f"axis{position}"] = _call("int64", axis(position))
     result = node.aval.dtype
     operand = node.inputs[-1].aval.dtype if node.inputs else result
-    template = copy.deepcopy(_template(primitive.lowering.expression))
-    tree = _Fill(named, dict(node.params), operand, result).visit(template)
+    tree = _Fill(named, dict(node.params), operand, result)(_template(primitive.lowering.expression))
     # Python's and Numba's integer and boolean arithmetic widens; NumPy's does not.
     widened = (result.kind in "iu" and result.itemsize < 8) or (result.kind in "bu" and isinstance(tree, ast.BinOp))
     return _call(cast_name(result), tree) if widened else tree

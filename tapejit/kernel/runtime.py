@@ -1,6 +1,6 @@
 """What the source text of a kernel may name, as plain Python and NumPy functions.
 
-Lowest floor of the kernel room; besides NumPy it imports only the definition of random words. `build`
+Lowest floor of the kernel room, with `routines`; besides NumPy it imports only the definition of random words. `build`
 gives every name of `NAMES` a second meaning, as LLVM instructions; here is the first one, so that the
 same source also runs as plain Python: the oracle that compiled kernels are tested against. Start reading
 at `plain`.
@@ -17,10 +17,12 @@ The rules that a source must keep, so that both meanings agree:
 
 from __future__ import annotations
 
+import ast
 import ctypes
 import functools
 import linecache
 import math
+import weakref
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
@@ -28,6 +30,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from ..ops.philox import random_words
+from .routines import ROUTINES
 
 OK: Final = 0
 RUN_ALL: Final = -1
@@ -261,10 +264,22 @@ NAMES: Final[Mapping[str, Any]] = {
         )
     },
     "gemm_float32": gemm_float32,
+    **{
+        f"{name}_{dtype}": routine.plain
+        for name, routine in ROUTINES.items()
+        for dtype in DTYPES
+        if np.dtype(dtype).kind in routine.kinds
+    },
 }  # fmt: skip
 
 
-def define(source: str, name: str, names: Mapping[str, Any], constants: Mapping[str, np.generic]) -> Callable[..., Any]:
+def define(
+    source: str,
+    name: str,
+    names: Mapping[str, Any],
+    constants: Mapping[str, np.generic],
+    text: str | ast.Module | None = None,
+) -> Callable[..., Any]:
     """Execute `source` and return its function `name`.
 
     Parameters
@@ -275,17 +290,20 @@ def define(source: str, name: str, names: Mapping[str, Any], constants: Mapping[
         The kernel function's name.
     names, constants : mapping
         The globals that the text may use.
+    text : str or ast.Module, optional
+        What is executed instead; tracebacks show `source` nonetheless.
 
     Returns
     -------
     function
-        Its file name is registered with `linecache`, so tracebacks show the text.
+        As long as it lives, its file name is registered with `linecache`, so tracebacks show the text.
     """
     filename = f"<tapejit {name} {zlib.crc32(source.encode()):08x}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     scope: dict[str, Any] = {**names, **constants, "__name__": "tapejit.kernel.generated"}
-    exec(compile(source, filename, "exec"), scope)
+    exec(compile(text or source, filename, "exec"), scope)
     function: Callable[..., Any] = scope[name]
+    weakref.finalize(function, linecache.cache.pop, filename, None).atexit = False
     return function
 
 

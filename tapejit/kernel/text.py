@@ -11,7 +11,7 @@ from .runtime import NAMES
 
 _INDENT = "    "
 _LOOP_NAMES = "ijkmnp"
-_RESERVED = {"table", "stage", "lo", "hi", "range", "min", *NAMES, *ex.special_constants()}
+_RESERVED = {"table", "stage", "lo", "hi", "range", "min", "straight", *NAMES, *ex.special_constants()}
 
 
 def identifier(text: str) -> str:
@@ -31,16 +31,23 @@ class Text:
         """The index variables of the open loops, by ``id(loop)``."""
         self._depth = 0
         self._taken = set(_RESERVED)
+        self._counts: dict[str, int] = {}  # for each name the largest number behind it, to begin the search there
 
     def fresh(self, wanted: str) -> str:
         """A name like `wanted` that nothing else has."""
         base = identifier(wanted)
-        name, count = base, 1
+        name, count = base, self._counts.get(base, 1)
         while name in self._taken:
             count += 1
             name = f"{base}_{count}"
+        self._counts[base] = count
         self._taken.add(name)
         return name
+
+    def _free(self, name: str, wanted: str) -> None:
+        """The variable of a loop may be used again after it."""
+        self._taken.discard(name)
+        self._counts.pop(wanted, None)
 
     def line(self, text: str) -> None:
         """One line at the current depth."""
@@ -57,11 +64,12 @@ class Text:
     @contextmanager
     def loop(self, loop: Loop, bounds: str) -> Iterator[None]:
         """A loop over `bounds`, the arguments of ``range``."""
-        variable = self.loops[id(loop)] = self.fresh(_LOOP_NAMES[min(len(self.loops), 5)])
+        wanted = _LOOP_NAMES[min(len(self.loops), 5)]
+        variable = self.loops[id(loop)] = self.fresh(wanted)
         with self.block(f"for {variable} in range({bounds}):"):
             yield
         del self.loops[id(loop)]
-        self._taken.discard(variable)
+        self._free(variable, wanted)
 
     @contextmanager
     def loops_over(self, nests: Sequence[Sequence[Loop]]) -> Iterator[None]:
@@ -83,7 +91,7 @@ class Text:
         variable = self.fresh(wanted)
         with self.block(f"for {variable} in range({count}):"):
             yield variable
-        self._taken.discard(variable)
+        self._free(variable, wanted)
 
 
 def indented(lines: list[str]) -> list[str]:

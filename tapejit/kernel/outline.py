@@ -1,0 +1,224 @@
+"""The second emitter: straight lines of a kernel's text as LLVM instructions, loops and branches left to Numba.
+
+Type inference statement by statement is what makes Numba slow. So `outline` replaces each run of assignments by one
+call, ``a, b = straight(number, table, i, a)``, and `Block.lower` emits the run's instructions where Numba meets the
+call. What is computed is the text, line by line: with ``TAPEJIT_EMIT=source`` Numba compiles the text as it stands,
+and gets the same bits.
+"""
+
+# llvmlite's functions carry no types.
+# mypy: disable-error-code="no-untyped-call"
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from llvmlite import ir
+
+from .instructions import Value
+from .straight import Resolve, Scalars, Typed
+
+STRAIGHT = "straight"
+"""What the call of a block is called."""
+
+_TABLE = "table"
+
+
+@dataclass(slots=True)
+class Block:
+    """A run of assignments.
+
+    Attributes
+    ----------
+    statements : list of ast.stmt
+        The lines.
+    reads : tuple of (str, type)
+        What it takes from outside: its parameters.
+    writes : tuple of (str, type)
+        What it assigns that is read elsewhere: its results.
+    """
+
+    statements: list[ast.stmt]
+    outline: "Outline"
+    reads: tuple[tuple[str, str], ...] = ()
+    writes: tuple[tuple[str, str], ...] = ()
+
+    def lower(self, b: ir.IRBuilder, *values: Value) -> list[Value]:
+        """Emit the instructions, given the parameters; returns the results."""
+        scope = {name: Typed(type_, value) for (name, type_), value in zip(self.reads, values, strict=True)}
+        scalars = self.outline.scalars(scope, b)
+        for statement in self.statements:
+            scalars.statement(statement)
+        return [scope[name].value for name, _ in self.writes]
+
+
+@dataclass(slots=True)
+class Outline:
+    """A kernel's text without its straight lines, and these.
+
+    Parameters
+    ----------
+    resolve : Resolve
+        What is known of the functions that the text calls.
+    constants : mapping of str to NumPy scalar
+        Typed constants by name.
+    fixed : frozenset of int
+        Table slots of arrays that do not change while the kernel runs.
+    """
+
+    resolve: Resolve
+    constants: Mapping[str, np.generic]
+    fixed: frozenset[int]
+    tree: ast.Module = field(default_factory=lambda: ast.Module([], []))
+    blocks: list[Block] = field(default_factory=list)
+    addresses: dict[str, ast.expr] = field(default_factory=dict)
+    """Pointers and numbers that each block takes from the table by itself, by the names that the text gives them."""
+
+    def scalars(self, scope: dict[str, Typed], builder: ir.IRBuilder | None) -> Scalars:
+        """What goes through assignments, for these names."""
+        return Scalars(self.resolve, self.constants, self.addresses, scope, builder)
+
+
+def outline(source: str, resolve: Resolve, constants: Mapping[str, np.generic], fixed: frozenset[int]) -> Outline:
+    """Take the straight lines out of a kernel's text.
+
+    Parameters
+    ----------
+    source : str
+        Text of one function ``name(table, stage, lo, hi)``.
+    resolve, constants, fixed
+        See `Outline`.
+    """
+    result = Outline(resolve, constants, fixed)
+    result.tree = ast.parse(source)
+    function = result.tree.body[0]
+    assert isinstance(function, ast.FunctionDef)
+    function.body = [statement for statement in function.body if not _is_address(result, statement)]
+    types = {argument.arg: Typed("int64") for argument in function.args.args}
+    types[_TABLE] = Typed("int64*")
+    function.body = _without_runs(result, function.body, types)
+    _find_parameters(result, function, types)
+    _Calls(result).visit(function)
+    ast.fix_missing_locations(result.tree)
+    return result
+
+
+def _is_address(result: Outline, statement: ast.stmt) -> bool:
+    """Whether a line says where something is: a pointer of the table, one beside it, an entry of a fixed array."""
+    match statement:
+        case ast.Assign([ast.Name(name)], value):
+            pass
+        case _:
+            return False
+    match value:
+        case ast.Call(ast.Name(function), [ast.Name(id="table"), ast.Constant()]):
+            known = function.endswith("_at")
+        case ast.Call(ast.Name(id="shifted"), [ast.Name(base), ast.Constant()]):
+            known = base in result.addresses
+        case ast.Subscript(ast.Name(base), ast.Constant()):
+            known = _is_fixed(result, base)
+        case _:
+            known = False
+    if known:
+        result.addresses[name] = value
+    return known
+
+
+def _is_fixed(result: Outline, base: str) -> bool:
+    match result.addresses.get(base):
+        case ast.Call(_, [_, ast.Constant(value=slot)]):
+            return slot in result.fixed
+    return False
+
+
+def _without_runs(result: Outline, body: list[ast.stmt], types: dict[str, Typed]) -> list[ast.stmt]:
+    """The body with a bare call for each run of assignments; `types` learns the names on the way."""
+    new: list[ast.stmt] = []
+    run: list[ast.stmt] = []
+
+    def close() -> None:
+        if run:
+            number = ast.Constant(len(result.blocks))
+            new.append(ast.Expr(ast.Call(ast.Name(STRAIGHT, ast.Load()), [number], [])))
+            result.blocks.append(Block(run.copy(), result))
+            run.clear()
+
+    scalars = result.scalars(types, None)
+    for statement in body:
+        match statement:
+            case ast.Assign([ast.Name() | ast.Subscript()]) | ast.Expr():
+                scalars.statement(statement)
+                run.append(statement)
+                continue
+            case ast.For(ast.Name(name)):
+                close()
+                types[name] = Typed("int64")
+                statement.body = _without_runs(result, statement.body, types)
+            case ast.If():
+                close()
+                statement.body = _without_runs(result, statement.body, types)
+            case ast.Assign([ast.Tuple(targets)]):  # first, last = span(…)
+                close()
+                types.update((target.id, Typed("int64")) for target in targets if isinstance(target, ast.Name))
+            case _:
+                close()
+        new.append(statement)
+    close()
+    return new
+
+
+def _find_parameters(result: Outline, function: ast.FunctionDef, types: Mapping[str, Typed]) -> None:
+    """What each block reads that it did not assign before, and what it assigns that anyone else reads."""
+    names = [_names_of(block.statements) for block in result.blocks]
+    # What Numba's lines read, and what blocks read before they assign it: one of them in its last run, perhaps.
+    wanted = set(_read([function])).union(*(reads for reads, _ in names))
+    for block, (reads, writes) in zip(result.blocks, names, strict=True):
+        outside = [name for name in reads if name in types]
+        if any(name in result.addresses for name in reads):
+            outside = list(dict.fromkeys([_TABLE, *outside]))
+        block.reads = tuple((name, types[name].type) for name in outside)
+        block.writes = tuple((name, types[name].type) for name in writes if name in wanted)
+
+
+def _names_of(statements: Iterable[ast.stmt]) -> tuple[dict[str, None], dict[str, None]]:
+    """The names that a run reads before it assigns them, and those that it assigns."""
+    reads: dict[str, None] = {}
+    writes: dict[str, None] = {}
+    for statement in statements:
+        reads.update((name, None) for name in _read([statement]) if name not in writes)
+        match statement:
+            case ast.Assign([ast.Name(name)]):
+                writes[name] = None
+    return reads, writes
+
+
+def _read(trees: Iterable[ast.AST]) -> Iterator[str]:
+    """The variables that are read, functions not included."""
+    stack = list(trees)[::-1]
+    while stack:
+        match stack.pop():
+            case ast.Call(_, arguments):
+                stack.extend(reversed(arguments))
+            case ast.Name(name, ast.Load()):
+                yield name
+            case tree:
+                stack.extend(reversed(list(ast.iter_child_nodes(tree))))
+
+
+class _Calls(ast.NodeTransformer):
+    """Gives the calls of blocks their arguments and targets."""
+
+    def __init__(self, result: Outline) -> None:
+        self._result = result
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        call = node.value
+        assert isinstance(call, ast.Call)
+        assert isinstance(call.args[0], ast.Constant)
+        block = self._result.blocks[int(call.args[0].value)]  # type: ignore[arg-type]
+        call.args.extend(ast.Name(name, ast.Load()) for name, _ in block.reads)
+        targets: list[ast.expr] = [ast.Name(name, ast.Store()) for name, _ in block.writes]
+        if not targets:
+            return node
+        return ast.Assign([targets[0] if len(targets) == 1 else ast.Tuple(targets, ast.Store())], call)
