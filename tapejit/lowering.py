@@ -6,13 +6,12 @@ are affine: an input is read at ``offset + Σ coefficient · axis`` of the outpu
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .aval import Shape
 
 
-@dataclass(frozen=True, slots=True)
-class Affine:
+class Affine(NamedTuple):
     """``offset + Σ coefficient · axis``; `terms` are ``(axis, coefficient)`` pairs, sorted, without zeros."""
 
     offset: int = 0
@@ -23,7 +22,9 @@ class Affine:
         """One axis, scaled and shifted."""
         return cls(offset, ((axis, coefficient),) if coefficient else ())
 
-    def __add__(self, other: "Affine") -> "Affine":
+    def __add__(self, other: "Affine") -> "Affine":  # type: ignore[override]
+        if not (self.terms and other.terms):
+            return Affine(self.offset + other.offset, self.terms or other.terms)
         totals = dict(self.terms)
         for axis, coefficient in other.terms:
             totals[axis] = totals.get(axis, 0) + coefficient
@@ -120,10 +121,64 @@ class Scatter:
 
 
 @dataclass(frozen=True, slots=True)
+class Routine:
+    """Whole rows or matrices at a time: one call of a routine of the kernel's for each index of the leading axes.
+
+    All inputs have the same leading axes, and so have the results.
+
+    Parameters
+    ----------
+    name : str
+        The routine, one of `kernel.routines`.
+    core : str
+        The trailing axes that one call takes and gives, as NumPy's generalized ufuncs write them:
+        ``"(n,n),(n,k)->(n,k)"``.
+    cost : callable
+        From the lengths, in the order in which `core` names them first, to how many additions a call is worth.
+    fault : str
+        What a matrix is for which the routine fails; empty where it can't.
+    below : str
+        The name of the length below which all results are, where they are indices.
+    """
+
+    name: str
+    core: str
+    cost: Callable[..., int]
+    fault: str = ""
+    below: str = ""
+
+    def axes(self) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]:
+        """The names of the trailing axes of each input and of each result."""
+        inputs, results = (
+            tuple(tuple(name for name in group.split(",") if name) for group in side[1:-1].split("),("))
+            for side in self.core.split("->")
+        )
+        return inputs, results
+
+    def lengths(self, shapes: tuple[Shape, ...]) -> dict[str, int]:
+        """The length that each name stands for, given the shapes of the inputs."""
+        found: dict[str, int] = {}
+        for names, shape in zip(self.axes()[0], shapes, strict=True):
+            for name, length in zip(names, shape[len(shape) - len(names) :], strict=True):
+                found.setdefault(name, length)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Composite:
     """Computed as a composition of other operations: ``expand(*tensors, **params)`` written with public ones."""
 
     expand: Callable[..., Any]
 
 
-Lowering = Pointwise | Reduction | View | Pieces | Contraction | Scan | Gather | Scatter | Composite | None
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """A Python function of the user's: it runs between two kernels."""
+
+
+LOWERED = (Pointwise, Reduction, View, Pieces, Contraction, Scan, Gather, Scatter, Routine)
+"""What a kernel can hold, once composites are expanded."""
+
+Lowering = (
+    Pointwise | Reduction | View | Pieces | Contraction | Scan | Gather | Scatter | Routine | Composite | Opaque | None
+)

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..graph import Graph, Input, Node
+from ..graph import Graph, Input, Node, Part
 from ..passes import Leaf, LoopPlan, measure
 from ..passes.storage import ALIGNMENT
 from . import expressions as ex
-from .layout import Layout, Slot, number_places
+from .layout import Failure, Layout, Slot, number_places
 from .text import Text
 
 
@@ -39,8 +39,7 @@ class Addresses:
         self._numbers: dict[Node, str] = {}
         self._constants: dict[str, str] = {}
         self._bases: dict[str, str] = {}
-        self.checks: dict[int, int] = {}
-        """For each check of a computed index the length of the axis."""
+        self._failures: list[Failure] = []
         self._workspace = plan.workspace
         self._prologue: list[str] = []
         dtypes = [node.aval.dtype.name for node in plan.graph.inputs if kind_of(node) == "number"]
@@ -49,7 +48,7 @@ class Addresses:
 
     def _take_from_outside(self, graph: Graph) -> None:
         """Pointers to inputs that are read, to results, to new values of variables, and the constants by name."""
-        read = {load.root for leaf in self.plan.placed.values() for load in leaf.statement.loads()}
+        read = {load.root for leaf in self.plan.leaves for load in leaf.statement.loads()}
         used = [node for node in graph.inputs if node in read]
         for node in used:
             if kind_of(node) != "number":
@@ -82,10 +81,17 @@ class Addresses:
             self._slots.append(slot)
         return self._slots.index(slot)
 
+    def status(self, failure: Failure, index: str) -> str:
+        """The call that notes at which index a failure happened and gives the status that says so."""
+        self._failures.append(failure)
+        return f"status(table, {self.slot(Slot('detail'))}, {len(self._failures)}, {index})"
+
     def label(self, node: Node) -> str:
         """What to call a value."""
         if node in self._names:
             return self._names[node]
+        if isinstance(node.op, Part):
+            return self.label(node.inputs[0])
         if node.primitive is not None:
             return node.primitive.name
         return kind_of(node)
@@ -112,6 +118,16 @@ class Addresses:
         name = self._text.fresh(wanted)
         self._prologue.append(f"{name} = shifted({self._bases[dtype.name]}, {offset // dtype.itemsize})")
         return name
+
+    def shifted(self, node: Node, offset: str) -> str:
+        """The pointer to a part of a stored value."""
+        pointer = self.pointer(node)
+        return pointer if offset == "0" else f"shifted({pointer}, {offset})"
+
+    def result(self, leaf: Leaf, node: Node) -> str:
+        """The pointer to what a statement stores of one of its results at the current index."""
+        position = leaf.position(self.plan.places[node].axes, node)
+        return self.shifted(node, ex.unparse(ex.affine(position, self._text.loops.__getitem__)))
 
     def element(self, leaf: Leaf) -> str:
         """The element of a statement's storage at the current index."""
@@ -149,5 +165,5 @@ class Addresses:
             workspace=self._workspace,
             stages=len(self.plan.stages),
             report=measure(self.plan, self._workspace),
-            checks=tuple(self.checks[number] for number in sorted(self.checks)),
+            failures=tuple(self._failures),
         )

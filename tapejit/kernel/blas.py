@@ -76,6 +76,24 @@ def num_threads() -> int:
     return int(library()[_PREFIX + "openblas_get_num_threads"]())
 
 
+def function_name(name: str, dtype: str) -> str:
+    """What a function is called for a dtype.
+
+    Parameters
+    ----------
+    name : str
+        With ``?`` for the letter of the dtype: ``"cblas_?gemm"``, ``"?potrf_"``.
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+
+    Returns
+    -------
+    str
+        Such as ``"cblas_sgemm"``, ``"dpotrf_"``.
+    """
+    return name.replace("?", {"float32": "s", "float64": "d"}[dtype])
+
+
 @functools.cache
 def address(name: str) -> int:
     """The address of a BLAS or LAPACK function, for a kernel's table.

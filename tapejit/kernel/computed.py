@@ -6,7 +6,7 @@ from ..passes import Leaf, Loop
 from ..passes.statements import initial_number
 from . import expressions as ex
 from .addresses import Addresses
-from .layout import Slot
+from .layout import Failure
 from .text import Text
 from .values import Values
 
@@ -67,9 +67,8 @@ class Computed:
     def _check(self, leaf: Leaf, value: str) -> None:
         check = leaf.statement.check
         assert check is not None
-        self._addresses.checks[check.number] = check.length
         index = self._text.fresh("index")
         self._text.line(f"{index} = int64({value})")
         with self._text.block(f"if {index} < -{check.length} or {index} >= {check.length}:"):
-            slot = self._addresses.slot(Slot("detail"))
-            self._text.line(f"return status(table, {slot}, {check.number + 1}, {index})")
+            failure = Failure("indexing", (check.length,))
+            self._text.line(f"return {self._addresses.status(failure, index)}")

@@ -1,7 +1,7 @@
 """A loop plan as the text of one Python function, which Numba compiles and which also runs as it stands.
 
 Start reading at `emit`. `_Walk` goes through the loop tree once; `addresses` has the pointers, `values` what statements
-compute, `reductions` the accumulators, `text` the lines.
+compute, `reductions` the accumulators, `calls` what works on whole matrices, `text` the lines.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,21 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph import Node
-from ..lowering import Affine
-from ..passes import Item, Leaf, Loop, LoopPlan
-from ..passes.plan import BLOCK, Stage
-from ..passes.schedule import leaves
-from ..passes.statements import Operand
+from ..passes import Item, Leaf, Loop, LoopPlan, leaves
+from ..passes.blocks import blocks_of
+from ..passes.plan import Stage
 from . import expressions as ex
 from .addresses import Addresses
+from .calls import Calls
 from .computed import Computed
-from .layout import Layout, Slot
+from .layout import Layout
 from .naming import with_assigned
 from .reductions import Reductions
 from .text import Text, identifier, indented
 from .values import Values
-
-_GEMM = {"float32": "cblas_sgemm", "float64": "cblas_dgemm"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +67,7 @@ class _Walk:
         self.values = Values(addresses, text)
         self.reductions = Reductions(addresses, self.values, text)
         self.computed = Computed(addresses, self.values, text)
+        self.calls = Calls(addresses, self.values, text)
 
     def stage(self, number: int) -> None:
         """One stage, behind a test where there are several."""
@@ -99,7 +97,9 @@ class _Walk:
             if isinstance(item, Loop):
                 self.loop(item)
             elif item.statement.product is not None:
-                self.product(item)
+                self.calls.product(item)
+            elif item.statement.call is not None:
+                self.calls.routine(item)
             else:
                 self.leaf(item)
         self.values.leave()
@@ -111,8 +111,8 @@ class _Walk:
         self.values.hoist(loop)
         self.computed.start(loop, inside)
         self.reductions.start(loop, over)
-        if any(self.reductions.blocked(leaf, loop) for leaf in over):
-            self.blocks(loop, over)
+        if loop in self.plan.blocks:
+            self.blocks(loop, self.plan.blocks[loop], over)
         else:
             with self.text.loop(loop, str(loop.extent)):
                 self.body(loop.body)
@@ -121,15 +121,15 @@ class _Walk:
             if leaf.statement.target is not None and loop is leaf.loops[0]:
                 self.values.finish(leaf.statement.node)
 
-    def blocks(self, loop: Loop, over: Sequence[Leaf]) -> None:
+    def blocks(self, loop: Loop, length: int, over: Sequence[Leaf]) -> None:
         """A loop in blocks, each of which leaves partial results."""
-        with self.text.counting("block", -(-loop.extent // BLOCK)) as block:
+        with self.text.counting("block", blocks_of(loop, length)) as block:
             self.reductions.block(loop, block)
             self.reductions.start(loop, over)
-            stop = f"{block} * {BLOCK} + {BLOCK}"
-            if loop.extent % BLOCK:
+            stop = f"{block} * {length} + {length}"
+            if loop.extent % length:
                 stop = f"min({stop}, {loop.extent})"
-            with self.text.loop(loop, f"{block} * {BLOCK}, {stop}"):
+            with self.text.loop(loop, f"{block} * {length}, {stop}"):
                 self.body(loop.body)
             self.reductions.end_block(loop, over)
             self.reductions.block(loop, "")
@@ -145,34 +145,3 @@ class _Walk:
             self.reductions.add(leaf, leaf.reduced()[-1], value)
         else:
             self.values.settle(leaf, value)
-
-    def product(self, leaf: Leaf) -> None:
-        """A call of the BLAS library."""
-        statement = leaf.statement
-        product = statement.product
-        assert product is not None
-        dtype = statement.node.aval.dtype.name
-        address = self.addresses.slot(Slot("library", name=_GEMM[dtype]))
-        m, n, k = product.shape
-        left = self.operand(leaf, product.left, m if product.left.transposed else k)
-        right = self.operand(leaf, product.right, k if product.right.transposed else n)
-        place = self.plan.places[statement.node]
-        target = _shifted(self.addresses.pointer(statement.node), self.addresses.position(leaf, place.axes))
-        flags = f"{int(product.left.transposed)}, {int(product.right.transposed)}"
-        self.text.line(f"gemm_{dtype}(table[{address}], {flags}, {m}, {n}, {k}, {left}, {right}, {target}, {n})")
-        self.values.finish(statement.node)
-
-    def operand(self, leaf: Leaf, operand: Operand, columns: int) -> str:
-        """Where a matrix begins, and the distance of its stored rows, in the storage that its root has."""
-        root = operand.load.root
-        linear = self.plan.places[root].linear(operand.load)
-        batch = len(leaf.statement.extents)
-        strides = dict(linear.terms)
-        along = strides.get(batch + 1 if operand.transposed else batch, 0)
-        offset = Affine(linear.offset, tuple((axis, stride) for axis, stride in linear.terms if axis < batch))
-        text = ex.unparse(ex.affine(offset, lambda axis: self.text.loops[id(leaf.variable[axis])]))
-        return f"{_shifted(self.addresses.pointer(root), text)}, {max(along, columns)}"
-
-
-def _shifted(pointer: str, offset: str) -> str:
-    return pointer if offset == "0" else f"shifted({pointer}, {offset})"

@@ -214,6 +214,29 @@ def while_(b: ir.IRBuilder, condition: Callable[[], Value], body: Callable[[], N
     b.position_at_end(after)
 
 
+def for_(b: ir.IRBuilder, count: Value, body: Callable[[Value], object]) -> None:
+    """Instructions for ``for index in range(count): body(index)``."""
+    slot = variable(b, I64(0))
+
+    def step() -> None:
+        index = b.load(slot)
+        body(index)
+        b.store(b.add(index, I64(1)), slot)
+
+    while_(b, lambda: b.icmp_signed("<", b.load(slot), count), step)
+
+
+def own_function(b: ir.IRBuilder, name: str, values: tuple[Value, ...], body: Callable[..., Value]) -> Value:
+    """A call of a function of the kernel's own, which is written at its first call: ``body(builder, *parameters)``."""
+    known = b.module.globals.get(name)
+    if known is None:
+        known = ir.Function(b.module, ir.FunctionType(I64, [value.type for value in values]), name)
+        known.linkage = "internal"
+        inner = ir.IRBuilder(known.append_basic_block())
+        inner.ret(body(inner, *known.args))
+    return b.call(known, values)
+
+
 def _accumulate(name: str) -> Lower:
     def lower(b: ir.IRBuilder, dtype: str, accumulator: Value, x: Value) -> Value:
         if kind(dtype) != "f":

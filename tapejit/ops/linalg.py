@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..aval import Aval, Shape, broadcast_shapes
-from ..errors import ShapeError, at_user_line
+from ..errors import ShapeError, at_user_line, faulty_matrix
 from ..families import Case, coerce, floats, library_call, normal
+from ..lowering import Routine
 from .annotations import ArrayLike
 from .comparison import equal, greater, where
 from .conversion import stop_gradient
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 _LAPACK = (np.dtype(np.float32), np.dtype(np.float64))
+_SINGULAR, _INDEFINITE = "singular", "not positive definite"
 
 
 def _lapack_dtype(kinds: tuple[Any, ...]) -> tuple[np.dtype, ...]:
@@ -52,14 +54,8 @@ def _called(operation: str, function: Callable[..., Any], x: np.ndarray, *others
     try:
         return function(x, *others)
     except np.linalg.LinAlgError:
-        stack = x.reshape((-1, *x.shape[-2:]))
-        which = ""
-        if len(stack) > 1:
-            places = np.unravel_index(_first_failure(function, stack, others), x.shape[:-2])
-            which = f" at index {tuple(map(int, places))}"
-        raise np.linalg.LinAlgError(
-            at_user_line(f"{operation}: the matrix{which} of an array of shape {x.shape} is {fault}")
-        ) from None
+        number = _first_failure(function, x.reshape((-1, *x.shape[-2:])), others)
+        raise np.linalg.LinAlgError(at_user_line(faulty_matrix(operation, x.shape, number, fault))) from None
 
 
 def _first_failure(function: Callable[..., Any], stack: np.ndarray, others: tuple[np.ndarray, ...]) -> int:
@@ -114,7 +110,8 @@ def _cholesky_vjp(ct: Any, out: Any) -> "Tensor":
 _cholesky: Apply = library_call(
     "cholesky",
     inputs=("x",),
-    impl=lambda x: _called("cholesky", np.linalg.cholesky, x, fault="not positive definite"),
+    impl=lambda x: _called("cholesky", np.linalg.cholesky, x, fault=_INDEFINITE),
+    lowering=Routine("cholesky", "(n,n)->(n,n)", lambda n: n**3 // 3, _INDEFINITE),
     rule=_square_rule("cholesky"),
     vjp={"x": _cholesky_vjp},
     # Larger matrices are tested along symmetric changes, to which the derivative belongs:
@@ -172,7 +169,8 @@ def _solve_vjp_x(ct: Any, x: Any, out: Any) -> "Tensor":
 _solve: Apply = library_call(
     "solve",
     inputs=("x", "y"),
-    impl=lambda x, y: _called("solve", np.linalg.solve, x, y, fault="singular"),
+    impl=lambda x, y: _called("solve", np.linalg.solve, x, y, fault=_SINGULAR),
+    lowering=Routine("solve", "(n,n),(n,k)->(n,k)", lambda n, k: 2 * n**3 // 3 + 2 * n**2 * k, _SINGULAR),
     rule=_solve_rule,
     vjp={"x": _solve_vjp_x, "y": lambda ct, x: _solve(matrix_transpose(x), ct)},
     cases=(
@@ -246,7 +244,8 @@ def _inv_vjp(ct: Any, out: Any) -> "Tensor":
 _inv: Apply = library_call(
     "inv",
     inputs=("x",),
-    impl=lambda x: _called("inv", np.linalg.inv, x, fault="singular"),
+    impl=lambda x: _called("inv", np.linalg.inv, x, fault=_SINGULAR),
+    lowering=Routine("inverse", "(n,n)->(n,n)", lambda n: 8 * n**3 // 3, _SINGULAR),
     rule=_square_rule("inv"),
     vjp={"x": _inv_vjp},
     cases=(Case(_regular(n=3)), Case(_regular(2, n=2)), Case(_regular(0, n=2))),
@@ -301,6 +300,7 @@ _slogdet: Callable[..., Any] = library_call(
     "slogdet",
     inputs=("x",),
     impl=lambda x: tuple(np.linalg.slogdet(x)),
+    lowering=Routine("slogdet", "(n,n)->(),()", lambda n: 2 * n**3 // 3),
     rule=_slogdet_rule,
     vjp={"x": _slogdet_vjp},
     cases=(

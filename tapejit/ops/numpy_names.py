@@ -201,6 +201,13 @@ def _cumsum(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> An
     return ops.cumsum(a, axis, dtype=dtype)
 
 
+def _sorting(function: Function) -> Function:
+    def ordered(a: Any, axis: Any = -1, kind: Any = None, *, stable: Any = None) -> Any:
+        return function(ops.ravel(a), axis=0) if axis is None else function(a, axis=axis)
+
+    return ordered
+
+
 def _concatenate(arrays: Any, /, axis: Any = 0, out: None = None, *, dtype: Any = None) -> Any:
     return _with_dtype(ops.concat(arrays, axis=axis), dtype)
 
@@ -360,6 +367,8 @@ _FUNCTIONS: dict[Any, Function] = {
             "argmax": _extreme(ops.argmax),
             "argmin": _extreme(ops.argmin),
             "cumsum": _cumsum,
+            "sort": _sorting(ops.sort),
+            "argsort": _sorting(ops.argsort),
             "concatenate": _concatenate,
             "stack": _stack,
             "where": _where,
@@ -413,7 +422,7 @@ _FUNCTIONS: dict[Any, Function] = {
 _INSPECTING = frozenset(
     getattr(np, name)
     for name in (
-        "allclose", "argsort", "argwhere", "array2string", "array_equal", "array_equiv", "array_repr",
+        "allclose", "argwhere", "array2string", "array_equal", "array_equiv", "array_repr",
         "array_str", "bincount", "can_cast", "count_nonzero", "digitize", "flatnonzero", "iscomplexobj",
         "isclose", "isrealobj", "lexsort", "may_share_memory", "nonzero", "result_type", "save",
         "savetxt", "savez", "savez_compressed", "searchsorted", "shares_memory",

@@ -4,8 +4,8 @@ from math import prod
 
 from ..graph import Node
 from .access import Compute, Key
+from .loops import Leaf, Loop
 from .plan import LoopPlan
-from .schedule import Leaf, Loop
 
 
 def measure(plan: LoopPlan, workspace: int) -> dict[str, int]:
@@ -21,18 +21,19 @@ def measure(plan: LoopPlan, workspace: int) -> dict[str, int]:
     Returns
     -------
     dict
-        ``loop_nests``, ``matrix_products``, ``library_calls``, ``intermediate_bytes``, ``bytes_read`` (inputs, once
-        each), ``bytes_written`` (results and assigned variables), and ``flops`` (elementary operations, one for each
-        function such as ``exp`` as well; two for each term of a matrix product).
+        ``loop_nests``, ``matrix_products``, ``library_calls`` (matrix products, linear algebra and sorts, as they
+        stand in the text), ``intermediate_bytes``, ``bytes_read`` (inputs, once each), ``bytes_written`` (results and
+        assigned variables), and ``flops`` (elementary operations, one for each function such as ``exp`` as well; two
+        for each term of a matrix product).
     """
     products = plan.matrix_products()
     read: set[Node] = set()
-    for leaf in plan.placed.values():
+    for leaf in plan.leaves:
         read.update(load.root for load in leaf.statement.loads())
     return {
         "loop_nests": plan.loop_nests(),
         "matrix_products": products,
-        "library_calls": products,
+        "library_calls": products + len(plan.calls()),
         "intermediate_bytes": workspace,
         "bytes_read": sum(node.aval.nbytes for node in plan.graph.inputs if node in read),
         "bytes_written": sum(node.aval.nbytes for node in plan.targets),
@@ -41,9 +42,13 @@ def measure(plan: LoopPlan, workspace: int) -> dict[str, int]:
 
 
 def _flops(plan: LoopPlan) -> int:
-    total = 0
     counted: set[tuple[int, Key]] = set()
-    for leaf in plan.placed.values():
+    total = sum(
+        leaf.statement.call.routine.cost(*leaf.statement.call.lengths) * prod(leaf.statement.extents)
+        for leaf in plan.calls()
+        if leaf.statement.call is not None
+    )
+    for leaf in plan.leaves:
         iterations = prod(loop.extent for loop in leaf.loops)
         if leaf.statement.product is not None:
             total += 2 * prod(leaf.statement.product.shape) * iterations

@@ -8,15 +8,27 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from ..aval import Aval, Shape, without
-from ..graph import Graph, Input, Literal, Node
-from ..lowering import Affine, Contraction, Gather, IndexMap, Pieces, Pointwise, Reduction, Scan, Scatter, View
+from ..graph import Graph, Input, Literal, Node, Part
+from ..lowering import (
+    Affine,
+    Contraction,
+    Gather,
+    IndexMap,
+    Pieces,
+    Pointwise,
+    Reduction,
+    Routine,
+    Scan,
+    Scatter,
+    View,
+)
 from .access import (
+    Choose,
     Compute,
     Expression,
     Fetch,
     Key,
     Load,
-    Number,
     Values,
     canonical,
     indexed,
@@ -59,42 +71,59 @@ class Product:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """An index that must lie in ``[-length, length)``, or nothing may be assigned; `number` counts the checks."""
+class Call:
+    """One call of a routine for each index of the batch axes.
 
-    number: int
+    In `operands`, one for each input, the statement's (batch) axes are followed by those that the routine goes through
+    itself. `results` are all that it stores, those that nobody reads included.
+    """
+
+    routine: Routine
+    operands: tuple[Load, ...]
+    results: tuple[Node, ...]
+    lengths: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """An index that must lie in ``[-length, length)``, or nothing may be assigned."""
+
     length: int
 
 
 @dataclass(eq=False, slots=True)
 class Statement:
-    """One stored node, computed over its own axes.
+    """One stored node, computed over its own axes; or the results of one operation.
 
     Parameters
     ----------
     node : Node
-        What is stored.
+        What is stored; for a call the operation.
     extents : tuple of int
         Lengths of the iteration axes; none is 1.
     own_axes : tuple of int or None
         For each axis of the node the iteration axis that runs along it; None where its length is 1 or where the
-        statement computes the whole axis at once.
+        statement computes the whole axis at once. For a call only the batch axes, which all results begin with.
     order : tuple of int
         Iteration axes from outer to inner loop.
     reduced : frozenset of int
         Iteration axes over which it combines.
     value : Key, optional
-        What is stored or combined at each index; None for a product.
+        What is stored or combined at each index; None for a product or a call.
     values : dict
         The expressions of all keys.
     product : Product, optional
-        The library call, where it is one.
+        The matrix product, where it is one.
+    call : Call, optional
+        The call of a routine, where it is one.
     scanned : int, optional
         The iteration axis along which it sums up.
     target : Fetch, optional
         Where it adds its values, if that is computed.
     check : Check, optional
         What it checks, if that is all it does.
+    starts : tuple of int
+        Where on each axis of the node the part begins that it computes; empty where it computes all of it.
     """
 
     node: Node
@@ -105,9 +134,11 @@ class Statement:
     value: Key | None = None
     values: Values = field(default_factory=dict)
     product: Product | None = None
+    call: Call | None = None
     scanned: int | None = None
     target: Fetch | None = None
     check: Check | None = None
+    starts: tuple[int, ...] = ()
 
     @property
     def combine(self) -> str | None:
@@ -117,19 +148,56 @@ class Statement:
         lowering = self.node.primitive.lowering
         return lowering.combine if isinstance(lowering, Reduction) else None
 
+    @property
+    def results(self) -> tuple[Node, ...]:
+        """All nodes that it stores."""
+        return (self.node,) if self.call is None else self.call.results
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether the kernel may end here; then nothing may have been assigned."""
+        return self.check is not None or (self.call is not None and bool(self.call.routine.fault))
+
+    def axes_of(self, node: Node) -> tuple[int | None, ...]:
+        """`own_axes` for one of the results."""
+        return (*self.own_axes, *(None,) * (len(node.aval.shape) - len(self.own_axes)))
+
+    def starts_of(self, node: Node) -> tuple[int, ...]:
+        """`starts` for one of the results, with an entry for each axis."""
+        return self.starts or (0,) * len(node.aval.shape)
+
+    def by_address(self) -> list[Node]:
+        """What a routine or a computed index reaches by address, which a local variable doesn't have."""
+        if self.call is not None:
+            return [*self.results, *(load.root for load in self.call.operands)]
+        return [*self._fetched(), self.node] if self.target is not None else self._fetched()
+
+    def _fetched(self) -> list[Node]:
+        """What it reads at computed indices, and the array that it adds to."""
+        roots = dict.fromkeys(each.root for each in self.values.values() if isinstance(each, Fetch))
+        if self.target is not None and initial_number(self.node) is None:
+            roots[self.node.inputs[0]] = None
+        return list(roots)
+
+    def computes(self, nodes: Collection[Node]) -> bool:
+        """Whether it computes one of these for what it stores."""
+        return any(
+            node in nodes or (isinstance(expression, Choose) and expression.node in nodes)
+            for (node, _), expression in self.values.items()
+        )
+
     def uses_computed_index(self) -> bool:
         """Whether it reads or writes where a value says."""
         return self.target is not None or any(isinstance(expression, Fetch) for expression in self.values.values())
 
     def loads(self) -> list[Load]:
-        """All loads, those of a product's matrices included."""
+        """All loads, those of a product's and a call's operands included."""
         if self.product is not None:
             return [self.product.left.load, self.product.right.load]
+        if self.call is not None:
+            return list(self.call.operands)
         found = [expression for expression in self.values.values() if isinstance(expression, Load)]
-        fetched = {expression.root for expression in self.values.values() if isinstance(expression, Fetch)}
-        if self.target is not None and initial_number(self.node) is None:
-            fetched.add(self.node.inputs[0])
-        return [*found, *(Load(root, Affine(), None) for root in fetched)]
+        return [*found, *(Load(root, Affine(), None) for root in self._fetched())]
 
 
 def check_lowerable(graph: Graph) -> None:
@@ -144,19 +212,19 @@ def check_lowerable(graph: Graph) -> None:
         if node.primitive is None:
             continue
         known = isinstance(
-            node.primitive.lowering, (Pointwise, Reduction, View, Pieces, Contraction, Scan, Gather, Scatter)
+            node.primitive.lowering, (Pointwise, Reduction, View, Pieces, Contraction, Scan, Gather, Scatter, Routine)
         )
         if not known or any(aval.dtype.name not in KERNEL_DTYPES for aval in node.avals):
             raise NotLowerableError(node)
 
 
 def necessarily_stored(graph: Graph) -> set[Node]:
-    """Inputs, results, and what reductions, products and uneven reshapes produce or need."""
+    """Inputs, results, and what reductions, products, calls and uneven reshapes produce or need."""
     stored = set(graph.inputs)
     stored.update(node for node in graph.roots)
     for node in graph.nodes():
         lowering = None if node.primitive is None else node.primitive.lowering
-        if isinstance(lowering, (Reduction, Contraction, Scan, Scatter)):
+        if isinstance(lowering, (Reduction, Contraction, Scan, Scatter, Routine)) or isinstance(node.op, Part):
             stored.add(node)
         if isinstance(lowering, Gather) or (isinstance(lowering, Scatter) and initial_number(node) is None):
             stored.add(node.inputs[0])
@@ -164,30 +232,21 @@ def necessarily_stored(graph: Graph) -> set[Node]:
             stored.add(node.inputs[0])
     for node in graph.nodes():
         lowering = None if node.primitive is None else node.primitive.lowering
-        if isinstance(lowering, Contraction):
-            for value in node.inputs:
-                if _operand(value, stored) is None:
-                    stored.add(_behind_views(value))
-                if _operand(value, stored) is None:
-                    stored.add(value)
-        if isinstance(lowering, Pieces):
-            # A piece is read under a condition; what is computed before the condition must not read out of bounds.
-            stored.update(value for value in _guarded_inputs(node, lowering) if not _is_load(value, stored))
+        if isinstance(lowering, (Contraction, Routine)):
+            for position, value in enumerate(node.inputs):
+                for source in (_behind_views(value), value):
+                    if not _in_memory(node, position, stored) and not isinstance(source.op, Literal):
+                        stored.add(source)
     return stored
 
 
-def _guarded_inputs(node: Node, lowering: Pieces) -> list[Node]:
-    """The pieces whose index would leave them where their condition does not hold: those longer than 1."""
-    shapes = tuple(value.aval.shape for value in node.inputs)
-    found = []
-    for value, piece in zip(node.inputs, lowering.pieces(shapes, node.aval.shape, dict(node.params)), strict=True):
-        guarded = {axis for axis, limits in enumerate(piece.ranges) if limits != (0, node.aval.shape[axis])}
-        if any(
-            length != 1 and any(axis in guarded for axis, _ in affine.terms)
-            for length, affine in zip(value.aval.shape, piece.index, strict=True)
-        ):
-            found.append(value)
-    return found
+def _in_memory(node: Node, position: int, stored: Collection[Node]) -> bool:
+    """Whether an input of a product or a routine is part of a stored value as it is."""
+    assert node.primitive is not None
+    lowering, value = node.primitive.lowering, node.inputs[position]
+    if isinstance(lowering, Routine):
+        return _whole(value, len(lowering.axes()[0][position]), stored) is not None
+    return _operand(value, stored) is not None
 
 
 def initial_number(scatter: Node) -> Literal | None:
@@ -203,14 +262,6 @@ def _behind_views(value: Node) -> Node:
     return value
 
 
-def _is_load(value: Node, stored: Collection[Node]) -> bool:
-    """Whether the value is stored, or a view of something stored, or a literal."""
-    if value in stored:
-        return True
-    key, values = resolve(value, iteration(value.aval.shape)[1], stored)
-    return isinstance(values[key], (Load, Number))
-
-
 def _index(node: Node, lowering: View) -> IndexMap | None:
     return lowering.index(node.inputs[0].aval.shape, node.aval.shape, dict(node.params))
 
@@ -222,11 +273,24 @@ def statement_for(node: Node, stored: Collection[Node]) -> Statement:
         return _reduction(node, stored)
     if isinstance(lowering, Contraction):
         return _product(node, stored)
+    if isinstance(lowering, Routine):
+        return _call(node, lowering, stored)
     if isinstance(lowering, Scatter):
         return _scatter(node, stored)
     if isinstance(lowering, Scan):
         return _scan(node, stored)
-    return _stored_value(node, *resolve(node, iteration(node.aval.shape)[1], stored))
+    return part_statement(node, (0,) * len(node.aval.shape), node.aval.shape, stored)
+
+
+def part_statement(node: Node, starts: Shape, lengths: Shape, stored: Collection[Node]) -> Statement:
+    """How the part of a node is computed that begins at `starts`, element by element."""
+    axes, index = iteration(lengths)
+    extents = tuple(lengths[axis] for axis in axes)
+    shifted = tuple(affine + Affine(start) for affine, start in zip(index, starts, strict=True))
+    key, values = resolve(node, shifted, stored, extents)
+    statement = Statement(node, extents, _own(lengths, axes), (), value=key, values=values)
+    statement.starts = starts if any(starts) else ()
+    return _ordered(statement)
 
 
 def copy_statement(node: Node, copied: Node, stored: Collection[Node]) -> Statement:
@@ -290,12 +354,15 @@ def _scatter(node: Node, stored: Collection[Node]) -> Statement:
     axes, index = iteration(shape)
     key, values = _value_of(updates, index[len(shape) - len(updates.aval.shape) :], stored)
     linear, dynamic = indexed(x, indices, index[:count], index[count:], dict(node.params)["axes"])
-    for wanted, _, _ in dynamic:
-        values = {**_value_of(indices, wanted[1], stored)[1], **values}
+    found = []
+    for (_, wanted), stride, length in dynamic:
+        place, more = _value_of(indices, wanted, stored)
+        found.append((place, stride, length))
+        values = {**more, **values}
     reduced = frozenset(range(len(axes)))
     own: tuple[int | None, ...] = (None,) * len(x.aval.shape)
     statement = Statement(node, tuple(shape[a] for a in axes), own, tuple(range(len(axes))), reduced, key, values)
-    statement.target = Fetch(node, linear, dynamic)
+    statement.target = Fetch(node, linear, tuple(found))
     return statement
 
 
@@ -323,13 +390,19 @@ def checks_of(graph: Graph, stored: Collection[Node]) -> list[tuple[Node, Statem
             key, values = _value_of(indices, wanted, stored)
             mark = Node(Input("check", len(known)), (), (), (Aval(batch, indices.aval.dtype),))
             statement = _stored_value(mark, key, values)
-            statement.check = Check(len(found), length)
+            statement.check = Check(length)
             found.append((node, statement))
     return found
 
 
 def _always_within(expression: Expression, length: int) -> bool:
-    """Whether an index can't be out of range: it counts along an axis that is short enough."""
+    """Whether an index can't be out of range: it counts along an axis, or up to a length, that is short enough."""
+    if isinstance(expression, Load):
+        made_by = expression.root.primitive
+        if made_by is None or not isinstance(made_by.lowering, Routine) or not made_by.lowering.below:
+            return False
+        shapes = tuple(value.aval.shape for value in expression.root.inputs)
+        return made_by.lowering.lengths(shapes)[made_by.lowering.below] <= length
     if not isinstance(expression, Compute) or expression.operands:
         return False
     shape = expression.node.aval.shape
@@ -350,20 +423,48 @@ def _product(node: Node, stored: Collection[Node]) -> Statement:
     return Statement(node, extents, own, tuple(range(len(axes))), product=Product(left, right, (m, n, k)))
 
 
+def _call(node: Node, routine: Routine, stored: Collection[Node]) -> Statement:
+    """One call for each index of the batch axes; of several results those that nobody reads get a node here."""
+    assert node.primitive is not None
+    results: tuple[Node, ...] = (node,)
+    if node.primitive.multiple:
+        read = {part.op.index: part for part in stored if isinstance(part.op, Part) and part.inputs[0] is node}
+        results = tuple(
+            read.get(index) or Node(Part(index), (node,), (), (aval,)) for index, aval in enumerate(node.avals)
+        )
+    cores = routine.axes()[0]
+    operands = [_whole(value, len(core), stored) for value, core in zip(node.inputs, cores, strict=True)]
+    shapes = tuple(value.aval.shape for value in node.inputs)
+    call = Call(routine, tuple(filter(None, operands)), results, tuple(routine.lengths(shapes).values()))
+    batch = shapes[0][: len(shapes[0]) - len(cores[0])]
+    axes, _ = iteration(batch)
+    order = tuple(range(len(axes)))
+    return Statement(node, tuple(batch[axis] for axis in axes), _own(batch, axes), order, call=call)
+
+
+def _whole(value: Node, core: int, stored: Collection[Node]) -> Load | None:
+    """A value as part of a stored one, its last `core` axes as a whole; None where it has to be stored itself.
+
+    In terms of the batch axes worth a loop, followed by the last axes.
+    """
+    shape = value.aval.shape
+    axes, outer = iteration(shape[: len(shape) - core])
+    index = (*outer, *(Affine.axis(len(axes) + position) for position in range(core)))
+    key, values = _value_of(value, index, stored)
+    load = values[key]
+    if len(values) != 1 or not isinstance(load, Load):
+        return None
+    root = load.root.op
+    return None if isinstance(root, Input) and root.kind == "number" else load  # a number has no address of its own
+
+
 def _operand(value: Node, stored: Collection[Node]) -> Operand | None:
     """A product's input as a matrix inside a stored value; None where it has to be stored itself."""
+    load = _whole(value, 2, stored)
+    if load is None or load.index is None:
+        return None
     *batch, rows, columns = value.aval.shape
-    axes, outer = iteration(tuple(batch))
-    count = len(axes)
-    index = (*outer, Affine.axis(count), Affine.axis(count + 1))
-    if value in stored:
-        load = Load(value, linear_index(index, value.aval.shape), index)
-    else:
-        key, values = resolve(value, index, stored)
-        found = values[key]
-        if len(values) != 1 or not isinstance(found, Load) or found.index is None:
-            return None
-        load = found
+    count = len(iteration(tuple(batch))[0])
     strides = dict(load.linear.terms)
     down, across = strides.get(count, 0), strides.get(count + 1, 0)
     if (across == 1 or columns == 1) and (down >= columns or rows == 1):
