@@ -6,6 +6,7 @@ Floor 9. `ir` has nodes and graphs, `trace` makes them by running a user's funct
 
 from .evaluate import evaluate
 from .ir import Builder, Graph, Input, Literal, Node, Part
+from .region import Region, trace_region
 from .show import show
 from .signature import graph_signature
 from .trace import Trace, TracedTensor
@@ -18,10 +19,12 @@ __all__ = [
     "Literal",
     "Node",
     "Part",
+    "Region",
     "Trace",
     "TracedTensor",
     "evaluate",
     "graph_signature",
     "show",
+    "trace_region",
     "verify",
 ]

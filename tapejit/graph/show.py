@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from .ir import Graph, Input, Literal, Node, Part
+from .region import Region
 
 
 def show(graph: Graph, names: Mapping[Node, str] | None = None) -> str:
@@ -28,10 +29,14 @@ def show(graph: Graph, names: Mapping[Node, str] | None = None) -> str:
             continue
         labels[node] = f"t{len(lines)}"
         operands = ", ".join(labels[value] for value in node.inputs)
-        params = "".join(f", {name}={value}" for name, value in node.params)
+        regions = {name: value for name, value in node.params if isinstance(value, Region)}
+        params = "".join(f", {name}={'below' if name in regions else value}" for name, value in node.params)
         name = f"part {op.index} of" if isinstance(op, Part) else op.name
         place = f"  # {node.where}" if node.where else ""
         lines.append(f"{labels[node]}: {node.aval} = {name}({operands}{params}){place}")
+        for name, region in regions.items():
+            lines.append(f"    {name}:")
+            lines.extend("        " + line for line in show(region.graph).splitlines())
     lines.extend(f"assign {labels[variable]} <- {labels[value]}" for variable, value in graph.updates)
     lines.append("return " + ", ".join(labels[node] for node in graph.outputs))
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from ..primitive import Primitive
 from .ir import Graph, Input, Node, Part
+from .region import Region
 
 
 class GraphError(AssertionError):
@@ -25,7 +26,10 @@ def verify(graph: Graph, stage: str) -> None:
     """
     inputs = set(graph.inputs)
     for node in graph.nodes():
-        fault = _fault(node, inputs)
+        regions = [value for _, value in node.params if isinstance(value, Region)]
+        for region in regions:
+            verify(region.graph, stage)
+        fault = _fault(node, inputs) or "; ".join(fault for region in regions for fault in region.faults())
         if fault:
             near = "\n".join(f"    input {value!r} {value.where}" for value in node.inputs)
             raise GraphError(f"after {stage}: {fault}\n  {node!r} {node.where}\n{near}")

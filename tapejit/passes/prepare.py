@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..config import check_graphs
-from ..graph import Builder, Graph, Literal, Node, Trace, TracedTensor, verify
+from ..graph import Builder, Graph, Literal, Node, Region, Trace, TracedTensor, verify
 from ..lowering import Composite, Contraction, Pointwise, View
 from ..primitive import Primitive, in_role, interpreting
 from ..tensor import quietly
@@ -18,12 +18,23 @@ LOOP_PRODUCT = 4096
 
 def prepare(graph: Graph) -> Graph:
     """The simplest graph that computes the same numbers."""
-    for name, rewrite in (("expand", _expand), ("products", _products), ("simplify", _simplify)):
+    for name, rewrite in (("regions", _regions), ("expand", _expand), ("products", _products), ("simplify", _simplify)):
         builder = Builder()
         graph = graph.rebuilt(builder, lambda node, inputs, b=builder, r=rewrite: r(b, node, inputs))
         if check_graphs():
             verify(graph, name)
     return graph.pruned()
+
+
+def _regions(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+    """An operation that holds regions holds them prepared."""
+    if node.primitive is None or not any(isinstance(value, Region) for _, value in node.params):
+        return None
+    params = {
+        name: Region(prepare(value.graph), value.captures) if isinstance(value, Region) else value
+        for name, value in node.params
+    }
+    return builder.apply(node.primitive, inputs, params, node.where)
 
 
 def _traced(
