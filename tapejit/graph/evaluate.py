@@ -1,6 +1,6 @@
 """Running a graph with NumPy, node by node: the oracle that kernels are held against."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,11 +30,12 @@ def evaluate(graph: Graph, values: Sequence[Any]) -> tuple[list[np.ndarray], lis
     }
     for node in graph.nodes():
         if node not in known:
-            known[node] = _value(node, known)
+            known[node] = evaluate_node(node, known)
     return [known[node] for node in graph.outputs], [known[value] for _, value in graph.updates]
 
 
-def _value(node: Node, known: dict[Node, Any]) -> Any:
+def evaluate_node(node: Node, known: Mapping[Node, Any]) -> Any:
+    """The value of one node given those of its inputs; a tuple where it has several results."""
     op = node.op
     if isinstance(op, Literal):
         return np.array(op.value, op.dtype)

@@ -3,7 +3,7 @@
 
 Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise`, `activations`, `powers`;
 then `reductions`, `moments`, `exponential_families`; then `shaping`, `slicing`, `joining`,
-`product_reduction`, `indexing`, `products`, `values`, `creation`, `linalg`, `random`. All that is public is
+`product_reduction`, `indexing`, `products`, `values`, `creation`, `sorting`, `linalg`, `random`, `opaque`. All that is public is
 exported here, under the Array API's names. NumPy's own functions reach them through `numpy_names`.
 """
 
@@ -79,12 +79,14 @@ from .exponential_families import log_softmax, logsumexp, softmax
 from .indexing import gather, getitem, scatter_add, take
 from .joining import concat, roll, stack
 from .moments import mean, std, var
+from .opaque import numpy_function
 from .powers import power, reciprocal, square
 from .product_reduction import prod
 from .products import matmul, matrix_transpose, outer, tensordot, vecdot
 from .reductions import all, any, argmax, argmin, cumsum, max, min, sum
 from .shaping import broadcast_to, expand_dims, moveaxis, permute_dims, ravel, reshape, squeeze
 from .slicing import flip, pad, split, strided_slice
+from .sorting import argsort, sort
 from .values import asarray, constant
 
 __all__ = [
@@ -96,6 +98,7 @@ __all__ = [
     "arange",
     "argmax",
     "argmin",
+    "argsort",
     "asarray",
     "asin",
     "astype",
@@ -155,6 +158,7 @@ __all__ = [
     "multiply",
     "negative",
     "not_equal",
+    "numpy_function",
     "one_hot",
     "ones",
     "ones_like",
@@ -178,6 +182,7 @@ __all__ = [
     "sinh",
     "softmax",
     "softplus",
+    "sort",
     "split",
     "sqrt",
     "square",
