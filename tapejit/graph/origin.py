@@ -1,0 +1,56 @@
+"""Whose number it is: of a user's program, or of an operation's definition.
+
+Numbers of the user's are entries of the constant table, which change without a compilation; those that tapejit's own
+rules write are literals.
+"""
+
+from collections.abc import Iterable
+from inspect import CO_VARARGS, CO_VARKEYWORDS
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+# Python numbers that these rooms write are part of an operation's definition, not of the user's program.
+_OWN_NUMBERS = tuple(str(_PACKAGE / room) + "/" for room in ("ops", "tape", "passes"))
+# These files only hand numbers on.
+_PLUMBING = (
+    *(str(_PACKAGE / "families") + "/",),
+    *(
+        str(_PACKAGE / name)
+        for name in ("primitive.py", "operators.py", "tensor.py", "variable.py", "graph/trace.py", "graph/region.py")
+    ),
+)
+
+
+def is_written_here(number: Any, frame: FrameType | None) -> bool:
+    """Whether a number that arrived in `frame` comes from tapejit's own rules rather than from a user's program.
+
+    An operation may have been handed the number by its caller: then the caller's caller is asked, and so on.
+    """
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(_PLUMBING):
+            if not file.startswith(_OWN_NUMBERS):
+                return False
+            if not _was_handed(frame, number):
+                return True
+        frame = frame.f_back
+    return False
+
+
+def _was_handed(frame: FrameType, number: Any) -> bool:
+    """Whether a running function has a number from its arguments: the very object, as small integers are shared."""
+    code = frame.f_code
+    if any(constant is number for constant in code.co_consts):
+        return False
+    arguments = code.co_argcount + code.co_kwonlyargcount
+    arguments += bool(code.co_flags & CO_VARARGS) + bool(code.co_flags & CO_VARKEYWORDS)
+    values = [frame.f_locals.get(name) for name in code.co_varnames[:arguments]]
+    return any(part is number for value in values for part in _flat(value))
+
+
+def _flat(value: Any) -> Iterable[Any]:
+    if isinstance(value, (list, tuple)):
+        return value
+    return value.values() if isinstance(value, dict) else (value,)
