@@ -298,7 +298,10 @@ class _Prepared:
         """As `straight.Resolve`: a call in terms of dtype names."""
         if name not in self.resolvers:
             raise TextError(f"{name} is no function of kernels")
-        result, wanted, lower = self.resolvers[name](*[_NAMED[type_] for type_ in given])
+        try:
+            result, wanted, lower = self.resolvers[name](*[_NAMED[type_] for type_ in given])
+        except errors.TypingError as error:
+            raise TextError(str(error)) from error
         return _NAME_OF[result], tuple(_NAME_OF[one] for one in wanted), lower
 
     def block(self, number: types.IntegerLiteral) -> Block:

@@ -1,8 +1,9 @@
 """What LLVM is told about loops, so that the time of compiling does not grow with the square of their size.
 
 LLVM writes out several copies of a vectorised body, so that the processor has more to do at a time. A large body has
-enough for that, and its copies would take several times as long to compile; an enormous one (the forward and backward
-pass of a chain of some thousand operations) would keep the vectoriser busy for half a minute and is left as it is.
+enough for that, and its copies would take several times as long to compile. Two kinds of bodies are not vectorised at
+all: enormous ones (the forward and backward pass of a chain of some thousand operations would keep the vectoriser busy
+for half a minute), and those with many calls of scalar functions, each of which would be written out for every lane.
 Works on the modules that Numba hands over, whichever emitter they come from.
 """
 
@@ -19,6 +20,10 @@ LARGE_BODY = 192
 ENORMOUS_BODY = 4096
 """Bodies with at least as many are not vectorised."""
 
+MANY_CALLS = 32
+"""Bodies with at least as many calls of scalar functions, such as ``exp``, are not vectorised."""
+
+_VECTORS = ("fabs", "sqrt", "floor", "ceil", "rint", "copysign", "maximum", "minimum", "fptosi", "fptoui")
 _COUNTED = frozenset(("fadd", "fsub", "fmul", "fdiv", "frem", "fneg", "call"))
 _ALONE = '!"llvm.loop.interleave.count", i32 1'
 _SCALAR = '!"llvm.loop.vectorize.enable", i1 false'
@@ -46,20 +51,26 @@ def with_loop_hints(module: ir.Module) -> str:
     """The module's text, with the hint at each large innermost loop."""
     ids: list[_LoopId] = []
     for function in module.functions:
-        for latch, size in _large_bodies(function):
-            ids.append(_LoopId(_FIRST_ID + 2 * len(ids), _ALONE if size < ENORMOUS_BODY else _SCALAR))
+        for latch, hint in _large_bodies(function):
+            ids.append(_LoopId(_FIRST_ID + 2 * len(ids), hint))
             latch.terminator.set_metadata("llvm.loop", ids[-1])
     return f"{module}\n" + "".join(each.definition() for each in ids)
 
 
-def _large_bodies(function: ir.Function) -> Iterator[tuple[ir.Block, int]]:
-    """Large blocks that may be the body of a loop, with their sizes."""
+def _large_bodies(function: ir.Function) -> Iterator[tuple[ir.Block, str]]:
+    """Large blocks that may be the body of a loop, with their hints."""
     for block in function.blocks:
         branch = block.terminator
         if isinstance(branch, ir.Branch) and branch.opname == "br" and not isinstance(branch, ir.ConditionalBranch):
-            size = sum(instruction.opname in _COUNTED for instruction in block.instructions)
-            if size >= LARGE_BODY and _leads_to(branch.operands[0], block):
-                yield block, size
+            counted = [instruction for instruction in block.instructions if instruction.opname in _COUNTED]
+            calls = sum(map(_is_scalar_call, counted))
+            if max(len(counted) / LARGE_BODY, calls / MANY_CALLS) >= 1 and _leads_to(branch.operands[0], block):
+                yield block, _SCALAR if len(counted) >= ENORMOUS_BODY or calls >= MANY_CALLS else _ALONE
+
+
+def _is_scalar_call(instruction: ir.Instruction) -> bool:
+    """Whether a function is called that has no form for vectors."""
+    return instruction.opname == "call" and not instruction.callee.name.removeprefix("llvm.").startswith(_VECTORS)
 
 
 def _leads_to(header: ir.Block, body: ir.Block) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from llvmlite import ir
 
 from .instructions import Value
-from .straight import Resolve, Scalars, Typed
+from .straight import Resolve, Scalars, TextError, Typed
 
 STRAIGHT = "straight"
 """What the call of a block is called."""
@@ -94,12 +94,20 @@ def outline(source: str, resolve: Resolve, constants: Mapping[str, np.generic], 
     result.tree = ast.parse(source)
     function = result.tree.body[0]
     assert isinstance(function, ast.FunctionDef)
-    function.body = [statement for statement in function.body if not _is_address(result, statement)]
+    known = [statement for statement in function.body if _is_address(result, statement)]
+    function.body = [statement for statement in function.body if statement not in known]
     types = {argument.arg: Typed("int64") for argument in function.args.args}
     types[_TABLE] = Typed("int64*")
     function.body = _without_runs(result, function.body, types)
     _find_parameters(result, function, types)
     _Calls(result).visit(function)
+    # What Numba's own lines ask for: the pointers in the condition of a branch.
+    wanted = set(_read([function]))
+    for statement in reversed(known):
+        match statement:
+            case ast.Assign([ast.Name(name)]) if name in wanted:
+                function.body.insert(0, statement)
+                wanted.update(_read([statement]))
     ast.fix_missing_locations(result.tree)
     return result
 
@@ -148,7 +156,10 @@ def _without_runs(result: Outline, body: list[ast.stmt], types: dict[str, Typed]
     for statement in body:
         match statement:
             case ast.Assign([ast.Name() | ast.Subscript()]) | ast.Expr():
-                scalars.statement(statement)
+                try:
+                    scalars.statement(statement)
+                except TextError as error:
+                    raise TextError(f"{ast.unparse(statement)}: {error}") from error
                 run.append(statement)
                 continue
             case ast.For(ast.Name(name)):
