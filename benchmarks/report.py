@@ -2,12 +2,19 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.first_calls import FirstCalls, found_for
 from benchmarks.runner import Options, Outcome
-from benchmarks.workload import Target, Workload
+from benchmarks.workload import Limit, Target, Workload
+from benchmarks.workloads import LIMITS
 
+SITUATIONS_IN_WORDS = (
+    "*cold*: the first thing that a process compiles, imports of the compiler included. *ready*: after another small\n"
+    "function was compiled. *stored*: the kernel is in the store and nothing was loaded before. *loaded*: after\n"
+    "another kernel was loaded. Importing the library itself is in none of them."
+)
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
@@ -21,6 +28,11 @@ class Run:
     machine: Mapping[str, str]
     options: Options
     workloads: Sequence[tuple[Workload, Sequence[Outcome]]]
+    first_calls: Sequence[tuple[Workload, Sequence[FirstCalls]]] = ()
+
+    @property
+    def all_first_calls(self) -> list[FirstCalls]:
+        return [outcome for _, outcomes in self.first_calls for outcome in outcomes]
 
 
 def spoken(seconds: float) -> str:
@@ -38,7 +50,7 @@ def ratio(outcomes: Sequence[Outcome], target: Target) -> float | None:
 
 
 def markdown(run: Run) -> str:
-    return "\n".join([*_head(run), *_targets(run), *_tables(run), *_versions(run)]) + "\n"
+    return "\n".join([*_head(run), *_targets(run), *_tables(run), *_first_calls(run), *_versions(run)]) + "\n"
 
 
 def _head(run: Run) -> Iterator[str]:
@@ -51,12 +63,15 @@ def _head(run: Run) -> Iterator[str]:
     yield f"Each engine in its own process, {where}, one thread; results were compared before the clock"
     yield "started. A figure is the time of one step: median and quartiles of"
     yield f"{run.options.rounds} rounds, which alternate and take about {run.options.seconds:g} s each."
-    yield "Import is beyond NumPy's own; the first step includes tracing and compiling."
+    yield "Import is beyond NumPy's own; the first step includes tracing and compiling. First calls are measured"
+    yield f"in fresh processes, {run.options.processes} for each figure, of which the median is given."
 
 
 def _targets(run: Run) -> Iterator[str]:
     rows = [(workload, target, outcomes) for workload, outcomes in run.workloads for target in workload.targets]
-    if not rows:
+    measured = {workload.name for workload, _ in run.first_calls}
+    limits = [limit for limit in LIMITS if limit.workload in measured]
+    if not rows and not limits:
         return
     yield from (
         "",
@@ -69,8 +84,46 @@ def _targets(run: Run) -> Iterator[str]:
         found = ratio(outcomes, target)
         figure = "–" if found is None else f"{found:.2f} ×"
         verdict = "not measured" if found is None else "holds" if found <= target.ratio else "**misses**"
-        limit = f"{target.ratio:g} × {target.peer}"
-        yield f"| {workload.name} | {target.engine} | {limit} | {figure} | {verdict} |"
+        at_most = f"{target.ratio:g} × {target.peer}"
+        yield f"| {workload.name} | {target.engine} | {at_most} | {figure} | {verdict} |"
+    for limit in limits:
+        yield _limit_row(limit, *found_for(limit, run.all_first_calls))
+
+
+def _limit_row(limit: Limit, at_most: float | None, found: float | None) -> str:
+    verdict = "not measured" if found is None or at_most is None else "holds" if found <= at_most else "**misses**"
+    wanted = f"{limit.times:g} × {limit.of}" if limit.of else spoken(limit.seconds)
+    figure = "–" if found is None else spoken(found)
+    return f"| {limit.workload}, first call | {limit.engine} | {wanted}, {limit.figure} | {figure} | {verdict} |"
+
+
+def _first_calls(run: Run) -> Iterator[str]:
+    if not run.first_calls:
+        return
+    yield from ("", "## First calls", "", SITUATIONS_IN_WORDS)
+    for workload, outcomes in run.first_calls:
+        yield from ("", f"### {workload.name}", "", workload.summary + ".", "")
+        yield "| engine | cold | ready | = trace + compile | stored | loaded | = trace + load | peak memory | |"
+        yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+        yield from map(_first_call_row, outcomes)
+
+
+def _first_call_row(outcome: FirstCalls) -> str:
+    def told(situation: str, *parts: str) -> str:
+        figure = outcome.figure(situation, *parts)
+        return "–" if figure is None else spoken(figure)
+
+    def both(situation: str, other: str) -> str:
+        parts = told(situation, "trace_seconds"), told(situation, other)
+        return "–" if "–" in parts else " + ".join(parts)
+
+    said = "" if outcome.status == "measured" else f"**{outcome.status}** {outcome.detail.replace('|', '¦')}"
+    peak = "–" if outcome.peak is None else f"{outcome.peak / 2**20:,.0f} MiB"
+    cells = (
+        outcome.engine.name, told("cold"), told("ready"), both("ready", "compile_seconds"), told("stored"),
+        told("loaded"), both("loaded", "load_seconds"), peak, said or outcome.engine.note,
+    )  # fmt: skip
+    return f"| {' | '.join(cells)} |"
 
 
 def _tables(run: Run) -> Iterator[str]:
@@ -100,7 +153,7 @@ def _row(outcome: Outcome, reference: float | None) -> str:
 def _versions(run: Run) -> Iterator[str]:
     yield from ("", "## Versions", "")
     stacks: dict[str, str] = {}
-    for _, outcomes in run.workloads:
+    for _, outcomes in [*run.workloads, *run.first_calls]:
         for outcome in outcomes:
             if outcome.versions:
                 stacks[outcome.engine.needs] = ", ".join(f"{k} {v}" for k, v in outcome.versions.items())
@@ -127,6 +180,23 @@ def figures(run: Run) -> dict[str, object]:
             }
             for workload, outcomes in run.workloads
         },
+        "first_calls": {
+            workload.name: {
+                outcome.engine.name: {
+                    "status": outcome.status,
+                    "detail": outcome.detail,
+                    "versions": outcome.versions,
+                    "samples": outcome.samples,
+                }
+                for outcome in outcomes
+            }
+            for workload, outcomes in run.first_calls
+        },
+        "limits": [
+            {**asdict(limit), "at_most": at_most, "found": found}
+            for limit in LIMITS
+            for at_most, found in [found_for(limit, run.all_first_calls)]
+        ],
     }
 
 
@@ -164,7 +234,9 @@ def write(run: Run, into: Path) -> list[Path]:
 
 
 def draw(run: Run, chart: Path) -> bool:
-    """Draw the medians, one panel a workload, with a line between the quartiles; False without matplotlib."""
+    """Draw the medians of steps, one panel a workload, with a line between the quartiles; False without matplotlib."""
+    if not run.workloads:
+        return False
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415  a run without the bench extra has no chart
     except ModuleNotFoundError:

@@ -50,6 +50,10 @@ class Options:
     """Where the engines are pinned; None where the system can't."""
     patience: float = 300.0
     """Seconds after which a silent engine is given up."""
+    processes: int = 3
+    """Fresh processes for each situation of a first call."""
+    memory: float = 8 * 2**30
+    """Bytes that the process of a first call may take."""
 
     def __post_init__(self) -> None:
         if self.rounds < 2:

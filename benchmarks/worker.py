@@ -92,9 +92,9 @@ def main(workload_name: str, engine_name: str, inputs: str) -> None:
     def answer(**fields: Any) -> None:
         replies.write(json.dumps(fields) + "\n")
 
-    from benchmarks.workloads import WORKLOADS
+    from benchmarks.workloads import STEPS
 
-    engine = WORKLOADS[workload_name].engine(engine_name)
+    engine = STEPS[workload_name].engine(engine_name)
     start = perf_counter()
     try:
         importlib.import_module(engine.needs)

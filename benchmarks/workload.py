@@ -27,6 +27,8 @@ class Session:
     """What the check compares, as NumPy arrays: the state after the steps so far."""
     wait: Callable[[], object] = nothing
     """Returns when the steps so far are finished; called at the end of each timed batch."""
+    report: Callable[[], Mapping[str, object]] | None = None
+    """What the engine itself says about its compilation, in the words of `tapejit.CompiledStep.report`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Engine:
     """The module that it imports, also the name of its environment (`--python jax=…`)."""
     prepare: Callable[[Arrays], Session]
     note: str = ""
+    compiles: bool = False
+    """Whether its first call compiles, so that it has a row among the first calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,18 @@ class Target:
     engine: str
     peer: str
     ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A figure of `first_calls` is to be at most `seconds`, or `times` the same figure of the workload `of`."""
+
+    workload: str
+    engine: str
+    figure: str
+    seconds: float = 0.0
+    times: float = 0.0
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

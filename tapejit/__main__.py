@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code; a wrong command raises SystemExit with 2.
+        The exit code: 1 where kernels can't be removed; a wrong command raises SystemExit with 2.
     """
     chosen = _parser().parse_args(arguments)
     if chosen.command == "demo":
@@ -39,7 +39,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="{demo,cache}")
     commands.add_parser("demo", help="fit a line and recognise digits, eagerly and compiled; needs scikit-learn")
     cache = commands.add_parser("cache", help="the kernels that are kept on disk")
-    cache.add_argument("action", choices=("list", "clear", "path"), help="what to do with them")
+    cache.add_argument(
+        "action",
+        nargs="?",
+        default="list",
+        choices=("list", "clear", "path"),
+        help="what to do (list, if none)",
+    )
     return parser
 
 
@@ -59,7 +65,11 @@ def _list(store: KernelStore) -> int:
 
 
 def _clear(store: KernelStore) -> int:
-    print(f"removed {_kernels(store.clear())} from {store.path}{_off()}")
+    try:
+        print(f"removed {_kernels(store.clear())} from {store.path}{_off()}")
+    except OSError as error:
+        print(f"{error.filename} can't be removed ({error.strerror})", file=sys.stderr)
+        return 1
     return 0
 
 

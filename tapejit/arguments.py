@@ -5,18 +5,19 @@ hashable objects are part of the call signature; variables are taken by referenc
 array.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
 from .aval import PYTHON_NUMBERS, Aval, checked_shape, parse_dtype
 from .config import floatx
-from .errors import DtypeError, at_user_line
+from .errors import DtypeError, ShapeError, at_user_line
+from .families import as_array
 from .primitive import Value
 from .pytree import TreeDef, flatten, leaf_paths, unflatten
-from .tensor import Tensor, array_of_numbers
+from .tensor import Tensor, array_of_numbers, plain_array
 from .variable import Variable
 
 
@@ -85,13 +86,6 @@ class Call:
             for position, value in zip(self.varying, self.values, strict=True)
         ]
 
-    def eager_values(self) -> list[Any]:
-        """What varies, for an eager call: as it was passed, but nested lists of numbers as tensors."""
-        return [
-            Tensor(value) if isinstance(self.leaves[position], list) else self.leaves[position]
-            for position, value in zip(self.varying, self.values, strict=True)
-        ]
-
     def again(self, specialized: frozenset[str]) -> "Call":
         """The same call with more integers fixed."""
         return describe(self.args, dict(self.kwargs), specialized, self.parameters)
@@ -119,34 +113,67 @@ def describe(
     Raises
     ------
     DtypeError
-        If an argument is neither an array nor hashable.
+        If an argument is an array of something else than real numbers and booleans.
+    ShapeError
+        If an argument is a ragged list.
     """
-    leaves, tree = flatten((args, kwargs), _is_leaf)
+    leaves, tree = _flattened(args, kwargs)
     paths = _all_paths(args, kwargs, parameters) if specialized else None
     varying, values, avals, fixed = [], [], [], []
     for position, leaf in enumerate(leaves):
-        if paths is not None and paths[position] in specialized:
-            fixed.append((position, type(leaf), leaf))
+        if paths is not None and type(leaf) in PYTHON_NUMBERS and paths[position] in specialized:
+            fixed.append((position, *_fixed(leaf)))
             continue
-        value, aval = _varying(leaf)
+        value, aval = _varying_at(position, leaf, args, kwargs, parameters)
         if aval is None:
             fixed.append((position, *_fixed(leaf)))
             continue
         varying.append(position)
         values.append(value)
         avals.append(aval)
-    key = (tree, tuple(avals), tuple(fixed))
+    key = (tree, tuple(avals), tuple(fixed), floatx())
     return Call(
         key, tree, tuple(leaves), tuple(varying), tuple(values), tuple(avals), args, tuple(kwargs.items()), parameters
     )
+
+
+def eager_arguments(
+    args: tuple[Any, ...], kwargs: dict[str, Any], parameters: tuple[str, ...]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What an eager call gets: arrays and nested lists of numbers are tensors, as in a compiled one.
+
+    Parameters and exceptions are those of `describe`.
+    """
+    leaves, tree = _flattened(args, kwargs)
+    for position, leaf in enumerate(leaves):
+        if isinstance(leaf, (list, np.ndarray)):
+            leaves[position] = as_array(_varying_at(position, leaf, args, kwargs, parameters)[0])
+    args, kwargs = unflatten(tree, leaves)
+    return args, kwargs
+
+
+def _flattened(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], TreeDef]:
+    """The leaves of the arguments, which are a nest even where they are all ints."""
+    return flatten((args, kwargs), lambda nest: nest is not args and _is_leaf(nest))
+
+
+def _varying_at(
+    position: int, leaf: Any, args: tuple[Any, ...], kwargs: dict[str, Any], parameters: tuple[str, ...]
+) -> tuple[Any, Aval | None]:
+    """`_varying`, with the argument's name in exceptions."""
+    try:
+        return _varying(leaf)
+    except (DtypeError, ShapeError) as error:
+        path = _all_paths(args, kwargs, parameters)[position]
+        raise type(error)(f"argument {path}: {error}") from None
 
 
 def _varying(leaf: Any) -> tuple[Any, Aval | None]:
     """The run-time value of a leaf and its type; no type for what is fixed."""
     if isinstance(leaf, np.ndarray):
         if leaf.dtype.kind not in "biuf":
-            raise DtypeError(at_user_line(f"an argument of dtype {leaf.dtype} can't be compiled or differentiated"))
-        return leaf, Aval(leaf.shape, leaf.dtype.newbyteorder("="))
+            raise DtypeError(at_user_line(f"an array of dtype {leaf.dtype} can't be compiled or differentiated"))
+        return plain_array(leaf), Aval(leaf.shape, leaf.dtype.newbyteorder("="))
     if isinstance(leaf, Value):
         return leaf.numpy(), leaf.aval
     if isinstance(leaf, TensorSpec):
@@ -184,86 +211,153 @@ class _Same:
 
 
 def _fixed(leaf: Any) -> tuple[Any, Any]:
-    """How a fixed leaf is part of the signature: variables and what can't be hashed by identity, else by value."""
+    """How a fixed leaf is part of the signature: variables and what can't be hashed by identity, else by value.
+
+    Equal is not enough: ``1``, ``1.0`` and ``True`` are equal, and so are dataclasses that hold them.
+    """
+    kind = type(leaf)
     if isinstance(leaf, Variable):
         return Variable, _Same(leaf)
+    if kind is float:
+        return kind, leaf.hex()
+    if kind in (set, frozenset):
+        return kind, frozenset(map(_fixed, leaf))
     try:
         hash(leaf)
-    except TypeError:
-        return type(leaf), _Same(leaf)
-    return type(leaf), leaf
+    except (TypeError, ValueError):  # the latter from a memoryview that may be written
+        return kind, _Same(leaf)
+    if is_dataclass(kind):
+        return kind, (leaf, tuple(_fixed(getattr(leaf, each.name)) for each in fields(leaf)))
+    return kind, tuple(map(_fixed, leaf)) if kind is tuple else leaf
 
 
-Match = Callable[[tuple[Any, ...]], "list[Any] | None"]
+Match = Callable[[tuple[Any, ...], dict[str, Any]], "list[Any] | None"]
+# Whether a value is like the one it was made for; what varies is put into the list.
+_Test = Callable[[Any, list[Any]], bool]
 
 
-def matcher(call: Call) -> Match | None:
+def matcher(call: Call) -> Match:
     """A short way to recognise the next call like this one.
 
     Parameters
     ----------
     call : Call
-        A call with positional arguments that are no nests; for another one there is no short way, and None.
+        A call.
 
     Returns
     -------
     callable
-        ``match(args)`` gives the values that vary, or None if the call differs (or might).
+        ``match(args, kwargs)`` gives the values that vary, or None if the call differs (or might).
     """
-    if call.kwargs or len(call.leaves) != len(call.args) or any(map(_is_nest, call.args)):
-        return None
-    tests = [_test(leaf, position in call.varying) for position, leaf in enumerate(call.leaves)]
-    count = len(tests)
+    leaves = iter(enumerate(call.leaves))
+    tests = [_test(value, leaves, call) for value in call.args]
+    named = [_test(value, leaves, call) for _, value in call.kwargs]
+    count, names = len(tests), tuple(name for name, _ in call.kwargs)
+    numbers = floatx()
 
-    def match(args: tuple[Any, ...]) -> list[Any] | None:
-        if len(args) != count:
+    def match(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any] | None:
+        if len(args) != count or floatx() is not numbers or ((kwargs or names) and tuple(kwargs) != names):
             return None
-        values = []
+        values: list[Any] = []
         for test, argument in zip(tests, args):  # noqa: B905 (as many; `strict` takes time)
-            value = test(argument)
-            if value is None:
+            if not test(argument, values):
                 return None
-            if value is not _FIXED:
-                values.append(value)
+        if names:
+            for test, argument in zip(named, kwargs.values()):  # noqa: B905
+                if not test(argument, values):
+                    return None
         return values
 
     return match
 
 
-_FIXED = object()
-
-
-def _is_nest(value: Any) -> bool:
-    return value is None or (isinstance(value, (list, tuple, dict)) and not _is_leaf(value))
-
-
-def _test(leaf: Any, varies: bool) -> Callable[[Any], Any]:
-    """A function that returns the value of an argument like `leaf`, and None for another one."""
+def _test(tree: Any, leaves: Iterator[tuple[int, Any]], call: Call) -> _Test:
+    """The test of an argument, which may be a nest."""
+    if tree is None:
+        return lambda value, _: value is None
+    if isinstance(tree, (list, tuple, dict)) and not _is_leaf(tree):
+        return _nest_test(tree, leaves, call)
+    position, leaf = next(leaves)
+    if position not in call.varying:
+        return _fixed_test(leaf)
     kind = type(leaf)
-    if not varies:
-        return lambda value: (
-            _FIXED if value is leaf or (type(value) is kind and kind in _PLAIN and value == leaf) else None
-        )
     if kind in PYTHON_NUMBERS or isinstance(leaf, np.generic):
-        return lambda value: value if type(value) is kind else None
+        return _number_test(kind)
     array = array_of_numbers(leaf) if kind is list else leaf.numpy() if isinstance(leaf, Value) else leaf
-    shape, dtype = array.shape, array.dtype
+    same = _array_test(array)
     if kind is np.ndarray:
-        return lambda value: value if type(value) is kind and value.dtype is dtype and value.shape == shape else None
+        return same
     if kind is Tensor:
-        return lambda value: (
-            value.array if type(value) is kind and value.array.dtype is dtype and value.array.shape == shape else None
-        )
+        return lambda value, values: type(value) is kind and same(value.array, values)
     if kind is list:
+        return lambda value, values: (
+            type(value) is kind
+            and (set(map(type, value)) == _ONLY_FLOATS or _all_numbers(value))
+            and same(array_of_numbers(value), values)
+        )
+    return lambda _, values: False
 
-        def from_list(value: Any) -> Any:
-            if type(value) is not kind or not (set(map(type, value)) == _ONLY_FLOATS or _all_numbers(value)):
-                return None
-            converted = array_of_numbers(value)
-            return converted if converted.dtype == dtype and converted.shape == shape else None
 
-        return from_list
-    return lambda value: None
+def _number_test(kind: type) -> _Test:
+    def test(value: Any, values: list[Any]) -> bool:
+        values.append(value)
+        return type(value) is kind
+
+    return test
+
+
+def _array_test(example: np.ndarray) -> _Test:
+    shape, dtype = example.shape, example.dtype
+
+    def test(array: Any, values: list[Any]) -> bool:
+        # An array out of a pickle has a dtype of its own, which is equal.
+        if type(array) is np.ndarray and array.shape == shape and (array.dtype is dtype or array.dtype == dtype):
+            values.append(array)
+            return True
+        return False
+
+    return test
+
+
+def _fixed_test(leaf: Any) -> _Test:
+    kind = type(leaf)
+    if kind is set:  # it may have changed
+        wanted = _fixed(leaf)
+        return lambda value, _: type(value) is kind and _fixed(value) == wanted
+    if kind not in _PLAIN:
+        return lambda value, _: value is leaf
+    if kind is tuple:  # (1, 2) == (1.0, 2.0)
+        return lambda value, _: value is leaf or (type(value) is kind and value == leaf and _is_leaf(value))
+    return lambda value, _: value is leaf or (type(value) is kind and value == leaf)
+
+
+def _nest_test(tree: Any, leaves: Iterator[tuple[int, Any]], call: Call) -> _Test:
+    """The test of a container: its type, its length or keys, and each of its elements."""
+    kind = type(tree)
+    if isinstance(tree, dict):
+        keys = tuple(tree)
+        named = [_test(value, leaves, call) for value in tree.values()]
+
+        def test_dict(value: Any, values: list[Any]) -> bool:
+            return (
+                type(value) is kind
+                and tuple(value) == keys
+                and all(test(item, values) for test, item in zip(named, value.values(), strict=True))
+            )
+
+        return test_dict
+    tests = [_test(item, leaves, call) for item in tree]
+    count = len(tests)
+
+    def test_sequence(value: Any, values: list[Any]) -> bool:
+        return (
+            type(value) is kind
+            and len(value) == count
+            and not _is_leaf(value)
+            and all(test(item, values) for test, item in zip(tests, value, strict=True))
+        )
+
+    return test_sequence
 
 
 _ONLY_FLOATS = {float}

@@ -50,6 +50,7 @@ def test_the_demo_fills_the_store_and_the_next_one_uses_it(tmp_path: Path) -> No
     assert len(listed) == 3
     assert re.fullmatch(r"[0-9a-f]{16} +[\d,]+ bytes  last used \d{4}-\d\d-\d\d \d\d:\d\d", listed[0])
     assert listed[-1].startswith("2 kernels, ")
+    assert tapejit("cache", TAPEJIT_CACHE_DIR=store).stdout.splitlines() == listed
     assert tapejit("cache", "path", TAPEJIT_CACHE_DIR=store).stdout == f"{store}\n"
     assert tapejit("cache", "clear", TAPEJIT_CACHE_DIR=store).stdout == f"removed 2 kernels from {store}\n"
     assert tapejit("cache", "list", TAPEJIT_CACHE_DIR=store).stdout.startswith("0 kernels, 0 of ")
@@ -68,6 +69,29 @@ def test_a_store_that_is_off_is_listed_as_off(tmp_path: Path) -> None:
     assert done.stdout.endswith("(the store is off: TAPEJIT_CACHE=0)\n")
 
 
+def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
+    store = str(tmp_path / "kernels")
+    assert tapejit("cache", TAPEJIT_CACHE_DIR=store).stdout.startswith("0 kernels, 0 of ")
+    assert tapejit("cache", "clear", TAPEJIT_CACHE_DIR=store).stdout == f"removed 0 kernels from {store}\n"
+    assert not Path(store).exists()
+
+
+def test_what_can_not_be_removed_is_named(tmp_path: Path) -> None:
+    blocked = tmp_path / "kernels" / ("a" * 64 + ".kernel")
+    blocked.mkdir(parents=True)
+    blocked.parent.chmod(0o700)
+    done = tapejit("cache", "clear", TAPEJIT_CACHE_DIR=str(blocked.parent))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"{blocked} can't be removed (")
+
+
+def test_a_folder_that_is_not_to_be_trusted_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    done = run("-W", "default", "-m", "tapejit", "cache", TAPEJIT_CACHE_DIR=str(tmp_path))
+    assert done.stdout.startswith("0 kernels")
+    assert "can be written by other users" in done.stderr
+
+
 def test_the_version() -> None:
     assert tapejit("--version").stdout == f"tapejit {tj.__version__}\n"
 
@@ -79,7 +103,7 @@ def test_help_names_the_commands() -> None:
     assert re.search(r"^ +cache ", done.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize("arguments", [(), ("fit",), ("cache",), ("cache", "burn"), ("demo", "twice")])
+@pytest.mark.parametrize("arguments", [(), ("fit",), ("cache", "burn"), ("cache", "list", "path"), ("demo", "twice")])
 def test_a_wrong_command_gets_the_usage(arguments: tuple[str, ...]) -> None:
     done = tapejit(*arguments)
     assert (done.returncode, done.stdout) == (2, "")

@@ -54,14 +54,47 @@ print(json.dumps({
 """
 
 
-def result(store: Path) -> dict[str, Any]:
-    environment = {**os.environ, "TAPEJIT_CACHE_DIR": str(store), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM], capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+FORKING = """
+import json, os, sys
+import numpy as np
+import tapejit as tj
+
+x = np.linspace(0, 1, 7)
+w = tj.Variable(np.ones(7))
+known = tj.compile(lambda x: tj.sum(tj.exp(x) * w), strict=True)
+before = float(known(x))
+reader, writer = os.pipe()
+child = os.fork()
+if not child:
+    fresh = tj.compile(lambda x: tj.sum(tj.sin(x) * w), strict=True)
+    os.write(writer, json.dumps([float(known(x)), float(fresh(x)), float(fresh.eager(x))]).encode())
+    os._exit(0)
+status = os.waitpid(child, 0)[1]
+assert status == 0, status
+after, compiled, eager = json.loads(os.read(reader, 1000))
+assert after == before == float(known(x)), (after, before)
+assert abs(compiled - eager) < 1e-12
+again = tj.compile(lambda x: tj.sum(tj.sin(x) * w), strict=True)
+assert float(again(x)) == compiled
+print(json.dumps({"child's kernel": again.report()["from_cache"]}))
+"""
+
+
+def start(program: str, store: Path, **settings: str) -> "subprocess.Popen[str]":
+    environment = {**os.environ, "TAPEJIT_CACHE_DIR": str(store), "PYTHONPATH": str(ROOT), **settings}
+    command = [sys.executable, "-W", "error", "-c", program]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def ended(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    printed, errors = process.communicate()
+    assert (process.returncode, errors) == (0, "")
+    found: dict[str, Any] = json.loads(printed)
     return found
+
+
+def result(store: Path, **settings: str) -> dict[str, Any]:
+    return ended(start(PROGRAM, store, **settings))
 
 
 def test_a_second_process_runs_both_steps_without_numba(tmp_path: Path) -> None:
@@ -74,3 +107,24 @@ def test_a_second_process_runs_both_steps_without_numba(tmp_path: Path) -> None:
         assert (report["compilations"], report["from_cache"], report["compile_seconds"]) == (0, 1, 0.0)
     assert second["values"] == first["values"]
     assert first["line"] == pytest.approx([1.9939865, -1.0019997], abs=1e-6)
+
+
+def test_processes_that_start_together_agree(tmp_path: Path) -> None:
+    together = [start(PROGRAM, tmp_path / "kernels") for _ in range(4)]
+    found = [ended(process) for process in together]
+    found.append(result(tmp_path / "kernels"))
+    assert all(one["values"] == found[0]["values"] for one in found)
+    assert all(report["from_cache"] == 1 for report in found[-1]["reports"])
+    assert len(list((tmp_path / "kernels").iterdir())) == 2
+
+
+def test_a_store_that_is_off_leaves_nothing_behind(tmp_path: Path) -> None:
+    for _ in range(2):
+        found = result(tmp_path / "kernels", TAPEJIT_CACHE="0")
+        assert all(report["compilations"] == 1 for report in found["reports"])
+    assert not (tmp_path / "kernels").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_goes_on_with_its_kernels_and_makes_new_ones(tmp_path: Path) -> None:
+    assert ended(start(FORKING, tmp_path / "kernels")) == {"child's kernel": 1}

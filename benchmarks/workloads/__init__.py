@@ -1,8 +1,23 @@
 """All workloads, in the order of the report. A new one is a module here and a line below."""
 
-from benchmarks.workload import Workload
-from benchmarks.workloads import line_fit, softmax_regression
+from benchmarks.workload import Limit, Workload
+from benchmarks.workloads import chains, line_fit, mlp_adam, softmax_regression
 
-WORKLOADS: dict[str, Workload] = {
-    workload.name: workload for workload in (line_fit.WORKLOAD, softmax_regression.WORKLOAD)
+STEPS: dict[str, Workload] = {
+    workload.name: workload for workload in (line_fit.WORKLOAD, softmax_regression.WORKLOAD, mlp_adam.WORKLOAD)
 }
+"""What one step costs, once it is compiled."""
+
+FIRST_CALLS: dict[str, Workload] = {workload.name: workload for workload in (*chains.WORKLOADS, mlp_adam.WORKLOAD)}
+"""What comes before the first step: tracing, compiling, loading."""
+
+LIMITS = (
+    Limit("chain_300", "tapejit_compiled", "ready", seconds=0.8),
+    Limit("chain_1000", "tapejit_compiled", "ready", seconds=3.0),
+    Limit("chain_3000", "tapejit_compiled", "ready", times=4.0, of="chain_1000"),
+    Limit("mlp_adam", "tapejit_compiled", "ready", seconds=0.4),
+    *[Limit(name, "tapejit_compiled", "loaded", seconds=0.02) for name in FIRST_CALLS],
+)
+"""What first calls may cost; the figures are those of `first_calls`."""
+
+WORKLOADS = STEPS | FIRST_CALLS

@@ -5,6 +5,8 @@ never needs it; the others, with what they import, take as long as half of tapej
 inside functions.
 """
 
+import contextlib
+from pathlib import Path
 from types import ModuleType
 
 
@@ -36,8 +38,24 @@ def user_cache_dir() -> str:
     return platformdirs.user_cache_dir("tapejit", appauthor=False)
 
 
-def installed_version(package: str) -> str:
-    """The version of an installed package, without importing it."""
+def version_text(package: str) -> str:
+    """What tells one version of an installed package from another, without importing it.
+
+    Its `_version.py`, whose text is found in a tenth of the time that reading the version from its metadata takes.
+    """
+    from importlib.util import find_spec
+
+    found = find_spec(package)
+    if found is not None and found.origin is not None:
+        with contextlib.suppress(OSError):
+            return Path(found.origin).with_name("_version.py").read_text(encoding="utf-8")
     from importlib.metadata import version
 
     return version(package)
+
+
+def find_library(name: str) -> str | None:
+    """Where this system has a library of the C compiler's, such as ``m``."""
+    from ctypes import util
+
+    return util.find_library(name)

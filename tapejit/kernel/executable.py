@@ -12,14 +12,14 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 
 from ..aval import Shape
-from ..errors import IndexRangeError, TapejitError, at_user_line
+from ..errors import DtypeError, IndexRangeError, TapejitError, at_user_line, faulty_matrix
 from ..graph import Graph
 from ..tensor import Tensor
 from ..variable import Variable
 from . import blas
 from .kernels import Kernel
 from .layout import Layout, Slot
-from .memory import address_of, aligned
+from .memory import address_of, addressable, aligned
 
 STAGED_BYTES = 4096
 """Arguments and results of at most this size are copied, which takes less time than asking for an address."""
@@ -28,15 +28,19 @@ _RUN_ALL = -1
 
 
 class _Bound:
-    """A variable's buffer in the table; the address is asked for only when the variable has another buffer."""
+    """A variable's buffer in the table; the address is asked for only when the variable has another buffer.
 
-    __slots__ = ("buffer", "fits", "slot", "variable")
+    An update that does not fit in place writes `spare`, which is the variable's buffer once the step has succeeded.
+    """
+
+    __slots__ = ("buffer", "fits", "slot", "spare", "variable")
 
     def __init__(self, slot: int, variable: Variable, fits: bool) -> None:
         self.slot = slot
         self.variable = variable
         self.fits = fits
         self.buffer: np.ndarray | None = None
+        self.spare: np.ndarray | None = None
 
 
 class Executable:
@@ -76,7 +80,7 @@ class Executable:
         self._results = [(shape, np.dtype(dtype)) for shape, dtype in layout.outputs]
         self._staged: list[tuple[int, np.ndarray]] = []
         self._passed: list[tuple[int, int, np.dtype]] = []
-        self._scattered: list[tuple[int, np.ndarray]] = []
+        self._scattered: list[tuple[int, np.ndarray, np.dtype]] = []
         self._reads: list[_Bound] = []
         self._updates: list[_Bound] = []
         self._outputs: list[tuple[int, np.ndarray | None, Shape, np.dtype]] = []
@@ -112,10 +116,11 @@ class Executable:
 
     def _fill_capture(self, index: int, slot: Slot) -> None:
         array = self._captures[slot.position]
-        if array.flags.c_contiguous and array.flags.aligned:
+        dtype = array.dtype.newbyteorder("=")
+        if addressable(array, dtype):
             self._table[index] = address_of(array)
         else:
-            self._scattered.append((index, array))
+            self._scattered.append((index, array, dtype))
 
     def _fill_numbers(self, index: int, slot: Slot) -> None:
         self._table[index] = address_of(self._constants[slot.dtype])
@@ -141,6 +146,18 @@ class Executable:
         "detail": _fill_detail,
     }
 
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """Its one kernel."""
+        return (self.kernel,)
+
+    not_compiled: ClassVar[tuple[str, ...]] = ()
+    """What runs in Python between kernels: nothing."""
+
+    def report(self) -> dict[str, int]:
+        """What is known of the plan; see `passes.measure`."""
+        return dict(self.kernel.layout.report)
+
     def __call__(self, arguments: Sequence[Any]) -> list[Tensor]:
         """Run the kernel.
 
@@ -157,7 +174,9 @@ class Executable:
         Raises
         ------
         TapejitError
-            If the kernel reports a failed check; then nothing was assigned.
+            If the kernel reports a failed check, or a Python number is too large; then nothing was assigned.
+        numpy.linalg.LinAlgError
+            If a matrix is singular or not positive definite, likewise.
         """
         with self._lock:
             taken = 0
@@ -173,14 +192,21 @@ class Executable:
     def _run(self, arguments: Sequence[Any]) -> list[Tensor]:
         table = self._table
         for position, buffer in self._staged:
-            buffer[...] = arguments[position]
+            try:
+                buffer[...] = arguments[position]
+            except OverflowError:
+                raise DtypeError(
+                    at_user_line(
+                        f"an argument is {arguments[position]!s:.40}, which {buffer.dtype} can't hold; pass a float"
+                    )
+                ) from None
         held = self._pass_large(arguments) if self._passed or self._scattered else None
         for bound in self._reads:
             buffer = bound.variable.buffer
             if buffer is not bound.buffer:
                 table[bound.slot] = address_of(buffer)
                 bound.buffer = buffer
-        fresh = None
+        fresh: list[tuple[_Bound, np.ndarray]] = []
         for bound in self._updates:
             variable = bound.variable
             if bound.fits and not variable.exposed:
@@ -189,7 +215,7 @@ class Executable:
                     table[bound.slot] = address_of(buffer)
                     bound.buffer = buffer
             else:
-                fresh = self._give_buffer(bound, fresh)
+                fresh.append((bound, self._give_buffer(bound)))
         results = []
         for slot, staged, shape, dtype in self._outputs:
             result = staged
@@ -201,7 +227,9 @@ class Executable:
         del held  # until here the kernel read what it holds
         if status != 0:
             self._fail(status)
-        for variable, buffer in fresh or ():
+        for bound, buffer in fresh:
+            variable = bound.variable
+            bound.spare = None if bound.fits or variable.exposed else variable.buffer
             variable.replace(buffer, exposed=False)
         return [
             Tensor(array.copy() if output[1] is not None else array)
@@ -211,13 +239,17 @@ class Executable:
     def _fail(self, status: int) -> NoReturn:
         """Say what a kernel found wrong before it assigned anything."""
         layout = self.kernel.layout
-        if not 1 <= status <= len(layout.checks):
+        if not 1 <= status <= len(layout.failures):
             raise TapejitError(at_user_line(f"the kernel reported status {status}"))
-        index = int(self._table[layout.position("detail")])
-        length = layout.checks[status - 1]
+        failure = layout.failures[status - 1]
+        detail = int(self._table[layout.position("detail")])
+        if failure.fault:
+            message = faulty_matrix(failure.operation, failure.shape, detail, failure.fault)
+            raise np.linalg.LinAlgError(at_user_line(f"{message}; nothing was assigned"))
         raise IndexRangeError(
             at_user_line(
-                f"indexing: index {index} is out of range for an axis with length {length}; nothing was assigned"
+                f"{failure.operation}: index {detail} is out of range for an axis with length {failure.shape[0]}; "
+                "nothing was assigned"
             )
         )
 
@@ -225,24 +257,24 @@ class Executable:
         """Put the addresses of large arguments into the table; contiguous copies where they have to be."""
         held = []
         for slot, position, dtype in self._passed:
-            array = np.ascontiguousarray(arguments[position], dtype)
+            array = arguments[position]
+            if not addressable(array, dtype):
+                array = np.array(array, dtype, order="C")
             self._table[slot] = address_of(array)
             held.append(array)
-        for slot, captured in self._scattered:
-            array = np.ascontiguousarray(captured)
+        for slot, captured, dtype in self._scattered:
+            array = np.array(captured, dtype, order="C")
             self._table[slot] = address_of(array)
             held.append(array)
         return held
 
-    def _give_buffer(
-        self, bound: _Bound, fresh: list[tuple[Variable, np.ndarray]] | None
-    ) -> list[tuple[Variable, np.ndarray]]:
-        """Let a new value go to a fresh buffer, as someone may hold the variable's own."""
+    def _give_buffer(self, bound: _Bound) -> np.ndarray:
+        """Let a new value go to another buffer, as someone may hold the variable's own or the step still reads it."""
         variable = bound.variable
-        buffer = np.empty(variable.shape, variable.dtype)
+        buffer = np.empty(variable.shape, variable.dtype) if bound.spare is None else bound.spare
         self._table[bound.slot] = address_of(buffer)
-        bound.buffer = None
-        return [*(fresh or ()), (variable, buffer)]
+        bound.buffer = bound.spare = None
+        return buffer
 
 
 def _constant_tables(layout: Layout, numbers: Sequence[float]) -> dict[str, np.ndarray]:

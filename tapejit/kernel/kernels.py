@@ -12,13 +12,15 @@ from functools import cache
 from typing import Any
 from weakref import WeakValueDictionary
 
+from ..config import emits_source
 from ..errors import CompileError, TapejitError, warn
 from ..graph import Graph, Node, graph_signature
 from ..passes import plan_loops
 from . import door
 from .emission import Emitted, emit
+from .keys import make_key, source_is_known
 from .layout import Layout
-from .store import KernelStore, make_key
+from .store import KernelStore
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
@@ -86,11 +88,16 @@ def kernel_for(graph: Graph, name: str, names: Mapping[Node, str], cache: bool) 
     passes.statements.NotLowerableError
         If the graph has an operation that kernels can't hold.
     """
-    signature = graph_signature(graph)
+    # What the readable source was compiled to is another kernel, though it computes the same.
+    signature = graph_signature(graph) + ("-source" if emits_source() else "")
+    kernel = _KERNELS.known.get(signature)  # without waiting for what another thread builds
+    if kernel is not None:
+        return kernel
     with _KERNELS.lock:
         kernel = _KERNELS.known.get(signature)
         if kernel is None:
-            kernel = _found(signature, cache) or _built(signature, graph, name, names, cache)
+            cache = cache and source_is_known()
+            kernel = (_found(signature, graph) if cache else None) or _built(signature, graph, name, names, cache)
             _KERNELS.known[signature] = kernel
     return kernel
 
@@ -100,20 +107,21 @@ def source_of(graph: Graph, name: str, names: Mapping[Node, str]) -> Emitted:
     return emit(plan_loops(graph), name, names)
 
 
-def _found(signature: str, cache: bool) -> Kernel | None:
-    if not cache:
-        return None
+def _found(signature: str, graph: Graph) -> Kernel | None:
     started = time.perf_counter()
     entry = store().get(make_key(signature))
     if entry is None:
         return None
     header = entry.header
     try:
+        layout = Layout.from_json(header["layout"])
+        layout.check(graph)
         loaded = door.loader().load(entry.code, header["symbol"], tuple(header["symbols"]))
-    except TapejitError as error:
+    # What is not the work of this version may be anything.
+    except (TapejitError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         warn(f"a stored kernel can't be used and is compiled again: {error}")
         return None
-    return Kernel(loaded, Layout.from_json(header["layout"]), True, 0.0, time.perf_counter() - started)
+    return Kernel(loaded, layout, True, 0.0, time.perf_counter() - started)
 
 
 def _built(signature: str, graph: Graph, name: str, names: Mapping[Node, str], cache: bool) -> Kernel:
@@ -121,7 +129,9 @@ def _built(signature: str, graph: Graph, name: str, names: Mapping[Node, str], c
     emitted = source_of(graph, name, names)
     symbol = f"tapejit_{signature[:24]}"
     try:
-        built = door.builder().build(emitted.source, emitted.name, symbol, emitted.constants)
+        built = door.builder().build(
+            emitted.source, emitted.name, symbol, emitted.constants, emitted.layout.fixed_slots()
+        )
     except Exception as error:  # whatever Numba or LLVM raise, the step can still run eagerly
         raise CompileError(f"its kernel could not be built, which is a defect of tapejit: {error}") from error
     _KERNELS.compilations += 1

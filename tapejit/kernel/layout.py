@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from ..graph import Graph, Node
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -21,6 +23,19 @@ class Slot:
     position: int = 0
     dtype: str = ""
     name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a status other than 0 says; the kernel's detail slot has the index, or the number of the matrix.
+
+    `operation` is its public name, `shape` that of the array of matrices, or only the length of the indexed axis;
+    `fault` is what is wrong with the matrix, empty for an index out of range.
+    """
+
+    operation: str
+    shape: tuple[int, ...]
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +60,8 @@ class Layout:
         How many stages the kernel has.
     report : mapping
         What is known of the plan: loop nests, matrix products, bytes.
-    checks : tuple of int
-        For each check of a computed index the length of the axis; status n + 1 says that check n failed.
+    failures : tuple of Failure
+        What may go wrong; status n + 1 says that failure n happened, and that nothing was assigned.
     """
 
     slots: tuple[Slot, ...]
@@ -57,7 +72,7 @@ class Layout:
     workspace: int
     stages: int
     report: Mapping[str, int]
-    checks: tuple[int, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -72,8 +87,42 @@ class Layout:
         values["outputs"] = tuple((tuple(shape), dtype) for shape, dtype in values["outputs"])
         values["in_place"] = tuple(values["in_place"])
         values["updates"] = tuple(values["updates"])
-        values["checks"] = tuple(values["checks"])
+        values["failures"] = tuple(
+            Failure(**{**failure, "shape": tuple(failure["shape"])}) for failure in values["failures"]
+        )
         return cls(**values)
+
+    def check(self, graph: Graph) -> None:
+        """Hold a layout that came from outside against the graph that it is said to belong to.
+
+        Raises
+        ------
+        ValueError
+            If a kernel called by this layout would find the wrong things in its table.
+        """
+        inputs: dict[str, list[Node]] = {}
+        for node in graph.inputs:
+            inputs.setdefault(getattr(node.op, "kind", ""), []).append(node)
+        numbers = [node.aval.dtype.name for node in inputs.get("number", ())]
+        wanted = (
+            number_places(numbers),
+            tuple((node.aval.shape, node.aval.dtype.name) for node in graph.outputs),
+            tuple(inputs["variable"].index(variable) for variable, _ in graph.updates),
+        )
+        room = {kind: len(nodes) for kind, nodes in inputs.items()}
+        room |= {"output": len(graph.outputs), "update": len(graph.updates), "numbers": 1, "workspace": 1}
+        room |= {"detail": 1, "library": 1}
+        if (
+            wanted != (self.numbers, self.outputs, self.updates)
+            or len(self.in_place) != len(self.updates)
+            or not all(0 <= slot.position < room.get(slot.kind, 0) for slot in self.slots)
+            or not {slot.dtype for slot in self.slots if slot.kind == "numbers"} <= set(numbers)
+        ):
+            raise ValueError("its table is not the one of this graph")
+
+    def fixed_slots(self) -> list[int]:
+        """The slots of arrays that do not change while a kernel runs: the constant tables."""
+        return [index for index, slot in enumerate(self.slots) if slot.kind == "numbers"]
 
     def position(self, kind: str, position: int = 0, dtype: str = "", name: str = "") -> int:
         """The index of a slot in the table."""

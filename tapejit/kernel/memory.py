@@ -31,6 +31,12 @@ def address_of(array: np.ndarray) -> int:
     return ctypes.c_int64.from_address(id(array) + offset).value
 
 
+def addressable(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether a kernel may read `array` where it is: contiguous, aligned, and of this dtype in this byte order."""
+    flags = array.flags
+    return flags.c_contiguous and flags.aligned and (array.dtype is dtype or array.dtype == dtype)
+
+
 def aligned(shape: Shape, dtype: np.dtype) -> np.ndarray:
     """An uninitialised contiguous array that begins at a cache line."""
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

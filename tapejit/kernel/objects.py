@@ -5,7 +5,6 @@ Reached through `door` only. Start reading at `load`; fresh and stored code go t
 """
 
 import ctypes
-import ctypes.util
 import functools
 import itertools
 import platform
@@ -17,8 +16,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import llvmlite.binding as llvm
+from llvmlite.binding.newpassmanagers import NewPassManager
 
 from ..errors import TapejitError
+from . import door
 
 _ENGINES = itertools.count()
 _LOADING = threading.Lock()
@@ -56,14 +57,23 @@ def host_cpu() -> tuple[str, str]:
     return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
+def platform_triple() -> str:
+    """Architecture, operating system and C library, as LLVM spells them."""
+    return str(llvm.get_process_triple())
+
+
 @functools.cache
 def _initialised() -> bool:
     """Prepare LLVM for this CPU, and make the C library's mathematics visible to it."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    library = ctypes.util.find_library("m") if sys.platform != "win32" else None
-    if library is not None:
-        llvm.load_library_permanently(library)
+    try:
+        # Where nearly everyone has it; to look for it takes longer than to load a kernel.
+        llvm.load_library_permanently({"linux": "libm.so.6", "darwin": "libm.dylib"}.get(sys.platform, "m"))
+    except RuntimeError:
+        library = door.find_library("m")
+        if library is not None:
+            llvm.load_library_permanently(library)
     return True
 
 
@@ -144,7 +154,7 @@ def assemble(texts: list[str], symbol: str, body: str, started: float) -> BuiltO
     UnknownSymbol
         The code refers to something that is not in `ALLOWED_SYMBOLS`.
     """
-    machine = _target_machine()
+    machine, passes = _compiler()
     module = llvm.parse_assembly(_ENTRY.format(symbol=symbol, body=body, fault=FAULT))
     for text in texts:
         module.link_in(llvm.parse_assembly(text))
@@ -155,11 +165,7 @@ def assemble(texts: list[str], symbol: str, body: str, started: float) -> BuiltO
             defined.linkage = "internal"
     module.get_function(body).add_function_attribute("alwaysinline")
     module.data_layout = str(machine.target_data)
-    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-    tuning.loop_vectorization = tuning.loop_interleaving = tuning.loop_unrolling = True
-    tuning.slp_vectorization = True
-    passes = llvm.create_pass_builder(machine, tuning)
-    passes.getModulePassManager().run(module, passes)
+    _optimise(module, passes)
     code: bytes = machine.emit_object(module)
     symbols = undefined_symbols(code)
     foreign = [name for name in symbols if name not in ALLOWED_SYMBOLS]
@@ -171,6 +177,25 @@ def assemble(texts: list[str], symbol: str, body: str, started: float) -> BuiltO
         return str(machine.emit_assembly(module))
 
     return BuiltObject(code, symbols, seconds, assembly, lambda: str(module))
+
+
+@functools.cache
+def _compiler() -> tuple[llvm.TargetMachine, llvm.PassBuilder]:
+    """The machine and the passes of all kernels: others for each would leave 2 kB behind. Only one thread builds."""
+    machine = _target_machine()
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    tuning.loop_vectorization = tuning.loop_interleaving = tuning.loop_unrolling = True
+    tuning.slp_vectorization = True
+    return machine, llvm.create_pass_builder(machine, tuning)
+
+
+def _optimise(module: llvm.ModuleRef, passes: llvm.PassBuilder) -> None:
+    manager = passes.getModulePassManager()
+    manager.run(module, passes)
+    # In llvmlite 0.50 a manager inherits a `_dispose` that does nothing before the one that frees its 80 kB.
+    dispose = getattr(NewPassManager, "_dispose", None)
+    if dispose is not None and type(manager)._dispose is llvm.ffi.ObjectRef._dispose:  # noqa: SLF001
+        dispose(manager)
 
 
 # --- undefined symbols --------------------------------------------------------------------------------------
@@ -192,7 +217,7 @@ def undefined_symbols(code: bytes) -> tuple[str, ...]:
     Raises
     ------
     ValueError
-        For any other format.
+        For any other format, and for an object that refers to places beyond its end.
     """
     if code[:6] == b"\x7fELF\x02\x01":
         names = _elf_undefined(code)
@@ -202,7 +227,10 @@ def undefined_symbols(code: bytes) -> tuple[str, ...]:
         names = _coff_undefined(code)
     else:
         raise ValueError("not an ELF, Mach-O or COFF object of a 64-bit little-endian machine")
-    return tuple(sorted(set(names)))
+    try:
+        return tuple(sorted(set(names)))
+    except (struct.error, IndexError) as error:
+        raise ValueError("not a whole object file") from error
 
 
 def _name_at(table: bytes, offset: int) -> str:
@@ -303,6 +331,8 @@ def load(code: bytes, symbol: str, symbols: tuple[str, ...]) -> LoadedKernel:
     ------
     UnknownSymbol
         A symbol that the code refers to is not allowed or not in this process, or the object has no `symbol`.
+    ValueError
+        It is no object file.
 
     Notes
     -----

@@ -1,0 +1,82 @@
+"""One engine's first call in a fresh process: `python -m benchmarks.first_call WORKLOAD ENGINE INPUTS INTO [another]`.
+
+It prints one line of JSON and leaves the results in INTO. With `another`, another small function is compiled (or
+loaded) before, so that what an engine imports at its first compilation is not in the figure.
+"""
+
+import importlib
+import json
+import os
+import resource
+import sys
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from benchmarks.worker import settle, versions
+
+
+def compile_another(needs: str) -> None:
+    """Compile a function with a product, a gradient and nothing else."""
+    if needs == "tapejit":
+        import tapejit as tj
+
+        @tj.compile(strict=True)
+        def another(x):
+            with tj.GradientTape() as tape:
+                tape.watch(x)
+                loss = tj.sum(tj.tanh(x @ x))
+            return tape.gradient(loss, x)
+
+        another(np.ones((3, 3), np.float32))
+    elif needs == "jax":
+        import jax
+        import jax.numpy as jnp
+
+        jax.block_until_ready(jax.jit(jax.grad(lambda x: jnp.sum(jnp.tanh(x @ x))))(jnp.ones((3, 3))))
+
+
+def main(workload_name: str, engine_name: str, inputs: str, into: str, *before: str) -> None:
+    reply = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints must not get into the line of JSON
+
+    from benchmarks.workloads import FIRST_CALLS
+
+    workload = FIRST_CALLS[workload_name]
+    engine = workload.engine(engine_name)
+    start = perf_counter()
+    try:
+        importlib.import_module(engine.needs)
+    except ModuleNotFoundError as error:
+        if error.name != engine.needs:
+            raise  # it is there, and something that it needs isn't
+        reply.write(json.dumps({"needs": engine.needs}))
+        return
+    import_seconds = perf_counter() - start
+    settle(engine.needs)
+    if before:
+        compile_another(engine.needs)
+    with np.load(inputs) as data:
+        session = engine.prepare(dict(data))
+    start = perf_counter()
+    session.step()
+    session.wait()
+    seconds = perf_counter() - start
+    for _ in range(workload.check.steps - 1):
+        session.step()
+    session.wait()
+    np.savez(into, **session.result())
+    told: dict[str, Any] = dict(session.report()) if session.report else {}
+    found = {
+        "seconds": seconds,
+        "import_seconds": import_seconds,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        "report": {name: told[name] for name in told if name.endswith("_seconds") or name == "from_cache"},
+        "versions": versions(engine.needs),
+    }
+    reply.write(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

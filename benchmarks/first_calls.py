@@ -1,0 +1,211 @@
+"""Measures first calls: tracing, compiling, loading. Each figure is the median of several fresh processes.
+
+Four situations. *cold*: the first thing that a process compiles. *ready*: after another small function was compiled, so
+that the compiler is imported. *stored*: the kernel is in the store (for engines that have one), and nothing was loaded
+before. *loaded*: the same after another kernel was loaded. Processes of different engines take turns on one core. One
+that takes more memory or time than it may is stopped; that is its result.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks.runner import ONE_THREAD, ROOT, Options
+from benchmarks.workload import Arrays, Engine, Limit, Workload
+
+HAS_STORE = {"tapejit"}
+"""Engines (by what they need) that keep machine code from process to process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What has happened before a first call."""
+
+    name: str
+    stored: bool
+    after_another: bool
+
+
+SITUATIONS = (
+    Situation("cold", stored=False, after_another=False),
+    Situation("ready", stored=False, after_another=True),
+    Situation("stored", stored=True, after_another=False),
+    Situation("loaded", stored=True, after_another=True),
+)
+
+
+@dataclass(slots=True)
+class FirstCalls:
+    """What came of one engine on one workload: `status` as in `runner.Outcome`."""
+
+    workload: Workload
+    engine: Engine
+    status: str = "measured"
+    detail: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def figure(self, situation: str, *of_report: str) -> float | None:
+        """The median of a situation's seconds, or of parts that the engine itself tells; None if not measured."""
+        samples = self.samples.get(situation)
+        if not samples or not all(part in sample["report"] for sample in samples for part in of_report):
+            return None
+        if not of_report:
+            return median(sample["seconds"] for sample in samples)
+        return median(sum(sample["report"][part] for part in of_report) for sample in samples)
+
+    @property
+    def peak(self) -> float | None:
+        """Bytes that a process took at most, in the situation that takes most."""
+        peaks = [sample["peak"] for samples in self.samples.values() for sample in samples]
+        return max(peaks, default=None)
+
+
+class FirstCallError(Exception):
+    """A process told nothing: it failed, or was stopped."""
+
+    def __init__(self, why: str, *, stopped: bool) -> None:
+        super().__init__(why)
+        self.stopped = stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where the processes of one workload run."""
+
+    workload: Workload
+    folder: Path
+    options: Options
+
+    def call(self, engine: Engine, situation: Situation) -> dict[str, Any]:
+        """What one fresh process told; `FirstCallError` where it told nothing."""
+        python = self.options.pythons.get(engine.needs, Path(sys.executable))
+        store = {"TAPEJIT_CACHE_DIR": str(self.folder / "store")} if situation.stored else {"TAPEJIT_CACHE": "0"}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("TAPEJIT_CACHE")}
+        command = [str(python), "-m", "benchmarks.first_call", self.workload.name, engine.name]
+        command += [str(self.folder / "inputs.npz"), str(self.result_of(engine))]
+        errors = self.folder / "stderr"
+        with errors.open("wb") as stderr:
+            process = subprocess.Popen(
+                command + ["another"] * situation.after_another,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                cwd=ROOT,
+                env={**kept, **ONE_THREAD, **store},
+            )
+        if self.options.core is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(process.pid, {self.options.core})
+        why = self._watch(process)
+        assert process.stdout is not None
+        told = process.stdout.read()
+        process.stdout.close()
+        if process.wait() or why or not told:
+            lines = errors.read_text(errors="replace").strip().splitlines()
+            said = why or f"ended with status {process.returncode}: " + " | ".join(lines[-3:])
+            raise FirstCallError(said, stopped=bool(why))
+        return json.loads(told)
+
+    def result_of(self, engine: Engine) -> Path:
+        return self.folder / f"{engine.name}.npz"
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> str:
+        """Wait for the end; stop the process where it takes too much, and say why."""
+        end = time.monotonic() + self.options.patience
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.05)
+                return ""
+            taken = resident(process.pid)
+            why = ""
+            if taken > self.options.memory:
+                why = f"runs out of memory: more than {self.options.memory / 2**30:g} GiB"
+            elif time.monotonic() > end:
+                why = f"takes more than {self.options.patience:g} s"
+            if why:
+                process.kill()
+                process.wait()
+                return why
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has; 0 where the system doesn't tell."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def run(workload: Workload, engines: Sequence[Engine], options: Options) -> list[FirstCalls]:
+    """Measure the first calls of `engines` on `workload`, in every situation that they can be in."""
+    data = workload.inputs()
+    outcomes = [FirstCalls(workload, engine) for engine in engines]
+    expected = _expected(workload, data)
+    with tempfile.TemporaryDirectory(prefix="tapejit-bench-") as folder:
+        bench = Bench(workload, Path(folder), options)
+        np.savez(bench.folder / "inputs.npz", **data)
+        for number in range(options.processes):
+            turn = number % max(1, len(outcomes))
+            for outcome in [*outcomes[turn:], *outcomes[:turn]]:
+                for situation in SITUATIONS:
+                    if outcome.status == "measured" and (outcome.engine.needs in HAS_STORE or not situation.stored):
+                        _measure(bench, outcome, situation, expected, fill=number == 0)
+    return outcomes
+
+
+def _expected(workload: Workload, data: Arrays) -> Arrays:
+    """The first engine's results: it is NumPy by hand, and needs no process of its own."""
+    session = workload.engines[0].prepare(data)
+    for _ in range(workload.check.steps):
+        session.step()
+    return {name: array.copy() for name, array in session.result().items()}
+
+
+def _measure(bench: Bench, outcome: FirstCalls, situation: Situation, expected: Arrays, *, fill: bool) -> None:
+    try:
+        if situation.stored and fill:
+            bench.call(outcome.engine, situation)
+        told = bench.call(outcome.engine, situation)
+    except FirstCallError as error:
+        outcome.status = "stopped" if error.stopped else "failed"
+        outcome.detail = f"{situation.name}: {error}"
+        return
+    if "needs" in told:
+        outcome.status, outcome.detail = "not installed", f"no module '{told['needs']}' in its environment"
+        return
+    outcome.versions = told.pop("versions")
+    with np.load(bench.result_of(outcome.engine)) as arrays:
+        differences = bench.workload.check.differences(expected, dict(arrays))
+    if differences:
+        outcome.status, outcome.detail = "disagrees", "; ".join(differences)
+    elif situation.stored and not told["report"]["from_cache"]:
+        outcome.status, outcome.detail = "failed", f"{situation.name}: its kernel was compiled again"
+    else:
+        outcome.samples.setdefault(situation.name, []).append(told)
+
+
+def found_for(limit: Limit, outcomes: Sequence[FirstCalls]) -> tuple[float | None, float | None]:
+    """A limit in seconds and what was found, as far as they were measured."""
+    figures: Mapping[str, float | None] = {
+        outcome.workload.name: _figure_of(limit, outcome) for outcome in outcomes if outcome.engine.name == limit.engine
+    }
+    base = figures.get(limit.of)
+    at_most = limit.seconds if not limit.of else None if base is None else base * limit.times
+    return at_most, figures.get(limit.workload)
+
+
+def _figure_of(limit: Limit, outcome: FirstCalls) -> float | None:
+    """Of first calls that load only the loading is limited: tracing is the same in each."""
+    return outcome.figure(limit.figure, *(["load_seconds"] if limit.figure in {"stored", "loaded"} else []))
