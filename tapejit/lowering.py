@@ -36,7 +36,7 @@ class Affine(NamedTuple):
             return Affine()
         return Affine(self.offset * factor, tuple((a, c * factor) for a, c in self.terms))
 
-    def substitute(self, axes: "IndexMap") -> "Affine":
+    def substitute(self, axes: "IndexMap | Mapping[int, Affine]") -> "Affine":
         """The expression with each axis replaced by an expression in other axes."""
         result = Affine(self.offset)
         for axis, coefficient in self.terms:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from tapejit import Variable, ops
-from tapejit.graph import Graph, Trace, evaluate, verify
+from tapejit.graph import Graph, Node, Trace, evaluate, verify
+from tapejit.graph.ir import in_order
 from tapejit.kernel import runtime
 from tapejit.kernel.emission import Emitted, emit
 from tapejit.kernel.executable import Executable
@@ -227,14 +228,20 @@ def run_plain(traced: Traced, arguments: Sequence[np.ndarray], in_place: bool) -
 # Agreement
 
 
-def assert_close(found: Any, expected: Any, way: str, scale: float = 1.0) -> None:
+def precision(root: Node) -> str:
+    """The least precise dtype in which something is computed that a value depends on."""
+    computed = [node.aval.dtype.name for node in in_order((root,)) if node.primitive is not None]
+    return "float32" if "float32" in computed else "float64"
+
+
+def assert_close(found: Any, expected: Any, way: str, scale: float = 1.0, computed: str = "float64") -> None:
     found, expected = np.asarray(found), np.asarray(expected)
     assert found.shape == expected.shape, (way, found.shape, expected.shape)
     assert found.dtype == expected.dtype, (way, found.dtype, expected.dtype)
     if expected.dtype.kind != "f":
         np.testing.assert_array_equal(found, expected, err_msg=way)
         return
-    tolerance = TOLERANCE[expected.dtype.name] * scale
+    tolerance = max(TOLERANCE[expected.dtype.name], TOLERANCE[computed]) * scale
     finite = np.abs(expected[np.isfinite(expected)])
     np.testing.assert_allclose(
         found, expected, rtol=tolerance, atol=tolerance * max(1.0, finite.max(initial=0.0)), err_msg=way
@@ -298,12 +305,14 @@ def _check_call(
     with np.errstate(all="ignore"):
         expected = [each.numpy() for each in as_list(function(*map(ops.asarray, arguments)))]
     after = _state(traced.variables)
+    assigned = {variable.op.position: value for variable, value in traced.raw.updates}  # type: ignore[union-attr]
     for name, (outputs, updates) in ways.items():
-        assert len(outputs) == len(expected)
-        for found, wanted in zip(outputs, expected, strict=True):
-            assert_close(found, wanted, name, scale)
+        for root, found, wanted in zip(traced.raw.outputs, outputs, expected, strict=True):
+            assert_close(found, wanted, name, scale, precision(root))
         for position, wanted in enumerate(after):
-            assert_close(updates.get(position, before[position]), wanted, f"{name}, variable {position}", scale)
+            found = updates.get(position, before[position])
+            computed = precision(assigned[position]) if position in assigned else "float64"
+            assert_close(found, wanted, f"{name}, variable {position}", scale, computed)
     for array, copy in zip(arguments, kept, strict=True):
         np.testing.assert_array_equal(array, copy, err_msg="an argument was written")
 

@@ -145,7 +145,8 @@ class Addresses:
         graph = self.plan.graph
         described = [f"{self._pointers[node]}: {node.aval}" for node in graph.inputs if node in self._pointers]
         lines = ["# " + ", ".join(described)] if described else []
-        results = [f"{self._pointers[node]}: {node.aval}" for node in self.plan.targets[: len(graph.outputs)]]
+        pairs = zip(graph.outputs, self.plan.targets, strict=False)
+        results = [f"{self._pointers[target]}: {output.aval}" for output, target in pairs]
         if results:
             lines.append("# returns " + ", ".join(results))
         for (variable, _), fits in zip(graph.updates, self.plan.in_place, strict=True):

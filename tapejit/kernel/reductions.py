@@ -1,19 +1,17 @@
 """Accumulators of reductions: where they are, how they start, how blocks and nested loops are combined.
 
-An accumulator belongs to one statement and one of the loops over which it combines. It is a local variable where all
-axes of the result lie outside of that loop; else it is a row with an element for each index of the result's axes
-inside of it. No accumulator takes more than `BLOCK` terms: longer loops run in blocks, whose results are combined
-pairwise, and an inner loop has an accumulator of its own where sharing the outer one's would exceed that.
+Which loop has one, and how many terms it takes, says `passes.blocks`. One is a local variable, or a row in memory. A
+row of the outermost loop is the result's own storage; so are the rows that blocks leave, where that is in the
+workspace, as the first of them becomes the sum of all.
 """
 
 from collections.abc import Callable, Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..passes import Leaf, Loop
-from ..passes.plan import BLOCK
+from ..passes.blocks import blocked, blocks_of, holds_partials, owner, row_axes, row_width
 from . import expressions as ex
 from .addresses import Addresses
 from .text import Text
@@ -54,8 +52,8 @@ class Reductions:
     def start(self, loop: Loop, over: Sequence[Leaf]) -> None:
         """Before `loop`, or before one block of it, over which the statements `over` combine."""
         in_block = id(loop) in self._blocks
-        own = [leaf for leaf in over if self._owns(leaf, loop)]
-        self._initialise(loop, [leaf for leaf in own if self.blocked(leaf, loop) == in_block])
+        own = [leaf for leaf in over if owner(leaf, loop) is loop]
+        self._initialise(loop, [leaf for leaf in own if blocked(leaf, loop) == in_block])
 
     def block(self, loop: Loop, variable: str) -> None:
         """Open the loop over blocks, or close it with an empty name."""
@@ -64,26 +62,24 @@ class Reductions:
         else:
             del self._blocks[id(loop)]
 
-    def blocked(self, leaf: Leaf, loop: Loop) -> bool:
-        """Whether the statement leaves one partial result for each block of `loop`."""
-        return loop.extent > BLOCK and leaf.statement.combine in _PAIRWISE and self._owns(leaf, loop)
-
     def end_block(self, loop: Loop, over: Sequence[Leaf]) -> None:
         """After one block: keep its result."""
         for leaf in over:
-            if self.blocked(leaf, loop) and not self._axes(leaf, loop):
+            if blocked(leaf, loop) and not row_axes(leaf, loop):
                 self._text.line(f"{self._row(leaf, loop)}[{self._blocks[id(loop)]}] = {self._local(leaf, loop)}")
 
     def finish(self, loop: Loop, over: Sequence[Leaf]) -> None:
         """After `loop`: combine blocks, and hand the results on."""
         handed: list[Leaf] = []
         for leaf in over:
-            if not self._owns(leaf, loop):
+            if owner(leaf, loop) is not loop:
                 continue
-            axes = self._axes(leaf, loop)
-            if self.blocked(leaf, loop):
+            axes = row_axes(leaf, loop)
+            if blocked(leaf, loop):
                 combine = _PAIRWISE[leaf.statement.combine or ""]
-                self._text.line(f"{combine}({self._row(leaf, loop)}, {_block_count(loop)}, {self._width(leaf, loop)})")
+                self._text.line(
+                    f"{combine}({self._row(leaf, loop)}, {self._block_count(loop)}, {row_width(leaf, loop)})"
+                )
                 if not axes:
                     self._text.line(f"{self._local(leaf, loop)} = {self._row(leaf, loop)}[0]")
             if axes:
@@ -100,55 +96,36 @@ class Reductions:
     def add(self, leaf: Leaf, loop: Loop, value: str) -> None:
         """Combine a value into the accumulator for `loop`."""
         function = _COMBINE[leaf.statement.combine or ""]
-        target = self._accumulator(leaf, self._owner(leaf, loop))
+        target = self._accumulator(leaf, owner(leaf, loop))
         self._text.line(f"{target} = {function}({target}, {value})")
 
     # Where an accumulator is
-
-    def _axes(self, leaf: Leaf, loop: Loop) -> tuple[int, ...]:
-        """The result's axes whose loops lie inside of `loop`: the accumulator has them."""
-        at = leaf.loops.index(loop)
-        return tuple(
-            axis for axis, own in enumerate(leaf.own_variables()) if own is not None and leaf.loops.index(own) > at
-        )
-
-    def _width(self, leaf: Leaf, loop: Loop) -> int:
-        """Elements of one row."""
-        return prod(leaf.statement.node.aval.shape[axis] for axis in self._axes(leaf, loop))
-
-    def _owner(self, leaf: Leaf, loop: Loop) -> Loop:
-        """The loop whose accumulator takes what is combined over `loop`: itself, or one around it."""
-        pairwise = leaf.statement.combine in _PAIRWISE
-        owner, terms = leaf.reduced()[0], 0
-        for each in leaf.reduced():
-            length = min(each.extent, BLOCK)
-            shares = terms and self._axes(leaf, each) and (not pairwise or terms * each.extent <= BLOCK)
-            owner, terms = (owner, terms * length) if shares else (each, length)
-            if each is loop:
-                break
-        return owner
-
-    def _owns(self, leaf: Leaf, loop: Loop) -> bool:
-        return self._owner(leaf, loop) is loop
 
     def _outer(self, leaf: Leaf, loop: Loop) -> Loop:
         """The next loop outside of `loop` over which the statement combines."""
         return leaf.reduced()[leaf.reduced().index(loop) - 1]
 
     def _in_place(self, leaf: Leaf, loop: Loop) -> bool:
-        """Whether a row accumulates where the result is stored."""
-        return loop is leaf.reduced()[0] and not self.blocked(leaf, loop)
+        """Whether a row accumulates where the result is stored, or rows of which the first becomes the result."""
+        return loop is leaf.reduced()[0] and (not blocked(leaf, loop) or self._holds_partials(leaf))
+
+    def _holds_partials(self, leaf: Leaf) -> bool:
+        place = self._addresses.plan.places[leaf.statement.node]
+        return holds_partials(leaf, place.kind, place.axes)
+
+    def _block_count(self, loop: Loop) -> int:
+        return blocks_of(loop, self._addresses.plan.blocks[loop])
 
     def _accumulator(self, leaf: Leaf, loop: Loop) -> str:
         """The variable or the element that accumulates over `loop`, at the current index."""
-        axes = self._axes(leaf, loop)
+        axes = row_axes(leaf, loop)
         if not axes:
             return self._local(leaf, loop)
-        if self._in_place(leaf, loop):
+        if self._in_place(leaf, loop) and not blocked(leaf, loop):
             return self._addresses.element(leaf)
         position = self._addresses.position(leaf, axes)
-        if id(loop) in self._blocks and self.blocked(leaf, loop):
-            position = f"{self._blocks[id(loop)]} * {self._width(leaf, loop)} + {position}"
+        if id(loop) in self._blocks and blocked(leaf, loop):
+            position = f"{self._blocks[id(loop)]} * {row_width(leaf, loop)} + {position}"
         return f"{self._row(leaf, loop)}[{position}]"
 
     def _local(self, leaf: Leaf, loop: Loop) -> str:
@@ -163,10 +140,13 @@ class Reductions:
         key = id(leaf), id(loop)
         if key not in self._rows:
             node = leaf.statement.node
-            blocked = self.blocked(leaf, loop)
-            count = (_block_count(loop) if blocked else 1) * self._width(leaf, loop)
-            label = self._addresses.label(node) + ("_blocks" if blocked else "_part")
-            self._rows[key] = self._addresses.row(label, count, node.aval.dtype)
+            if self._in_place(leaf, loop) and row_axes(leaf, loop):
+                self._rows[key] = self._addresses.pointer(node)
+            else:
+                in_blocks = blocked(leaf, loop)
+                count = (self._block_count(loop) if in_blocks else 1) * row_width(leaf, loop)
+                label = self._addresses.label(node) + ("_blocks" if in_blocks else "_part")
+                self._rows[key] = self._addresses.row(label, count, node.aval.dtype)
         return self._rows[key]
 
     # Rows
@@ -174,7 +154,7 @@ class Reductions:
     def _initialise(self, loop: Loop, over: Sequence[Leaf]) -> None:
         rows = []
         for leaf in over:
-            if self._axes(leaf, loop):
+            if row_axes(leaf, loop):
                 rows.append(leaf)
             else:
                 self._text.line(f"{self._local(leaf, loop)} = {_identity(leaf)}")
@@ -194,15 +174,28 @@ class Reductions:
 
     def _over_rows(self, loop: Loop, over: Sequence[Leaf], write: Callable[[Leaf, Loop], None]) -> None:
         """`write` for each element of the statements' rows; rows of equal shape in the same loops."""
-        groups: dict[tuple[int, ...], list[tuple[Leaf, tuple[Loop, ...]]]] = {}
+        groups: list[list[tuple[Leaf, tuple[Loop, ...]]]] = []
         for leaf in over:
             variables = leaf.own_variables()
-            around = tuple(own for axis in self._axes(leaf, loop) if (own := variables[axis]) is not None)
-            groups.setdefault(tuple(own.extent for own in around), []).append((leaf, around))
-        for members in groups.values():
+            around = tuple(own for axis in row_axes(leaf, loop) if (own := variables[axis]) is not None)
+            alike = (members for members in groups if all(_alike(around, other) for _, other in members))
+            group = next(alike, None)
+            if group is None:
+                group = []
+                groups.append(group)
+            group.append((leaf, around))
+        for members in groups:
             with self._text.loops_over([around for _, around in members]):
                 for leaf, _ in members:
                     write(leaf, loop)
+
+
+def _alike(nest: Sequence[Loop], other: Sequence[Loop]) -> bool:
+    """Whether loops can stand for both nests: of equal lengths, and where both have a loop it is at one depth."""
+    return [loop.extent for loop in nest] == [loop.extent for loop in other] and all(
+        first is second or (first not in other and second not in nest)
+        for first, second in zip(nest, other, strict=True)
+    )
 
 
 def _ends(dtype: np.dtype) -> tuple[Any, Any]:
@@ -210,10 +203,6 @@ def _ends(dtype: np.dtype) -> tuple[Any, Any]:
     if dtype.kind == "f":
         return -np.inf, np.inf
     return (False, True) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-
-
-def _block_count(loop: Loop) -> int:
-    return -(-loop.extent // BLOCK)
 
 
 def _identity(leaf: Leaf) -> str:

@@ -4,14 +4,14 @@ Start reading at `Values.of`. A value that does not change in a loop is computed
 """
 
 import ast
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..graph import Input, Node
 from ..lowering import Affine, Pointwise
-from ..passes import Choose, Compute, Expression, Fetch, Item, Key, Leaf, Load, Loop, Number
+from ..passes import Choose, Compute, Expression, Fetch, Item, Key, Leaf, Load, Loop, Number, leaves
 from ..passes.access import operands_of
-from ..passes.schedule import leaves
 from . import expressions as ex
 from .addresses import Addresses
 from .text import Text
@@ -37,6 +37,7 @@ class Values:
         self._scopes: list[_Scope] = []
         self._scalars: dict[Node, str] = {}
         self._done: set[Node] = set()
+        self._parts = Counter(node for leaf in addresses.plan.leaves for node in leaf.statement.results)
 
     def enter(self, items: Sequence[Item]) -> None:
         """Open the body that holds `items`."""
@@ -72,8 +73,10 @@ class Values:
         self.finish(node)
 
     def finish(self, node: Node) -> None:
-        """Note that a stored value is complete."""
-        self._done.add(node)
+        """Note that a stored value is complete, or one more part of it."""
+        self._parts[node] -= 1
+        if self._parts[node] == 0:
+            self._done.add(node)
 
     def hoist(self, loop: Loop) -> None:
         """Compute before `loop` what its statements want that does not change in it."""
@@ -236,24 +239,27 @@ def _in_loops(key: Key, leaf: Leaf) -> Key:
 
 def _own_key(leaf: Leaf) -> Key:
     """The key under which the statements of the same body ask for what this one stores."""
-    index = tuple(Affine() if loop is None else Affine.axis(id(loop)) for loop in leaf.own_variables())
-    return leaf.statement.node, index
+    return leaf.statement.node, leaf.own_index()
 
 
 def _conditional(leaf: Leaf) -> set[Key]:
-    """Values that only the arms of a choice want: elsewhere their index may be out of bounds."""
-    arms: set[Key] = set()
-    always = {leaf.statement.value}
-    for expression in leaf.statement.values.values():
-        if isinstance(expression, Choose):
-            arms.update(expression.operands)
-        else:
-            always.update(operands_of(expression))
-    return arms - always
+    """Values that only the arms of choices want: elsewhere their index may be out of bounds."""
+    statement = leaf.statement
+    if not any(isinstance(expression, Choose) for expression in statement.values.values()):
+        return set()
+    always: set[Key] = set()
+    stack = [statement.value, *(statement.target.operands if statement.target else ())]
+    while stack:
+        key = stack.pop()
+        if key is not None and key not in always:
+            always.add(key)
+            if not isinstance(statement.values[key], Choose):
+                stack.extend(operands_of(statement.values[key]))
+    return set(statement.values) - always
 
 
 def _use_counts(items: Sequence[Item]) -> dict[Key, int]:
-    """How often each value is wanted by the statements of one body, each distinct user counted once."""
+    """How often each value stands in the text of one body, each distinct user counted once."""
     counts: dict[Key, int] = {}
     users: set[Key] = set()
     for item in items:
@@ -267,7 +273,9 @@ def _use_counts(items: Sequence[Item]) -> dict[Key, int]:
             if user in users:
                 continue
             users.add(user)
-            for operand in operands_of(expression):
+            operands = operands_of(expression)
+            times = ex.occurrences(expression) if isinstance(expression, Compute) else (1,) * len(operands)
+            for operand, count in zip(operands, times, strict=True):
                 wanted = _in_loops(operand, item)
-                counts[wanted] = counts.get(wanted, 0) + 1
+                counts[wanted] = counts.get(wanted, 0) + count
     return counts

@@ -5,10 +5,10 @@ primitives for properties (`lowering`) and never name one.
 """
 
 from .access import Choose, Compute, Expression, Fetch, Key, Load, Number
+from .loops import Item, Leaf, Loop, leaves
 from .measure import measure
 from .plan import LoopPlan, plan_loops
 from .prepare import prepare
-from .schedule import Item, Leaf, Loop
 from .statements import Statement
 from .storage import Place
 
@@ -26,6 +26,7 @@ __all__ = [
     "Number",
     "Place",
     "Statement",
+    "leaves",
     "measure",
     "plan_loops",
     "prepare",

@@ -1,20 +1,20 @@
 """`LoopPlan`: all that emission needs, and the one function that makes it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from ..graph import Graph, Input, Literal, Node
-from ..lowering import Contraction, Reduction, Scatter
-from .schedule import Item, Leaf, Loop, leaves, schedule
+from ..graph import Graph, Input, Literal, Node, Part
+from ..lowering import Affine, Contraction, Lowering, Reduction, Routine, Scatter, View
+from .access import Load, canonical, linear_index, resolve
+from .blocks import block_lengths, blocked, holds_partials, row_axes
+from .loops import Item, Leaf, Loop, leaves
+from .schedule import schedule
 from .statements import check_lowerable
-from .storage import Place, in_place, places_of
+from .storage import Place, in_place, keeps_to_itself, places_of, storage_axes
 
 SPLIT_WORK = 1 << 16
 """Top-level loops with at least this many iterations in all are stages of their own, which threads may split."""
-
-BLOCK = 1024
-"""Reductions over more terms than this run in blocks of as many, whose results are combined pairwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,10 @@ class LoopPlan:
         What it computes.
     stages : tuple of Stage
         The loop tree.
-    placed : mapping of Node to Leaf
-        Where each stored node is computed.
+    leaves : tuple of Leaf
+        All statements at their places, in order.
+    blocks : mapping of Loop to int
+        The loops that run in blocks, and how long these are.
     places : mapping of Node to Place
         Where each stored node lives.
     targets : tuple of Node
@@ -44,24 +46,44 @@ class LoopPlan:
     in_place : tuple of bool
         For each update whether it may be written to the variable's own buffer.
     workspace : int
-        Bytes of the buffers between loops, partial results of blocked reductions not included.
+        Bytes of the buffers between loops, scratch of single statements not included.
     """
 
     graph: Graph
     stages: tuple[Stage, ...]
-    placed: dict[Node, Leaf]
+    leaves: tuple[Leaf, ...]
+    blocks: dict[Loop, int]
     places: dict[Node, Place]
     targets: tuple[Node, ...]
     in_place: tuple[bool, ...]
     workspace: int
 
     def loop_nests(self) -> int:
-        """Number of outermost loops."""
-        return sum(isinstance(item, Loop) for stage in self.stages for item in stage.items)
+        """Number of outermost loops, but for those that only fill: accumulators with their first value, and padding."""
+        moves = {
+            (loop, tuple(leaf.statement.node.aval.shape[axis] for axis in row_axes(leaf, loop)))
+            for leaf in self.leaves
+            for loop in leaf.loops[:1]
+            if loop in self.blocks and loop in leaf.reduced()[:1] and self._leaves_the_workspace(leaf, loop)
+        }
+        return len(moves) + sum(
+            isinstance(item, Loop) and not all(leaf.statement.only_fills() for leaf in leaves([item]))
+            for stage in self.stages
+            for item in stage.items
+        )
+
+    def _leaves_the_workspace(self, leaf: Leaf, loop: Loop) -> bool:
+        """Whether rows that blocks of `loop` leave are not where the result is to be."""
+        place = self.places[leaf.statement.node]
+        return blocked(leaf, loop) and bool(row_axes(leaf, loop)) and not holds_partials(leaf, place.kind, place.axes)
+
+    def calls(self) -> list[Leaf]:
+        """The calls of routines."""
+        return [leaf for leaf in self.leaves if leaf.statement.call is not None]
 
     def matrix_products(self) -> int:
         """Number of calls of the BLAS library in the text."""
-        return sum(leaf.statement.product is not None for leaf in self.placed.values())
+        return sum(leaf.statement.product is not None for leaf in self.leaves)
 
 
 def plan_loops(graph: Graph) -> LoopPlan:
@@ -74,16 +96,19 @@ def plan_loops(graph: Graph) -> LoopPlan:
     """
     check_lowerable(graph)
     targets, copies = _targets(graph)
-    tree = schedule(graph, copies)
-    stages = _stages(tree.items)
+    variables = [variable for variable, _ in graph.updates]
+    updates = list(zip(variables, targets[len(graph.outputs) :], strict=True))
+    tree = schedule(graph, targets, copies, updates)
+    axes = storage_axes(tree)
+    stages = _stages(tree.items, axes)
     stage_of = {id(item): number for number, stage in enumerate(stages) for item in stage.items}
     kinds = {node: _target_slot(graph, position) for position, node in enumerate(targets)}
-    places, workspace = places_of(tree, kinds, stage_of)
+    blocks = block_lengths(leaves(tree.items))
+    places, workspace = places_of(tree, axes, kinds, stage_of, blocks)
     for position, node in enumerate(graph.inputs):
         places[node] = Place("input", position, tuple(range(len(node.aval.shape))))
-    updated = targets[len(graph.outputs) :]
-    fits = tuple(in_place(tree, variable, target) for (variable, _), target in zip(graph.updates, updated, strict=True))
-    return LoopPlan(graph, stages, tree.placed, places, tuple(targets), fits, workspace)
+    fits = in_place(tree, updates)
+    return LoopPlan(graph, stages, tuple(leaves(tree.items)), blocks, places, tuple(targets), fits, workspace)
 
 
 def _target_slot(graph: Graph, position: int) -> tuple[str, int]:
@@ -97,23 +122,46 @@ def _targets(graph: Graph) -> tuple[list[Node], list[tuple[Node, Node]]]:
     copies: list[tuple[Node, Node]] = []
     for position, node in enumerate(graph.roots):
         updates = position >= len(graph.outputs)
-        lowering = None if node.primitive is None else node.primitive.lowering
-        accumulates = updates and isinstance(lowering, (Reduction, Contraction, Scatter))
-        if isinstance(node.op, (Input, Literal)) or node in targets or accumulates:
+        # What is written before all operands are read, or else before it is known whether the step fails.
+        early = isinstance(_lowering(node), (*_WHOLE, Routine)) or isinstance(node.op, Part)
+        source = node if updates else _reshaped(node)
+        if isinstance(source.op, (Input, Literal)) or source in targets or (updates and early):
             target = Node(Input("copy", position), (), (), (node.aval,))
             copies.append((target, node))
             targets.append(target)
         else:
-            targets.append(node)
+            targets.append(source)
     return targets, copies
 
 
-def _stages(items: Sequence[Item]) -> tuple[Stage, ...]:
+_WHOLE = (Reduction, Contraction, Scatter)
+
+
+def _reshaped(node: Node) -> Node:
+    """What a result is a reshape of, if that is stored in any case: then it is stored as the result."""
+    source = node
+    while isinstance(_lowering(source), View):
+        source = source.inputs[0]
+    if source is node or not isinstance(_lowering(source), _WHOLE) or source.aval.size != node.aval.size:
+        return node
+    shape = node.aval.shape
+    identity = canonical(tuple(map(Affine.axis, range(len(shape)))), shape)
+    key, values = resolve(node, identity, {source})
+    load = values[key]
+    same = isinstance(load, Load) and load.root is source and load.linear == linear_index(identity, shape)
+    return source if same else node
+
+
+def _lowering(node: Node) -> Lowering:
+    return None if node.primitive is None else node.primitive.lowering
+
+
+def _stages(items: Sequence[Item], axes: Mapping[Node, tuple[int, ...]]) -> tuple[Stage, ...]:
     """Large loops by themselves, everything else with its neighbours."""
     stages: list[Stage] = []
     pending: list[Item] = []
     for item in items:
-        if isinstance(item, Loop) and _splittable(item):
+        if isinstance(item, Loop) and _splittable(item, axes):
             if pending:
                 stages.append(Stage(tuple(pending), None))
                 pending = []
@@ -125,18 +173,21 @@ def _stages(items: Sequence[Item]) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def _splittable(loop: Loop) -> bool:
-    """Whether parts of the loop may run side by side: large, and each part keeps its results to itself."""
+def _splittable(loop: Loop, axes: Mapping[Node, tuple[int, ...]]) -> bool:
+    """Whether parts of the loop may run side by side: large, and each part keeps its results to itself.
+
+    A loop over rows with a row of scratch is not split: there is one workspace, and so one such row for all parts. To
+    split it, the row would have to be there once for each part, which needs their number in the kernel's layout.
+    """
     total = max((prod(inner.extent for inner in leaf.loops) for leaf in leaves([loop])), default=0)
     if total < SPLIT_WORK:
         return False
     sequential = any(
-        loop in leaf.reduced() or leaf.statement.scanned is not None or leaf.statement.check is not None
+        loop in leaf.reduced()
+        or leaf.statement.scanned is not None
+        or leaf.statement.check is not None
+        or leaf.statement.target is not None
+        or leaf.statement.call is not None  # whose scratch is one for all
         for leaf in leaves([loop])
     )
-    return not sequential and _no_shared_scratch(loop)
-
-
-def _no_shared_scratch(loop: Loop) -> bool:
-    """Whether the loop holds no inner loops, whose row scratch the parts would share."""
-    return all(isinstance(item, Leaf) for item in loop.body)
+    return not sequential and keeps_to_itself(loop, axes)

@@ -1,5 +1,6 @@
 """Graph → Graph: composites expanded, small products turned into loops, algebra that is exact."""
 
+import functools
 from collections.abc import Callable
 from math import prod
 from typing import Any
@@ -11,6 +12,7 @@ from ..graph import Builder, Graph, Literal, Node, Region, Trace, TracedTensor, 
 from ..lowering import Composite, Contraction, Pointwise, View
 from ..primitive import Primitive, in_role, interpreting
 from ..tensor import quietly
+from .products import product_with_steady, steady_axes, sum_of_products, transposed, used_once
 
 LOOP_PRODUCT = 4096
 """Matrix products of at most this many multiplications are cheaper as loops that fuse than as a library call."""
@@ -18,12 +20,18 @@ LOOP_PRODUCT = 4096
 
 def prepare(graph: Graph) -> Graph:
     """The simplest graph that computes the same numbers."""
+    builder = Builder()
     for name, rewrite in (("regions", _regions), ("expand", _expand), ("products", _products), ("simplify", _simplify)):
-        builder = Builder()
-        graph = graph.rebuilt(builder, lambda node, inputs, b=builder, r=rewrite: r(b, node, inputs))
-        if check_graphs():
-            verify(graph, name)
-    return graph.pruned()
+        graph = _rewritten(builder, graph, name, rewrite)
+    transposes = functools.partial(transposed, once=used_once(graph.nodes(), graph.roots))
+    return _rewritten(builder, graph, "transposes", transposes).pruned()
+
+
+def _rewritten(builder: Builder, graph: Graph, name: str, rewrite: Callable[..., Node | None]) -> Graph:
+    graph = graph.rebuilt(builder, functools.partial(rewrite, builder))
+    if check_graphs():
+        verify(graph, name)
+    return graph
 
 
 def _regions(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
@@ -62,20 +70,13 @@ def _products(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | 
         return None
     *_, m, k = inputs[0].aval.shape
     n = inputs[1].aval.shape[-1]
+    steady = [steady_axes(value) for value in inputs]
+    if any(steady):
+        return _traced(builder, product_with_steady, inputs, node.where, steady_x=steady[0], steady_y=steady[1])
     integers = node.aval.dtype.kind != "f"
     if not integers and min(m, n, k) > 1 and m * n * k > LOOP_PRODUCT:
         return None
-    return _traced(builder, _product_as_loops, inputs, node.where)
-
-
-def _product_as_loops(x: Any, y: Any) -> Any:
-    """``sum(x[..., i, :, None] * y[..., None, :, j])`` over the middle axis."""
-    *batch, m, k = x.shape
-    n = y.shape[-1]
-    reshape = in_role("reshape")
-    left = reshape(x, (*batch, m, k, 1))
-    right = reshape(y, (*batch, 1, k, n))
-    return in_role("sum")(left * right, (len(batch) + 1,))
+    return _traced(builder, sum_of_products, inputs, node.where)
 
 
 def _simplify(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
@@ -86,7 +87,7 @@ def _simplify(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | 
     if isinstance(lowering, Pointwise):
         if lowering.expression in ("x", "cast(x)") and inputs[0].aval == node.aval:
             return inputs[0]
-        return _folded(builder, node, inputs) or _neutral(node, inputs) or _cancelled(node, inputs)
+        return _folded(builder, node, inputs) or _neutral(builder, node, inputs) or _cancelled(node, inputs)
     if isinstance(lowering, View) and inputs[0].aval == node.aval and _is_identity(node, inputs):
         return inputs[0]
     return None
@@ -106,7 +107,7 @@ def _folded(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | No
     return _traced(builder, in_role("broadcast"), (folded,), node.where, shape=shape)
 
 
-def _neutral(node: Node, inputs: tuple[Node, ...]) -> Node | None:
+def _neutral(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """``x * 1``, ``x / 1`` and what else a declaration says leaves an operand exactly as it is."""
     assert node.primitive is not None
     neutral: tuple[tuple[int, float], ...] = node.primitive.properties.get("neutral", ())
@@ -114,8 +115,10 @@ def _neutral(node: Node, inputs: tuple[Node, ...]) -> Node | None:
         literal = _constant(inputs[position])
         other = inputs[1 - position]
         same = literal is not None and literal.bits == np.array(number, literal.dtype).tobytes()
-        if same and (other.aval.shape, other.aval.dtype) == (node.aval.shape, node.aval.dtype):
-            return other
+        if same and other.aval.dtype == node.aval.dtype:
+            if other.aval.shape == node.aval.shape:
+                return other
+            return _traced(builder, in_role("broadcast"), (other,), node.where, shape=node.aval.shape)
     return None
 
 

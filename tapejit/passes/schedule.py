@@ -1,226 +1,229 @@
-"""The loop tree: which statements share which loops.
+"""Which statements share which loops, and what comes before what.
 
-Statements come in program order. Each goes into the loops that already hold what it needs, outermost axis first, as
-deep as it may: an axis can be shared with a loop if everything that the statement reads from inside that loop is read
-at the loop's own index and is complete there, which a reduction over that very axis is not. Then values that would be
-computed several times at some cost become statements of their own, and the tree is built again.
+Statements come in program order, and each goes into loops that are there already, outermost axis first, as deep as it
+may. An axis can be shared with a loop if everything that the statement reads from inside that loop is read at the
+loop's own index and is complete there, which a reduction over that very axis is not, and if what else it needs can come
+before the loop. Program order is no reason to stand somewhere: each body is a partial order (`after`), and what a
+statement needs is moved in front of the loop that it joins. Then values that would be computed several times at some
+cost become statements of their own, and the tree is built again.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from math import prod
 
 from ..graph import Graph, Node
-from ..lowering import Affine, IndexMap, Pointwise
-from .access import Compute, Load
-from .statements import Statement, checks_of, copy_statement, necessarily_stored, statement_for
+from ..lowering import Affine
+from .access import Load
+from .keeping import wanted_by_many, worth_keeping
+from .loops import Item, Leaf, Loop, item_in, leaves, shared_loops
+from .parts import costly_pieces, statements_for
+from .statements import Statement, checks_of, copy_statement, necessarily_stored
 
-WORTH_KEEPING = 12
-"""A value that costs less (in additions) is computed again rather than kept."""
+CANDIDATES = 4
+"""Of the loops that read what a statement reads as well so many are tried, the latest first."""
 
-
-@dataclass(eq=False, slots=True)
-class Leaf:
-    """A statement at its place; `loops` are those around it, `variable` the loop of each of its axes."""
-
-    statement: Statement
-    loops: tuple["Loop", ...]
-    variable: tuple["Loop", ...]
-
-    def own_variables(self) -> tuple["Loop | None", ...]:
-        """For each axis of the node the loop that runs along it."""
-        return tuple(None if axis is None else self.variable[axis] for axis in self.statement.own_axes)
-
-    def in_loops(self, index: IndexMap) -> IndexMap:
-        """An index map in terms of loops rather than of the statement's axes, so that those of one body compare."""
-        return tuple(
-            Affine(part.offset, tuple(sorted((id(self.variable[axis]), c) for axis, c in part.terms))) for part in index
-        )
-
-    def position(self, axes: Sequence[int]) -> Affine:
-        """Where the statement's element is in a storage that has only `axes` of the node, in terms of loops."""
-        variables = self.own_variables()
-        position, stride = Affine(), 1
-        for axis in reversed(axes):
-            loop = variables[axis]
-            if loop is not None:
-                position = position + Affine.axis(id(loop), stride)
-            stride *= self.statement.node.aval.shape[axis]
-        return position
-
-    def reduced(self) -> tuple["Loop", ...]:
-        """The loops over which the statement combines, outermost first."""
-        over = {id(self.variable[axis]) for axis in self.statement.reduced}
-        return tuple(loop for loop in self.loops if id(loop) in over)
-
-
-@dataclass(eq=False, slots=True)
-class Loop:
-    """A loop and what is in it, in order."""
-
-    extent: int
-    body: list["Loop | Leaf"] = field(default_factory=list)
-
-
-Item = Loop | Leaf
-
-
-def leaves(items: Sequence[Item]) -> Iterator[Leaf]:
-    """All leaves below, in order."""
-    stack = list(reversed(items))
-    while stack:
-        item = stack.pop()
-        if isinstance(item, Leaf):
-            yield item
-        else:
-            stack.extend(reversed(item.body))
+FARTHEST = 256
+"""A statement does not join a loop if more than so many others had to be moved for it."""
 
 
 @dataclass(slots=True)
 class Schedule:
     """The tree, and where each stored node is computed."""
 
-    items: list[Item] = field(default_factory=list)
-    placed: dict[Node, Leaf] = field(default_factory=dict)
+    root: Loop = field(default_factory=lambda: Loop(1))
+    placed: dict[Node, list[Leaf]] = field(default_factory=dict)
+    fallible: list[Leaf] = field(default_factory=list)
+    """What may end the kernel: checks of indices, and routines that can fail."""
+
+    @property
+    def items(self) -> list[Item]:
+        """What is outermost, in order."""
+        return self.root.body
 
     def add(self, statement: Statement) -> None:
-        """Put a statement in its place, after all that came before and that it needs."""
+        """Put a statement in its place, after all that it needs."""
         loads = statement.loads()
-        level, path, variable = self.items, [], {}
+        needs = [leaf for root in dict.fromkeys(load.root for load in loads) for leaf in self.placed.get(root, ())]
+        if statement.uses_computed_index():
+            needs += self.fallible
+        around, variable = [self.root], {}
         remaining = list(statement.order)
         while remaining and statement.check is None:  # a check may leave the kernel, so its loop is its own
-            loop = self._shareable(level, statement, loads, remaining[0])
+            loop = self._shareable(around, statement.extents[remaining[0]], remaining[0], loads, needs)
             if loop is None:
                 break
             variable[remaining.pop(0)] = loop
-            path.append(loop)
-            level = loop.body
+            around.append(loop)
         for axis in remaining:
-            loop = variable[axis] = Loop(statement.extents[axis])
-            level.append(loop)
-            path.append(loop)
-            level = loop.body
-        leaf = Leaf(statement, tuple(path), tuple(variable[axis] for axis in range(len(statement.extents))))
-        level.append(leaf)
-        self.placed[statement.node] = leaf
+            loop = variable[axis] = Loop(statement.extents[axis], alone=statement.check is not None)
+            _append(around[-1], loop)
+            around.append(loop)
+        leaf = Leaf(statement, tuple(around[1:]), tuple(variable[axis] for axis in range(len(statement.extents))))
+        _append(around[-1], leaf)
+        self._note(leaf, loads, needs)
 
-    def _shareable(self, level: list[Item], statement: Statement, loads: list[Load], axis: int) -> Loop | None:
-        """The loop of this level that the statement's axis can join: one with a value it needs, else a shared input."""
-        with_input = None
-        needed = {load.root for load in loads}
-        for item in reversed(level):
-            inside = {leaf.statement.node for leaf in leaves([item])}
-            checks = any(leaf.statement.check is not None for leaf in leaves([item]))
-            fits = isinstance(item, Loop) and item.extent == statement.extents[axis] and not checks
-            if fits and self._legal(item, inside, loads, axis):  # type: ignore[arg-type]
-                if inside & needed:
-                    return item  # type: ignore[return-value]
-                if with_input is None and _share_input(item, needed):
-                    with_input = item
-            if inside & needed or (checks and statement.uses_computed_index()):
-                break  # what the statement needs comes no later than it, and so do the checks of its indices
-        return with_input  # type: ignore[return-value]
+    def _note(self, leaf: Leaf, loads: Sequence[Load], needs: Iterable[Leaf]) -> None:
+        """Remember what a new leaf stores, reads, and needs."""
+        statement = leaf.statement
+        for node in statement.results:
+            self.placed.setdefault(node, []).append(leaf)
+        if statement.may_fail:
+            self.fallible.append(leaf)
+        for other in needs:
+            depth = len(shared_loops(leaf, other))
+            item_in(leaf, depth).after.add(item_in(other, depth))
+        read = {load.root for load in loads if load.root.aval.size > 1}
+        for outer, loop in zip((self.root, *leaf.loops), leaf.loops, strict=False):
+            loop.results.update(statement.results)
+            for node in read:
+                readers = outer.readers.setdefault(node, [])
+                if not readers or readers[-1] is not loop:
+                    readers.append(loop)
 
-    def _legal(self, loop: Loop, inside: set[Node], loads: list[Load], axis: int) -> bool:
+    def _shareable(
+        self, around: list[Loop], extent: int, axis: int, loads: Sequence[Load], needs: Sequence[Leaf]
+    ) -> Loop | None:
+        """The loop of this body that the statement's axis can join: one with a value it needs, else a shared input."""
+        body, depth = around[-1], len(around) - 1
+        here = {item_in(leaf, depth) for leaf in needs if depth == 0 or leaf.loops[depth - 1 : depth] == (body,)}
+        producers = [item for item in here if isinstance(item, Loop)]
+        with_input = {loop for load in loads for loop in body.readers.get(load.root, ())[-CANDIDATES:]}
+        for loops in (producers, with_input - here):
+            for loop in sorted(loops, key=lambda item: -item.place):
+                if loop.extent == extent and not loop.alone and self._aligned(loop, loads, axis):  # noqa: SIM102
+                    if _placed_before(body, here - {loop}, loop):
+                        return loop
+        return None
+
+    def _aligned(self, loop: Loop, loads: Sequence[Load], axis: int) -> bool:
+        """Whether all that is read from inside the loop is complete there at the loop's own index."""
         for load in loads:
-            if load.root not in inside:
+            if load.root not in loop.results:
                 continue
-            producer = self.placed[load.root]
-            if loop in producer.reduced() or load.index is None:
-                return False
-            along = [position for position, own in enumerate(producer.own_variables()) if own is loop]
-            if not along or any(load.index[position] != Affine.axis(axis) for position in along):
-                return False
+            for producer in self.placed[load.root]:
+                if loop not in producer.loops:
+                    continue
+                if loop in producer.reduced() or load.index is None:
+                    return False
+                starts = producer.statement.starts_of(load.root)
+                along = [place for place, own in enumerate(producer.own_variables(load.root)) if own is loop]
+                if not along or any(load.index[place] != Affine.axis(axis, 1, starts[place]) for place in along):
+                    return False
         return True
 
+    def prefer_in_place(self, updates: Sequence[tuple[Node, Node]]) -> None:
+        """Move what reads a variable, or may fail, before what computes its new value, as far as that can be.
 
-def _share_input(item: Item, needed: set[Node]) -> bool:
-    """Whether the loop reads an array that the statement reads as well."""
-    return any(
-        load.root in needed and load.root.aval.size > 1 for leaf in leaves([item]) for load in leaf.statement.loads()
-    )
+        Parameters
+        ----------
+        updates : sequence of (Node, Node)
+            The variables and the nodes of their new values.
+        """
+        readers: dict[Node, list[Leaf]] = {variable: [] for variable, _ in updates}
+        for leaf in leaves(self.items):
+            for root in {load.root for load in leaf.statement.loads()}:
+                if root in readers:
+                    readers[root].append(leaf)
+        pairs = [
+            (leaf, writer)
+            for variable, target in updates
+            for writer in self.placed[target]
+            for leaf in (*readers[variable], *self.fallible)
+            if leaf is not writer
+        ]
+        # What is in order already shall stay so; then comes what has to be moved.
+        for moving in (False, True):
+            for leaf, writer in pairs:
+                self._prefer(leaf, writer, moving)
+
+    def _prefer(self, first: Leaf, then: Leaf, moving: bool) -> None:
+        shared = shared_loops(first, then)
+        one, other = (item_in(leaf, len(shared)) for leaf in (first, then))
+        if one.place < other.place or (moving and _placed_before(shared[-1] if shared else self.root, {one}, other)):
+            other.after.add(one)
 
 
-def schedule(graph: Graph, copies: Sequence[tuple[Node, Node]]) -> Schedule:
+def _append(loop: Loop, item: Item) -> None:
+    item.place = len(loop.body)
+    loop.body.append(item)
+
+
+def _placed_before(body: Loop, items: Collection[Item], loop: Item) -> bool:
+    """Move `items` of a body, with what they need, before `loop`; False if that can't be."""
+    moved = {item for item in items if item.place > loop.place}
+    stack = list(moved)
+    while stack:
+        for item in stack.pop().after:
+            if item is loop or len(moved) > FARTHEST:
+                return False
+            if item.place > loop.place and item not in moved:
+                moved.add(item)
+                stack.append(item)
+    if moved:
+        region = slice(loop.place, max(item.place for item in moved) + 1)
+        part = body.body[region]
+        body.body[region] = [item for item in part if item in moved] + [item for item in part if item not in moved]
+        for place in range(region.start, region.stop):
+            body.body[place].place = place
+    return True
+
+
+def schedule(
+    graph: Graph,
+    targets: Collection[Node],
+    copies: Sequence[tuple[Node, Node]],
+    updates: Sequence[tuple[Node, Node]],
+) -> Schedule:
     """The loop tree of a graph.
 
     Parameters
     ----------
     graph : Graph
         Prepared and lowerable.
+    targets : collection of Node
+        What is stored because it leaves the kernel.
     copies : sequence of (Node, Node)
         Additional stored nodes, each with the stored node or literal whose value it takes.
+    updates : sequence of (Node, Node)
+        The variables and the stored nodes of their new values.
     """
-    stored = necessarily_stored(graph)
+    order = graph.nodes()
+    stored = necessarily_stored(graph, targets)
+    stored |= wanted_by_many(order, stored)
+    statements: dict[Node, list[Statement]] = {}
     while True:
-        tree = _built(graph, copies, stored)
-        more = _worth_keeping(tree, stored)
+        tree = _built(graph, order, copies, stored, statements)
+        more = costly_pieces(leaves(tree.items), stored) or worth_keeping(order, leaves(tree.items), stored)
         if not more:
+            tree.prefer_in_place(updates)
             return tree
         stored |= more
+        statements = {
+            node: parts for node, parts in statements.items() if not any(part.computes(more) for part in parts)
+        }
 
 
-def _built(graph: Graph, copies: Sequence[tuple[Node, Node]], stored: Collection[Node]) -> Schedule:
+def _built(
+    graph: Graph,
+    order: Sequence[Node],
+    copies: Sequence[tuple[Node, Node]],
+    stored: Collection[Node],
+    statements: dict[Node, list[Statement]],
+) -> Schedule:
+    """The tree for what is stored; `statements` has those that are known, and gets the others."""
     tree = Schedule()
     inputs = set(graph.inputs)
-    checks = checks_of(graph, stored)
-    for node in graph.nodes():
-        for user, check in checks:
-            if user is node:
-                tree.add(check)
-        if node in stored and node not in inputs:
-            tree.add(statement_for(node, stored))
+    checks: dict[Node, list[Statement]] = {}
+    for user, check in checks_of(graph, stored):
+        checks.setdefault(user, []).append(check)
+    for node in order:
+        for check in checks.get(node, ()):
+            tree.add(check)
+        if node in stored and node not in inputs and node not in tree.placed:
+            if node not in statements:
+                statements[node] = statements_for(node, stored)
+            for statement in statements[node]:
+                tree.add(statement)
     for target, source in copies:
         tree.add(copy_statement(target, source, stored))
     return tree
-
-
-def _worth_keeping(tree: Schedule, stored: Collection[Node]) -> set[Node]:
-    """Nodes that are expensive and computed more often than they have elements.
-
-    Of a chain of such nodes only the last is returned: once it is kept, the others may be computed once.
-    """
-    evaluations: dict[Node, set[tuple[int, IndexMap, int]]] = {}
-    cost: dict[Node, int] = {}
-    below: dict[Node, set[Node]] = {}
-    for leaf in leaves(tree.items):
-        values = leaf.statement.values
-        body = id(leaf.loops[-1]) if leaf.loops else 0
-        for (node, index), expression in values.items():
-            if not isinstance(expression, Compute):
-                continue
-            place = (body, leaf.in_loops(index), prod(loop.extent for loop in leaf.loops))
-            evaluations.setdefault(node, set()).add(place)
-            below.setdefault(node, set()).update(key[0] for key in expression.operands)
-            if node not in cost:
-                cost[node] = _cost(expression, cost)
-    candidates = {
-        node
-        for node, places in evaluations.items()
-        if node not in stored and cost[node] >= WORTH_KEEPING and sum(count for *_, count in places) > node.aval.size
-    }
-    hidden: set[Node] = set()
-    for node in candidates:
-        hidden |= _within(node, below) & candidates
-    return candidates - hidden or candidates
-
-
-def _cost(expression: Compute, known: dict[Node, int]) -> int:
-    """An upper bound of what a value costs, with all that is computed only for it."""
-    primitive = expression.node.primitive
-    assert primitive is not None
-    assert isinstance(primitive.lowering, Pointwise)
-    parts = sum(known.get(node, 0) for node, _ in expression.operands)
-    return min(primitive.lowering.cost + parts, 1 << 20)
-
-
-def _within(node: Node, below: dict[Node, set[Node]]) -> set[Node]:
-    """What is computed inline for `node`, itself not included."""
-    found: set[Node] = set()
-    stack = list(below.get(node, ()))
-    while stack:
-        inner = stack.pop()
-        if inner not in found:
-            found.add(inner)
-            stack.extend(below.get(inner, ()))
-    return found

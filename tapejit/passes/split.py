@@ -6,9 +6,13 @@ don't know. Everything else is computed as early as it can be; values go from pa
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ..graph import Builder, Graph, Input, Literal, Node, Part
 from ..lowering import LOWERED, Opaque, View
 from .statements import KERNEL_DTYPES
+
+_DTYPES = frozenset(map(np.dtype, KERNEL_DTYPES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ def reason_against(node: Node) -> str | None:
     if not isinstance(primitive.lowering, LOWERED):
         return "it can't be compiled yet"
     for aval in (*node.avals, *(value.aval for value in node.inputs)):
-        if aval.dtype.name not in KERNEL_DTYPES:
+        if aval.dtype not in _DTYPES:
             return f"kernels have no {aval.dtype.name}"
     return None
 

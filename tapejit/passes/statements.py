@@ -4,7 +4,7 @@ A stored node is an input, a result of a reduction or a product, something that 
 found to be worth keeping rather than computing twice. Everything else is computed where it is used.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from ..aval import Aval, Shape, without
@@ -29,6 +29,7 @@ from .access import (
     Fetch,
     Key,
     Load,
+    Number,
     Values,
     canonical,
     indexed,
@@ -179,6 +180,10 @@ class Statement:
             roots[self.node.inputs[0]] = None
         return list(roots)
 
+    def only_fills(self) -> bool:
+        """Whether it stores one number everywhere."""
+        return self.value is not None and not self.reduced and isinstance(self.values[self.value], Number)
+
     def computes(self, nodes: Collection[Node]) -> bool:
         """Whether it computes one of these for what it stores."""
         return any(
@@ -218,10 +223,9 @@ def check_lowerable(graph: Graph) -> None:
             raise NotLowerableError(node)
 
 
-def necessarily_stored(graph: Graph) -> set[Node]:
+def necessarily_stored(graph: Graph, targets: Collection[Node]) -> set[Node]:
     """Inputs, results, and what reductions, products, calls and uneven reshapes produce or need."""
-    stored = set(graph.inputs)
-    stored.update(node for node in graph.roots)
+    stored = {*graph.inputs, *targets}
     for node in graph.nodes():
         lowering = None if node.primitive is None else node.primitive.lowering
         if isinstance(lowering, (Reduction, Contraction, Scan, Scatter, Routine)) or isinstance(node.op, Part):
@@ -282,12 +286,20 @@ def statement_for(node: Node, stored: Collection[Node]) -> Statement:
     return part_statement(node, (0,) * len(node.aval.shape), node.aval.shape, stored)
 
 
-def part_statement(node: Node, starts: Shape, lengths: Shape, stored: Collection[Node]) -> Statement:
-    """How the part of a node is computed that begins at `starts`, element by element."""
+def part_statement(
+    node: Node, starts: Shape, lengths: Shape, stored: Collection[Node], piece: Key | None = None
+) -> Statement:
+    """How the part of a node is computed that begins at `starts`, element by element.
+
+    If it is known, `piece` says which value it is there, at an index in terms of the node's axes.
+    """
     axes, index = iteration(lengths)
     extents = tuple(lengths[axis] for axis in axes)
     shifted = tuple(affine + Affine(start) for affine, start in zip(index, starts, strict=True))
-    key, values = resolve(node, shifted, stored, extents)
+    if piece is None:
+        key, values = resolve(node, shifted, stored, extents)
+    else:
+        key, values = _value_of(piece[0], tuple(affine.substitute(shifted) for affine in piece[1]), stored, extents)
     statement = Statement(node, extents, _own(lengths, axes), (), value=key, values=values)
     statement.starts = starts if any(starts) else ()
     return _ordered(statement)
@@ -327,12 +339,12 @@ def _reduction(node: Node, stored: Collection[Node]) -> Statement:
     return _ordered(Statement(node, tuple(shape[a] for a in axes), own, (), reduced, key, values))
 
 
-def _value_of(node: Node, index: IndexMap, stored: Collection[Node]) -> tuple[Key, Values]:
+def _value_of(node: Node, index: IndexMap, stored: Collection[Node], extents: Sequence[int] = ()) -> tuple[Key, Values]:
     """A value at an index: loaded if it is stored."""
     if node in stored:
         key = (node, canonical(index, node.aval.shape))
         return key, {key: Load(node, linear_index(key[1], node.aval.shape), key[1])}
-    return resolve(node, index, stored)
+    return resolve(node, index, stored, extents)
 
 
 def _scan(node: Node, stored: Collection[Node]) -> Statement:
@@ -461,7 +473,7 @@ def _whole(value: Node, core: int, stored: Collection[Node]) -> Load | None:
 def _operand(value: Node, stored: Collection[Node]) -> Operand | None:
     """A product's input as a matrix inside a stored value; None where it has to be stored itself."""
     load = _whole(value, 2, stored)
-    if load is None or load.index is None:
+    if load is None:
         return None
     *batch, rows, columns = value.aval.shape
     count = len(iteration(tuple(batch))[0])

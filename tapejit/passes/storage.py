@@ -4,10 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
+
 from ..graph import Node
 from ..lowering import Affine
 from .access import Load, linear_index
-from .schedule import Item, Leaf, Loop, Schedule, leaves
+from .blocks import blocks_of, has_scratch, holds_partials
+from .loops import Leaf, Loop, item_in, leaves, shared_loops
+from .schedule import Schedule
 
 ALIGNMENT = 64
 
@@ -34,8 +38,35 @@ class Place:
         return linear_index(tuple(load.index[axis] for axis in self.axes), tuple(shape[axis] for axis in self.axes))
 
 
+def storage_axes(tree: Schedule) -> dict[Node, tuple[int, ...]]:
+    """For each node that the tree computes its axes that need storage."""
+    consumers = _consumers(list(leaves(tree.items)))
+    return {
+        node: _own_storage(node, producers, consumers.get(node, ()))
+        for node, producers in tree.placed.items()
+        if producers[0].statement.check is None
+    }
+
+
+def keeps_to_itself(loop: Loop, axes: Mapping[Node, tuple[int, ...]]) -> bool:
+    """Whether no iteration of a loop writes what another one writes: scratch rows, parts of accumulators, operands."""
+    for leaf in leaves([loop]):
+        if has_scratch(leaf):
+            return False
+        for node in leaf.statement.results:
+            if loop not in [leaf.own_variables(node)[axis] for axis in axes[node]] and axes[node]:
+                return False
+        if any(not axes.get(node, (0,)) for node in leaf.statement.by_address()):
+            return False
+    return True
+
+
 def places_of(
-    tree: Schedule, targets: Mapping[Node, tuple[str, int]], stage_of: Mapping[int, int]
+    tree: Schedule,
+    axes: Mapping[Node, tuple[int, ...]],
+    targets: Mapping[Node, tuple[str, int]],
+    stage_of: Mapping[int, int],
+    blocks: Mapping[Loop, int],
 ) -> tuple[dict[Node, Place], int]:
     """A place for each node that the tree computes, and the bytes of workspace.
 
@@ -43,129 +74,131 @@ def places_of(
     ----------
     tree : Schedule
         The loop tree.
+    axes : mapping of Node to tuple of int
+        The axes that need storage.
     targets : mapping
         For nodes that leave the kernel ("output" or "update", position).
     stage_of : mapping
         From ``id(top-level item)`` to its stage: what crosses stages can't be local.
+    blocks : mapping of Loop to int
+        The loops that run in blocks, and how long these are.
     """
-    consumers = _consumers(tree)
-    shared: dict[Node, tuple[int, ...]] = {}
+    every = list(leaves(tree.items))
+    consumers = _consumers(every)
+    by_address = {node for leaf in every for node in leaf.statement.by_address()}
     places: dict[Node, Place] = {}
     sizes: dict[Node, int] = {}
-    for node, leaf in tree.placed.items():
-        if leaf.statement.check is not None:
-            continue
-        users = consumers.get(node, [])
-        every_axis = tuple(range(len(node.aval.shape)))
+    for node, own in axes.items():
+        producers = tree.placed[node]
         if node in targets:
-            places[node] = Place(*targets[node], every_axis)
+            places[node] = Place(*targets[node], tuple(range(len(node.aval.shape))))
             continue
-        axes = _own_storage(leaf, users)
-        shared[node] = axes
-        crosses = len({stage_of.get(id(_top(other)), 0) for other in (leaf, *users)}) > 1
-        if not axes and not crosses:
+        crosses = len({stage_of[id(item_in(leaf, 0))] for leaf in (*producers, *consumers.get(node, ()))}) > 1
+        if not own and not crosses and node not in by_address:
             places[node] = Place("local", 0, ())
         else:
-            sizes[node] = _padded(prod(node.aval.shape[a] for a in axes) * node.aval.dtype.itemsize)
+            count = prod(node.aval.shape[a] for a in own)
+            if holds_partials(producers[0], "workspace", own):
+                loop = producers[0].reduced()[0]
+                count *= blocks_of(loop, blocks[loop])
+            sizes[node] = _padded(count * node.aval.dtype.itemsize)
     offsets, total = _packed(tree, sizes, consumers)
     for node, offset in offsets.items():
-        places[node] = Place("workspace", offset, shared[node])
+        places[node] = Place("workspace", offset, axes[node])
     return places, total
 
 
-def _top(leaf: Leaf) -> Item:
-    return leaf.loops[0] if leaf.loops else leaf
-
-
-def _consumers(tree: Schedule) -> dict[Node, list[Leaf]]:
+def _consumers(every: Sequence[Leaf]) -> dict[Node, list[Leaf]]:
     found: dict[Node, list[Leaf]] = {}
-    for leaf in leaves(tree.items):
-        for load in leaf.statement.loads():
-            users = found.setdefault(load.root, [])
-            if leaf not in users:
-                users.append(leaf)
+    for leaf in every:
+        for root in dict.fromkeys(load.root for load in leaf.statement.loads()):
+            found.setdefault(root, []).append(leaf)
     return found
 
 
-def _own_storage(leaf: Leaf, users: Sequence[Leaf]) -> tuple[int, ...]:
+def _own_storage(node: Node, producers: Sequence[Leaf], users: Sequence[Leaf]) -> tuple[int, ...]:
     """The node's axes that need storage: those whose loop does not enclose all users at the same index."""
-    common = list(leaf.loops)
-    for user in users:
-        common = [loop for loop, other in zip(common, user.loops, strict=False) if loop is other]
-    reduced = leaf.reduced()
+    first = producers[0]
+    common = list(first.loops)
+    for leaf in (*producers[1:], *users):
+        common = common[: len(shared_loops(first, leaf))]
+    reduced = first.reduced()
     if reduced:
         # An accumulator outlives the loops over which it combines.
-        common = common[: leaf.loops.index(reduced[0])]
+        common = common[: first.loops.index(reduced[0])]
     inside = {id(loop) for loop in common}
-    variables = leaf.own_variables()
-    shape = leaf.statement.node.aval.shape
+    variables = first.own_variables(node)
+    shape = node.aval.shape
     return tuple(
         axis
         for axis, loop in enumerate(variables)
-        if (id(loop) not in inside if loop is not None else shape[axis] != 1)
+        # What is computed in parts goes along an axis in several loops, or not with the whole of one.
+        if (id(loop) not in inside or loop.extent != shape[axis] if loop is not None else shape[axis] != 1)
     )
 
 
 def _packed(
     tree: Schedule, sizes: Mapping[Node, int], consumers: Mapping[Node, Sequence[Leaf]]
 ) -> tuple[dict[Node, int], int]:
-    """Offsets in the workspace; a buffer whose last reader is done serves again (first fit)."""
-    position = {id(item): number for number, item in enumerate(tree.items)}
-    spans = {}
-    for node in sizes:
-        leaf = tree.placed[node]
-        ends = [position[id(_top(user))] for user in consumers.get(node, ())]
-        spans[node] = (position[id(_top(leaf))], max(ends, default=position[id(_top(leaf))]))
-    offsets: dict[Node, int] = {}
-    total = 0
-    for node, size in sizes.items():
-        first, last = spans[node]
-        taken = sorted(
-            (offsets[other], offsets[other] + sizes[other])
-            for other in offsets
-            if not (spans[other][1] < first or last < spans[other][0])
-        )
-        offset = 0
-        for low, high in taken:
-            if offset + size <= low:
-                break
-            offset = max(offset, high)
-        offsets[node] = offset
-        total = max(total, offset + size)
-    return offsets, total
+    """Offsets in the workspace, the largest buffers first; one whose last reader is done serves again."""
+    spans = np.empty((len(sizes), 2), np.int64)
+    for number, node in enumerate(sizes):
+        used = [item_in(leaf, 0).place for leaf in (*tree.placed[node], *consumers.get(node, ()))]
+        spans[number] = min(used), max(used)
+    lengths = np.array(list(sizes.values()), np.int64)
+    order = np.argsort(-lengths, kind="stable")
+    begins, ends = np.zeros_like(lengths), np.zeros_like(lengths)
+    for count, number in enumerate(order):
+        placed = order[:count]
+        meets = placed[(spans[placed, 0] <= spans[number, 1]) & (spans[number, 0] <= spans[placed, 1])]
+        meets = meets[np.argsort(begins[meets], kind="stable")]
+        free = np.concatenate(([0], np.maximum.accumulate(ends[meets])))  # from where on, behind each of them
+        fits = begins[meets] - free[:-1] >= lengths[number]
+        begins[number] = free[int(np.argmax(fits)) if fits.any() else -1]
+        ends[number] = begins[number] + lengths[number]
+    return dict(zip(sizes, begins.tolist(), strict=True)), int(ends.max(initial=0))
 
 
 def _padded(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def in_place(tree: Schedule, variable: Node, target: Node) -> bool:
-    """Whether the variable's own buffer may take its new value: if every read of an element comes before its write."""
-    order = {id(leaf): number for number, leaf in enumerate(leaves(tree.items))}
-    writer = tree.placed[target]
-    checks = [leaf for leaf in tree.placed.values() if leaf.statement.check is not None]
-    if any(order[id(check)] > order[id(writer)] or _shared(check, writer) for check in checks):
-        return False  # a step that fails must leave the variable as it was
-    return all(
-        order[id(leaf)] <= order[id(writer)] and _reads_own_part(load, leaf, writer)
-        for leaf in leaves(tree.items)
-        for load in leaf.statement.loads()
-        if load.root is variable
-    )
+def in_place(tree: Schedule, updates: Sequence[tuple[Node, Node]]) -> tuple[bool, ...]:
+    """For each update whether the variable's own buffer may take its new value.
 
+    It may if every read of an element comes before its write, and all that may fail as well: a step that fails must
+    leave the variable as it was.
 
-def _shared(left: Leaf, right: Leaf) -> list[Loop]:
-    """The loops around both."""
-    return [loop for loop, other in zip(left.loops, right.loops, strict=False) if loop is other]
+    Parameters
+    ----------
+    tree : Schedule
+        The loop tree.
+    updates : sequence of (Node, Node)
+        The variables and the stored nodes of their new values.
+    """
+    every = list(leaves(tree.items))
+    order = {id(leaf): number for number, leaf in enumerate(every)}
+    readers = _consumers(every)
+
+    def fits(variable: Node, writer: Leaf) -> bool:
+        if any(order[id(leaf)] > order[id(writer)] or shared_loops(leaf, writer) for leaf in tree.fallible):
+            return False
+        return all(
+            order[id(leaf)] <= order[id(writer)] and _reads_own_part(load, leaf, writer)
+            for leaf in readers.get(variable, ())
+            for load in leaf.statement.loads()
+            if load.root is variable
+        )
+
+    return tuple(all(fits(variable, writer) for writer in tree.placed[target]) for variable, target in updates)
 
 
 def _reads_own_part(load: Load, leaf: Leaf, writer: Leaf) -> bool:
     """Whether an iteration of the shared loops reads only what the same iteration writes, and no other one."""
-    shared = _shared(leaf, writer)
+    shared = shared_loops(leaf, writer)
     if not shared:
         return True
     if load.index is None:
         return False
-    index = leaf.in_loops(load.index)
-    axes = writer.own_variables()
-    return all(loop in axes and index[axes.index(loop)] == Affine.axis(id(loop)) for loop in shared)
+    index, own, axes = leaf.in_loops(load.index), writer.own_index(), writer.own_variables()
+    return all(loop in axes and index[axes.index(loop)] == own[axes.index(loop)] for loop in shared)

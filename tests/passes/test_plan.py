@@ -21,7 +21,9 @@ def nests(traced: Traced) -> list[ast.For]:
     """The outermost loops of the emitted text, but for those that only fill accumulators with their first value."""
     function = ast.parse(traced.emitted().source).body[0]
     assert isinstance(function, ast.FunctionDef)
-    return [node for node in function.body if isinstance(node, ast.For) and not _only_fills(node)]
+    # Stages stand behind a test of their number, unless there is only one.
+    lines = [line for node in function.body for line in (node.body if isinstance(node, ast.If) else [node])]
+    return [node for node in lines if isinstance(node, ast.For) and not _only_fills(node)]
 
 
 def _only_fills(loop: ast.For) -> bool:

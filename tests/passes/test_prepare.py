@@ -109,3 +109,100 @@ def test_what_a_rewrite_makes_keeps_the_users_line() -> None:
     nodes = trace(function, [np.ones((3, 4))]).graph.nodes()
     line = function.__code__.co_firstlineno + 1
     assert {node.where for node in nodes if node.primitive is not None} == {f"{__file__}:{line}"}
+
+
+def compiled(function: Any, *arguments: Any) -> Any:
+    step = tj.compile(function, strict=True)
+    found, wanted = step(*arguments), step.eager(*arguments)
+    for result, expected in zip(
+        *(results if isinstance(results, (list, tuple)) else [results] for results in (found, wanted)), strict=True
+    ):
+        np.testing.assert_allclose(result.numpy(), expected.numpy(), rtol=1e-12)
+    return step
+
+
+WIDE, TALL = np.arange(1200.0).reshape(30, 40) / 1000, np.arange(2000.0).reshape(40, 50) / 1000
+
+
+def gradients(x: Any, y: Any) -> Any:
+    with tj.GradientTape() as tape:
+        tape.watch([x, y])
+        z = tj.sum((x @ y) ** 2)
+    return tape.gradient(z, [x, y])
+
+
+@pytest.mark.parametrize(
+    ("function", "x", "y", "products", "nests"),
+    [
+        (lambda x, y: x.T @ y, WIDE.T.copy(), TALL, 1, 0),
+        (lambda x, y: x @ y.T, WIDE, TALL.T.copy(), 1, 0),
+        (lambda x, y: x.T @ y.T, WIDE.T.copy(), TALL.T.copy(), 1, 0),
+        (lambda x, y: (y.T @ x.T).T, WIDE, TALL, 1, 0),
+        (lambda x, y: x.T.T @ tj.permute_dims(y.T, (1, 0)), WIDE, TALL, 1, 0),
+        (lambda x, y: tj.matmul(tj.matrix_transpose(x), y), WIDE.T.copy(), TALL, 1, 0),
+        (gradients, WIDE, TALL, 3, 1),
+        (lambda x, y: gradients(x.T, y.T), WIDE.T.copy(), TALL.T.copy(), 3, 1),
+    ],
+)
+def test_transposes_become_flags_of_matrix_products(
+    function: Any, x: np.ndarray, y: np.ndarray, products: int, nests: int
+) -> None:
+    report = compiled(function, x, y).report()
+    assert report["matrix_products"] == products
+    assert report["loop_nests"] == nests
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.T[::-1].T[:, ::-1] + 1,
+        lambda x: tj.permute_dims(tj.permute_dims(tj.reshape(x, (2, 15, 40)), (1, 2, 0)), (1, 2, 0)) * 2,
+        lambda x: x[2:20][1:5][:, ::3][:, 1:] * 2,
+        pytest.param(
+            lambda x: tj.reshape(tj.reshape(x, (30, 4, 10)), (30, 40)) - 1,
+            marks=pytest.mark.xfail(strict=True, reason="an axis that is split and merged again is copied"),
+        ),
+        lambda x: tj.expand_dims(x, 0)[0][None, 3][0] * x[4],
+        lambda x: tj.broadcast_to(tj.broadcast_to(x[0], (30, 40))[None], (2, 30, 40)) + x,
+        lambda x: tj.flip(tj.roll(x, 3, axis=1), axis=0) * 2,
+        lambda x: tj.moveaxis(tj.squeeze(tj.expand_dims(x, 1), axis=1), 0, 1).T[1:-1] * 2,
+        lambda x: tj.sum(tj.broadcast_to(x[0], (30, 40)), axis=0),
+        lambda x: tj.sum(tj.broadcast_to(x[:, None], (30, 7, 40)) * 2, axis=(0, 1)),
+    ],
+)
+def test_nested_views_are_read_in_place(function: Any) -> None:
+    step = compiled(function, WIDE)
+    report = step.report()
+    assert report["intermediate_bytes"] == 0
+    assert report["loop_nests"] == 1
+
+
+def test_effects_that_nobody_can_see_are_gone() -> None:
+    w = tj.Variable(np.zeros((30, 40)))
+
+    def overwritten(x: Any) -> Any:
+        w.assign(tj.exp(x))
+        w.assign(x * 2)
+        return x
+
+    def restored(x: Any) -> Any:
+        before = w.read_value()
+        w.assign(before + x)
+        w.assign(before)
+        return x
+
+    assert operations(overwritten, WIDE) == ["multiply"]
+    assert len(trace(overwritten, [WIDE]).graph.updates) == 1
+
+    def assigned_itself(x: Any) -> Any:
+        w.assign(w)
+        return x
+
+    for nothing in (restored, assigned_itself):
+        assert operations(nothing, WIDE) == []
+        assert trace(nothing, [WIDE]).graph.updates == ()
+
+
+def test_what_nobody_asks_for_is_not_computed_and_the_same_is_computed_once() -> None:
+    assert operations(lambda x: (tj.exp(x), x * 2)[1], WIDE) == ["multiply"]
+    assert operations(lambda x: tj.exp(x) * tj.exp(x), WIDE).count("exp") == 1

@@ -1,0 +1,139 @@
+"""Values that are put together of pieces: each piece is computed where it goes.
+
+A statement that would ask at each index which piece it is in becomes several, one for each part of the index space in
+which the answer is the same. Start reading at `statements_for`.
+"""
+
+from collections.abc import Collection, Iterable
+from itertools import pairwise
+
+from ..graph import Node
+from ..lowering import Affine, Pieces, Pointwise, View
+from .access import Choose, Compute, Condition, Fetch, Key, Values, operands_of
+from .keeping import WORTH_KEEPING, cost_of
+from .loops import Leaf
+from .statements import Statement, part_statement, statement_for
+
+FEW_PARTS = 3
+"""Parts that are made in any case: an array and what is shifted by one place at either end."""
+
+MOST_PARTS = 9
+"""Parts that are made so that nothing expensive stands under a condition: a sum of arrays shifted along both axes."""
+
+MOST_VALUES = 500
+"""Nor are parts made of long statements, unless most of what they compute is for one part only."""
+
+
+def statements_for(node: Node, stored: Collection[Node]) -> list[Statement]:
+    """How a stored node that is no input is computed, part by part."""
+    whole = statement_for(node, stored)
+    if node.primitive is None or not isinstance(node.primitive.lowering, (Pointwise, Pieces, View)):
+        return [whole]
+    done: list[Statement] = []
+    rest = [whole]
+    most = _most_parts(whole)
+    while rest:
+        statement = rest.pop()
+        axis, cuts = _cuts(statement)
+        if not cuts:
+            done.append(statement)
+            continue
+        if len(done) + len(rest) + len(cuts) + 1 > most:
+            return [whole]
+        starts, lengths = statement.starts_of(node), _lengths(statement)
+        borders = [0, *cuts, lengths[axis]]
+        arms = _arms_by_begin(statement, axis)
+        for low, high in reversed(list(pairwise(borders))):
+            part_starts = (*starts[:axis], starts[axis] + low, *starts[axis + 1 :])
+            part_lengths = (*lengths[:axis], high - low, *lengths[axis + 1 :])
+            rest.append(part_statement(node, part_starts, part_lengths, stored, arms.get(low)))
+    total = sum(len(statement.values) for statement in done)
+    return done if total <= max(MOST_VALUES, 2 * len(whole.values)) else [whole]
+
+
+def _arms_by_begin(statement: Statement, axis: int) -> dict[int, Key]:
+    """Where along an axis of the node its pieces begin, if it is nothing but pieces; in terms of the node's axes."""
+    top = statement.values[statement.value] if statement.value is not None else None
+    if not isinstance(top, Choose):
+        return {}
+    # From axes of the statement to those of the node, which count from where the part begins.
+    back: dict[int, Affine] = {}
+    for position, (own, start) in enumerate(zip(statement.own_axes, statement.starts_of(statement.node), strict=True)):
+        if own is not None:
+            back[own] = Affine.axis(position, 1, -start)
+    found = {}
+    for conditions, (node, index) in top.arms:
+        if len(conditions) == 1 and conditions[0][0].terms == ((statement.own_axes[axis], 1),):
+            affine, low, _ = conditions[0]
+            found[max(low - affine.offset, 0)] = node, tuple(each.substitute(back) for each in index)
+    return found
+
+
+def _most_parts(whole: Statement) -> int:
+    choices = [expression for expression in whole.values.values() if isinstance(expression, Choose)]
+    most = FEW_PARTS
+    if any(_is_costly(arm, whole.values) for choice in choices for arm in choice.operands):
+        most = MOST_PARTS
+    if whole.value is not None and isinstance(top := whole.values[whole.value], Choose) and len(top.arms) > most:
+        most = 2 * len(top.arms) + 1  # it is nothing but pieces
+    return most
+
+
+def _lengths(statement: Statement) -> tuple[int, ...]:
+    """The lengths of the part that a statement computes."""
+    return tuple(1 if axis is None else statement.extents[axis] for axis in statement.own_axes)
+
+
+def _cuts(statement: Statement) -> tuple[int, list[int]]:
+    """An axis of the node, the outermost there is, and where along it the answers to conditions change."""
+    found: dict[int, set[int]] = {}
+    for expression in statement.values.values():
+        if isinstance(expression, Choose):
+            for conditions, _ in expression.arms:
+                for condition in conditions:
+                    axis, borders = _borders(condition)
+                    found.setdefault(axis, set()).update(borders)
+    for position, own in enumerate(statement.own_axes):
+        if own is not None:
+            cuts = sorted(border for border in found.get(own, ()) if 0 < border < statement.extents[own])
+            if cuts:
+                return position, cuts
+    return 0, []
+
+
+def _borders(condition: Condition) -> tuple[int, tuple[int, ...]]:
+    """The axis that a condition is about, and where along it the answer may change; nowhere if it is about several."""
+    affine, low, high = condition
+    if len(affine.terms) != 1:
+        return -1, ()
+    ((axis, coefficient),) = affine.terms
+    if coefficient > 0:
+        return axis, tuple(-((affine.offset - limit) // coefficient) for limit in (low, high))
+    return axis, tuple((affine.offset - limit) // -coefficient + 1 for limit in (low, high))
+
+
+def costly_pieces(leaves: Iterable[Leaf], stored: Collection[Node]) -> set[Node]:
+    """What has to be stored because statements that can't be done in parts would compute much under a condition."""
+    more: set[Node] = set()
+    for leaf in leaves:
+        for expression in leaf.statement.values.values():
+            if not isinstance(expression, Choose):
+                continue
+            costly = [node for node, index in expression.operands if _is_costly((node, index), leaf.statement.values)]
+            joined = expression.node
+            nothing_else = sum(value.aval.size for value in joined.inputs) == joined.aval.size
+            more.update([joined] if costly and nothing_else and joined not in stored else costly)
+    return more
+
+
+def _is_costly(wanted: Key, values: Values) -> bool:
+    """Whether a value is worth more than a condition; an element at a computed index is no matter for one."""
+    cost, stack = 0, [wanted]
+    while stack and cost < WORTH_KEEPING:
+        expression = values[stack.pop()]
+        if isinstance(expression, Fetch):
+            return True
+        if isinstance(expression, Compute):
+            cost += cost_of(expression.node)
+        stack.extend(operands_of(expression))
+    return cost >= WORTH_KEEPING
