@@ -6,13 +6,13 @@ a graph), then every tape that is recording is told. Start reading at `bind`; a 
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
 from inspect import signature
-from typing import Any, Protocol
+from typing import Any, Protocol, final
 
 import numpy as np
 
@@ -77,9 +77,8 @@ class Rule:
     """The reverse rule of one input: ``function(ct, …)``, given what its parameter names ask for.
 
     The names may be those of inputs, ``out``, ``ct``, of params, and ``<input>_shape``, ``<input>_dtype``. Where there
-    are any number of inputs, ``index`` is the one that the rule is called for, ``input_shape`` its shape,
-    ``<inputs>_shapes`` all shapes, ``values`` all inputs, ``active`` the bits of those that matter and ``memo`` a dict
-    that the calls for one application share. What no rule of an active input names is not kept by tapes.
+    are any number of inputs, ``index`` is the one that the rule is called for, ``input_shape`` its shape and
+    ``<inputs>_shapes`` all shapes. What no rule of an active input names is not kept by tapes.
     """
 
     function: Callable[..., Any]
@@ -128,6 +127,42 @@ class ReversePlan:
 
     slots: tuple[tuple[str, Any], ...]
     pulls: tuple[Pull, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """What a tape keeps of a call of a whole function, and how to pull all its cotangents back at once.
+
+    Parameters
+    ----------
+    inputs : tuple of int
+        Positions of the inputs that cotangents may go to.
+    results : tuple of int
+        Positions of the results that depend on those inputs.
+    kept : tuple of int
+        Positions, in inputs and results joined, of the values that `pull` needs.
+    pull : callable
+        ``pull(arrived, kept, wanted)``: for each of all results the cotangent and its mask (each may be None), the kept
+        values, and for each of `inputs` a `Wanted`; returns for each of `inputs` a cotangent and its mask, or Nones.
+    """
+
+    inputs: tuple[int, ...]
+    results: tuple[int, ...]
+    kept: tuple[int, ...]
+    pull: "Callable[[Sequence[Masked], Sequence[Any], Sequence[Wanted]], Sequence[Masked]]"
+
+
+Masked = tuple[Any, Any]
+"""A cotangent, and the mask that it carries (see `tape.reverse`); None where there is none."""
+
+
+class Wanted(Enum):
+    """What is asked of a call for one of its inputs."""
+
+    NOTHING = "no cotangent"
+    COTANGENT = "the cotangent; its mask would serve nobody"
+    MASKED = "the cotangent and its mask"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -187,7 +222,7 @@ def _reverse_plan(primitive: Primitive, active: int, count: int) -> ReversePlan:
     def slot(name: str, position: int) -> int:
         if name == "ct":
             return -1
-        wanted = ("given", active) if name == "active" else _resolve(primitive, name, position)
+        wanted = _resolve(primitive, name, position)
         if wanted not in slots:
             slots.append(wanted)
         return slots.index(wanted)
@@ -218,8 +253,6 @@ def _resolve(primitive: Primitive, name: str, position: int) -> tuple[str, Any]:
         return "out", 0
     if name == "index":
         return "given", position
-    if name in ("values", "memo"):
-        return name, 0
     if name == "input_shape":
         return "shape", position
     if name.endswith("_shapes"):
@@ -298,6 +331,12 @@ class Recorder(Protocol):
 
     def record_read(self, variable: Any, value: Value) -> None:
         """Note that a variable was read as `value`."""
+
+    def follows(self, values: tuple[Value, ...]) -> int:
+        """The bits of the values on which something may depend that is asked of this tape."""
+
+    def record_call(self, plan: CallPlan, inputs: tuple[Value, ...], results: tuple[Value, ...]) -> None:
+        """Note a call of a whole function, which is no application of a primitive."""
 
 
 class State:

@@ -8,27 +8,29 @@ traced again, which costs milliseconds; a compilation it costs only if the graph
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from inspect import Parameter, signature
+from types import MethodType
 from typing import Any
 
 import numpy as np
 
-from .arguments import Call, Match, describe, matcher
+from .arguments import Call, Match, describe, eager_arguments, matcher
+from .aval import Aval
 from .config import check_graphs
 from .errors import CompileError, ConcretizationError, at_user_line, is_library, warn
 from .families import as_array
 from .graph import Graph, Input, Node, Trace, show, verify
+from .graph.reads import Reads
 from .graph.trace import SpecializeError
-from .graph_function import GraphFunction
+from .graph_function import CompiledGraph, GraphFunction, Setting
 from .guards import Change, GuardSet, Recorder
 from .kernel.executable import Executable
-from .kernel.kernels import Kernel, kernel_for, source_of
+from .kernel.program import Relay, Surroundings, executable_for, text_of
 from .passes import prepare
-from .passes.statements import NotLowerableError
-from .primitive import BASE, NO_PARAMS, STATE, State, Typed, Value, interpreting
+from .primitive import BASE, STATE, Typed, Value, current, interpreting
 from .pytree import TreeDef, flatten, unflatten
 from .variable import Variable
 
@@ -43,35 +45,36 @@ class Traced:
 
     guards: GuardSet
     graph: Graph
-    executable: Executable
+    executable: Executable | Relay
     results: TreeDef
     leaves: list[Any]
     names: dict[Node, str]
     seconds: float
-    trace: Trace
     function: GraphFunction
 
     def run(self, values: Sequence[Any]) -> Any:
         """The function's result for these values of what varies."""
         return self.placed(self.executable(values))
 
-    def recorded(self, call: Call, state: State) -> Any:
-        """The function's result, and for each active tape a record of how it depends on everything that came in."""
-        arguments = [as_array(value) for value in call.varying_leaves()]
-        reads = [variable.read_value() for variable in self.trace.variables]
-        captures = [self.trace.captured_tensor(position) for position in range(len(self.trace.captures))]
-        numbers = [state.interpreter.number(number, np.dtype(dtype)) for dtype, number in self.trace.typed_numbers()]
-        outputs = tuple(self.executable([argument.numpy() for argument in arguments]))
-        for tape in state.tapes:
-            tape.record(self.function.primitive, (*arguments, *reads, *captures, *numbers), outputs, NO_PARAMS)
-        return self.placed(list(outputs))
+    def recorded(self, call: Call) -> Any:
+        """The function's result; the active tapes hear how it depends on everything that came in."""
+        return self.placed(self.function(list(map(_as_value, call.varying_leaves(), call.avals))))
 
     def placed(self, outputs: list[Any]) -> Any:
         """The kernel's outputs in their places."""
         if not self.leaves:
             return unflatten(self.results, ())
         fresh = iter(outputs)
-        return unflatten(self.results, [_FRESH[leaf](fresh) if type(leaf) is _Fresh else leaf for leaf in self.leaves])
+        # By identity: the hash of an Enum is computed in Python.
+        placed = [
+            next(fresh) if leaf is _TENSOR else next(fresh).item() if leaf is _NUMBER else leaf for leaf in self.leaves
+        ]
+        return unflatten(self.results, placed)
+
+
+def _as_value(value: Any, aval: Aval) -> Value:
+    """What varies as a tensor: one that was passed as itself, an array without a copy, a number in its own dtype."""
+    return current().interpreter.number(value, aval.dtype) if aval.weak else as_array(value, borrow=True)
 
 
 class _Fresh(Enum):
@@ -81,10 +84,7 @@ class _Fresh(Enum):
     NUMBER = "a Python number, made of Python numbers"
 
 
-_FRESH: dict[Any, Callable[[Iterator[Any]], Any]] = {
-    _Fresh.TENSOR: next,
-    _Fresh.NUMBER: lambda outputs: next(outputs).item(),
-}
+_TENSOR, _NUMBER = _Fresh
 
 
 @dataclass(slots=True)
@@ -124,29 +124,50 @@ class CompiledStep:
         self._lock = threading.RLock()
         self._counts = Counts()
         self._eager_because: str | None = None
+        self._unbound: CompiledStep | None = None
         self._warned_of_retraces = False
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """A compiled method: one step for each instance, as the instance's attributes are what it reads."""
-        if instance is None:
+        if instance is None or not hasattr(self._function, "__get__"):
             return self
-        name = f"_compiled_{self._name}"
-        bound = getattr(instance, "__dict__", {}).get(name)
-        if bound is None:
+        kept = getattr(instance, "__dict__", None)
+        if not isinstance(kept, dict):  # a class, or an object with slots: it becomes an argument
+            return MethodType(self, instance)
+        name = f"_compiled_{getattr(self, '__qualname__', self._name)}"
+        bound = kept.get(name)
+        # A copy of another instance has that one's step, and a class may have got another method of the same name.
+        if bound is None or not bound.is_method(self, instance):
             bound = CompiledStep(self._function.__get__(instance, owner), strict=self._strict, cache=self._cache)
-            instance.__dict__[name] = bound
+            bound._unbound = self
+            kept[name] = bound
         return bound
+
+    def is_method(self, unbound: "CompiledStep", instance: Any) -> bool:
+        """Whether this is `unbound` as a method of `instance`."""
+        return self._unbound is unbound and getattr(self._function, "__self__", None) is instance
+
+    def compiled_as(self, *, strict: bool, cache: bool) -> "CompiledStep":
+        """The step with these options: itself if it has them."""
+        same = (strict, cache) == (self._strict, self._cache)
+        return self if same else CompiledStep(self._function, strict=strict, cache=cache)
+
+    def __reduce__(self) -> Any:
+        """Pickled and copied as functions are: by name; a compiled method with its instance."""
+        if self._unbound is not None:
+            return self._unbound.__get__, (self._function.__self__,)  # type: ignore[attr-defined]
+        return getattr(self, "__qualname__", self._name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Do what the function does, by its kernel; it is traced first where no trace fits the call."""
         state = STATE.get(BASE[0])
         match, last = self._recent
-        if match is not None and state is BASE[0] and not kwargs:
-            values = match(args)
+        if match is not None and state is BASE[0]:
+            values = match(args, kwargs)
             if values is not None and last.guards.holds():
                 return last.run(values)
         if isinstance(state.interpreter, Trace):
-            return self._function(*args, **kwargs)  # a step inside a step becomes part of it
+            return self.eager(*args, **kwargs)  # a step inside a step becomes part of it
         if self._eager_because is not None:
             return self.eager(*args, **kwargs)
         call = describe(args, kwargs, self._specialized, self._parameters)
@@ -155,13 +176,14 @@ class CompiledStep:
         if traced is None:
             return self.eager(*args, **kwargs)
         self._last = traced
+        if state.tapes:
+            return traced.recorded(call)
         self._recent = matcher(call), traced
-        return traced.recorded(call, state) if state.tapes else traced.run(call.values)
+        return traced.run(call.values)
 
     def eager(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function without compiling; nested lists of numbers become arrays as in compiled calls."""
-        call = describe(args, kwargs, frozenset(), self._parameters)
-        args, kwargs = call.arguments(call.eager_values())
+        """Call the function without compiling; arrays and lists of numbers become tensors, as in compiled calls."""
+        args, kwargs = eager_arguments(args, kwargs, self._parameters)
         return self._function(*args, **kwargs)
 
     # From a call to a trace
@@ -190,7 +212,7 @@ class CompiledStep:
             traced = self._trace(call)
         except SpecializeError:
             raise
-        except (ConcretizationError, NotLowerableError, CompileError) as error:
+        except (ConcretizationError, CompileError) as error:
             self._give_up(error)
             return None
         self._count(call, traced)
@@ -201,54 +223,55 @@ class CompiledStep:
         return traced
 
     def _trace(self, call: Call, *, again: bool = False) -> Traced:
-        """Run the function with traced arguments; `again` after a first trace made variables.
+        """Run the function with traced arguments; `again` after a first trace made variables or assigned what it read.
 
-        A function that keeps those variables makes no more then. One that does has no state that a compiled call could
-        treat as such.
+        A function that keeps those variables makes no more then. One that does, or that goes on counting, has no state
+        that a compiled call could treat as such.
         """
-        started = time.perf_counter()
-        trace = Trace(call.avals)
         recorder = Recorder(is_library, lambda value: isinstance(value, Typed))
+        try:
+            return self._recorded(call, Trace(call.avals), recorder, again)
+        except BaseException:
+            recorder.undo()
+            raise
+
+    def _recorded(self, call: Call, trace: Trace, recorder: Recorder, again: bool) -> Traced:
+        started = time.perf_counter()
         args, kwargs = call.arguments([trace.argument(position) for position in range(len(call.avals))])
-        with interpreting(trace), recorder.recording(self._function):
+        reads = Reads()
+        with interpreting(trace, (reads,)), recorder.recording(self._function):
             result = self._function(*args, **kwargs)
-        if trace.created and not again:
+        if (trace.created or recorder.changed) and not again:
             return self._trace(call, again=True)
-        if trace.created:
-            raise ConcretizationError(
-                "it makes a Variable or a random Generator at each call; make it once, outside or in the first call"
-            )
-        if recorder.drew_random is not None:
-            raise ConcretizationError(
-                f"{recorder.drew_random} draws a number while the step is traced, and compiled calls would repeat it; "
-                "use tj.random.Generator, or draw outside and pass the number as an argument"
-            )
         leaves, results = flatten(result)
+        _check_repeatable(trace, recorder, leaves)
         graph = trace.finish([trace.lift(leaf, False) for leaf in leaves if _is_output(leaf)])
         if check_graphs():
             verify(graph, "trace")
-        function = GraphFunction(Graph(graph.inputs, graph.outputs, ()), self._name, cache=self._cache)
-        graph = prepare(graph)
-        guards = recorder.guards()
+        graph, differentiable = prepare(graph), graph
+        guards = recorder.guards(trace.borrows)
         names = _names(graph, call, trace, guards)
         traced_in = time.perf_counter() - started
-        kernel = kernel_for(graph, self._name, names, self._cache)
-        executable = Executable(kernel, graph, trace.variables, trace.captures, trace.numbers)
+        around = Surroundings(trace.variables, trace.captures, trace.numbers)
+        executable = executable_for(graph, around, self._name, names, cache=self._cache, strict=self._strict)
         placed = [_placeholder(leaf) if _is_output(leaf) else leaf for leaf in leaves]
-        return Traced(guards, graph, executable, results, placed, names, traced_in, trace, function)
+        shown = {node.op: text for node, text in names.items() if isinstance(node.op, Input)}
+        setting = Setting(trace, frozenset(reads.keys), self._name, shown, self._cache, self._strict)
+        function = GraphFunction(differentiable, setting, executable)
+        return Traced(guards, graph, executable, results, placed, names, traced_in, function)
 
     def _count(self, call: Call, traced: Traced) -> None:
         counts = self._counts
-        kernel: Kernel = traced.executable.kernel
-        known = [other.executable.kernel for group in self._traces.values() for other in group]
+        known = [kernel for group in self._traces.values() for other in group for kernel in other.executable.kernels]
         changes = self._traces[call.key][0].guards.changes() if self._traces.get(call.key) else ()
         counts.traces += 1
         counts.trace_seconds += traced.seconds
-        if not any(kernel is other for other in known):
-            counts.compilations += not kernel.from_cache
-            counts.from_cache += kernel.from_cache
-            counts.compile_seconds += kernel.compile_seconds
-            counts.load_seconds += kernel.load_seconds
+        for kernel in traced.executable.kernels:
+            if not any(kernel is other for other in known):
+                counts.compilations += not kernel.from_cache
+                counts.from_cache += kernel.from_cache
+                counts.compile_seconds += kernel.compile_seconds
+                counts.load_seconds += kernel.load_seconds
         counts.history.append(self._reason(call, changes))
         del counts.history[1:-HISTORY]
         if changes and all(change.is_number for change in changes):
@@ -279,9 +302,6 @@ class CompiledStep:
 
     def _give_up(self, error: Exception) -> None:
         reason = str(error)
-        if isinstance(error, NotLowerableError):
-            place = f" at {error.node.where}" if error.node.where else ""
-            reason = f"{error.node.primitive.name}{place} can't be compiled yet"  # type: ignore[union-attr]
         if self._strict:
             raise CompileError(f"{self._name} can't be compiled: {reason}") from error
         self._eager_because = reason
@@ -321,7 +341,7 @@ class CompiledStep:
             If there is no kernel: the step was not called yet, or runs eagerly.
         """
         traced = self._latest("source")
-        return source_of(traced.graph, self._name, traced.names).source
+        return text_of(traced.graph, self._name, traced.names)
 
     def graph(self) -> str:
         """The graph of the last call as text: one operation a line, with the user's lines."""
@@ -337,10 +357,12 @@ class CompiledStep:
             ``loop_nests``, ``matrix_products``, ``library_calls``, ``intermediate_bytes``, ``bytes_read``,
             ``bytes_written``, ``flops`` of the last call's kernel (see `passes.measure`); ``traces``, ``compilations``,
             ``from_cache`` (kernels from the store), ``trace_seconds``, ``compile_seconds``, ``load_seconds``
-            of all calls; ``eager_because`` (why it runs eagerly, or None).
+            of all calls; ``eager_because`` (why it runs eagerly, or None); ``not_compiled`` (which operations run in
+            Python between the last call's kernels, where they stand, and why); ``differentiated``, a list of the
+            reports of the kernels that tapes around the last call's trace made necessary (see `differentiated`).
         """
         counts = self._counts
-        plan = dict(self._last.executable.kernel.layout.report) if self._last else {}
+        plan = self._last.executable.report() if self._last else {}
         return {
             **plan,
             "traces": counts.traces,
@@ -350,7 +372,35 @@ class CompiledStep:
             "compile_seconds": counts.compile_seconds,
             "load_seconds": counts.load_seconds,
             "eager_because": self._eager_because,
+            "not_compiled": list(self._last.executable.not_compiled) if self._last else [],
+            "differentiated": [kernel.report() for kernel in self.differentiated()],
         }
+
+    def differentiated(self) -> list[CompiledGraph]:
+        """The kernels besides the step's own that exist because tapes around the step follow its calls.
+
+        Returns
+        -------
+        list of CompiledGraph
+            Of the last call's trace. Each has a ``name``, ``source()`` and ``report()``. One called
+            ``…_with_residuals`` does what the step does, and keeps what gradients need; it is built at the first call
+            under a tape that watches something that the results depend on. One called ``…_gradient`` computes
+            gradients from that; it is built at the first one. Derivatives of derivatives have both again.
+
+        Examples
+        --------
+        >>> @tj.compile
+        ... def power(x):
+        ...     return tj.exp(x) ** 2
+        >>> x = tj.constant(1.0)
+        >>> with tj.GradientTape() as tape:
+        ...     tape.watch(x)
+        ...     y = power(x)
+        >>> dy = tape.gradient(y, x)
+        >>> [kernel.name for kernel in power.differentiated()]
+        ['power_with_residuals', 'power_gradient']
+        """
+        return [] if self._last is None else list(self._last.function.kernels())
 
     def explain(self) -> str:
         """Why the step was traced each time, one line a trace."""
@@ -400,8 +450,12 @@ def compile(  # noqa: A001 (the name that users know from TensorFlow's and PyTor
     """
     if function is None:
         return functools.partial(compile, strict=strict, cache=cache)
+    if isinstance(function, (classmethod, staticmethod)):
+        return type(function)(compile(function.__func__, strict=strict, cache=cache))
     if isinstance(function, CompiledStep):
-        return function
+        return function.compiled_as(strict=strict, cache=cache)
+    if not callable(function):
+        raise TypeError(at_user_line(f"compile takes a function, got {type(function).__name__}"))
     return CompiledStep(function, strict=strict, cache=cache)
 
 
@@ -415,13 +469,44 @@ def _positional_parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(parameter.name for parameter in parameters if parameter.kind in kinds)
 
 
+def _check_repeatable(trace: Trace, recorder: Recorder, leaves: Sequence[Any]) -> None:
+    """Refuse what calls that run no Python could not do again.
+
+    Raises
+    ------
+    ConcretizationError
+        Naming what it is and the way out.
+    """
+    if trace.created:
+        raise ConcretizationError(
+            "it makes a Variable or a random Generator at each call; make it once, outside or in the first call"
+        )
+    if recorder.repeats is not None:
+        raise ConcretizationError(
+            f"{recorder.repeats}, and compiled calls would repeat the value; use tj.random.Generator, or take the "
+            "value outside and pass it as an argument"
+        )
+    for change in recorder.changed:
+        if change.goes_on:
+            raise ConcretizationError(
+                f"it changes what it reads at each call, and compiled calls run no Python: {change}; keep it in a "
+                "tj.Variable, or pass it as an argument"
+            )
+    for leaf in leaves:
+        if not _is_output(leaf) and trace.is_hidden_in(leaf):
+            raise ConcretizationError(
+                f"it returns a {type(leaf).__name__} that holds tensors, or makes them later; return tensors in lists, "
+                "tuples, named tuples or dicts"
+            )
+
+
 def _is_output(leaf: Any) -> bool:
     """Whether a result is a value that the kernel computes; a variable is returned as itself."""
     return isinstance(leaf, (Typed, np.ndarray)) and not isinstance(leaf, Variable)
 
 
 def _placeholder(leaf: Any) -> _Fresh:
-    return _Fresh.NUMBER if isinstance(leaf, Value) and leaf.aval.weak else _Fresh.TENSOR
+    return _NUMBER if isinstance(leaf, Value) and leaf.aval.weak else _TENSOR
 
 
 def _names(graph: Graph, call: Call, trace: Trace, guards: GuardSet) -> dict[Node, str]:

@@ -88,6 +88,7 @@ class Builder:
 
     def __init__(self) -> None:
         self._known: dict[Any, Node] = {}
+        self._made: set[Node] = set()
 
     def input(self, kind: str, position: int, aval: Aval) -> Node:
         """The input node of this kind and position."""
@@ -127,7 +128,12 @@ class Builder:
         node = self._known.get(key)
         if node is None:
             node = self._known[key] = Node(op, inputs, params, avals, where)
+            self._made.add(node)
         return node
+
+    def made(self, node: Node) -> bool:
+        """Whether the node is one of its own."""
+        return node in self._made
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +166,16 @@ class Graph:
     def rebuilt(self, builder: Builder, rewrite: Any) -> "Graph":
         """The graph with each node replaced by ``rewrite(node, new_inputs)``, from the inputs on.
 
-        `rewrite` returns a node of `builder`, or None for the same operation on the new inputs.
+        `rewrite` returns a node of `builder`, or None for the same operation on the new inputs. Nodes that `builder`
+        made itself stay as they are where nothing changes.
         """
         new: dict[Node, Node] = {}
         for node in self.nodes():
-            inputs = tuple(new[value] for value in node.inputs)
-            new[node] = rewrite(node, inputs) or builder.again(node, inputs)
+            inputs = tuple([new[value] for value in node.inputs])
+            found = rewrite(node, inputs)
+            if found is None:
+                found = node if inputs == node.inputs and builder.made(node) else builder.again(node, inputs)
+            new[node] = found
         return Graph(
             tuple(new[node] for node in self.inputs),
             tuple(new[node] for node in self.outputs),
@@ -178,9 +188,12 @@ class Graph:
         return Graph(self.inputs, self.outputs, changed)
 
 
-def in_order(roots: Iterable[Node]) -> list[Node]:
-    """The nodes that `roots` depend on, inputs first, depth first from left to right."""
-    seen: set[Node] = set()
+def in_order(roots: Iterable[Node], known: Iterable[Node] = ()) -> list[Node]:
+    """The nodes that `roots` depend on, inputs first, depth first from left to right.
+
+    What is `known` is left out, with all that only it depends on.
+    """
+    seen = set(known)
     order: list[Node] = []
     for root in roots:
         stack: list[tuple[Node, Iterator[Node]]] = []

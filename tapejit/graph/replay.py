@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..primitive import Primitive, Value, bind
-from .ir import Graph, Literal, Node, Part
+from .ir import Graph, Literal, Node, Part, in_order
 from .trace import Trace, TracedTensor
 
 
-def replay(graph: Graph, values: Sequence[Value], trace: Trace) -> list[Value]:
-    """The outputs of `graph`, bound anew for `values` instead of its inputs.
+def replay(graph: Graph, values: Sequence[Value], trace: Trace) -> dict[Node, Any]:
+    """What the outputs of `graph` are, and all that they need, bound anew for `values` instead of its inputs.
 
     Parameters
     ----------
@@ -18,19 +18,25 @@ def replay(graph: Graph, values: Sequence[Value], trace: Trace) -> list[Value]:
     values : sequence of Value
         One for each input.
     trace : Trace
-        Where it happens; for literals.
+        Where it happens; for literals, and to give each operation its own line of the user's program.
     """
     known: dict[Node, Any] = dict(zip(graph.inputs, values, strict=True))
-    for node in graph.nodes():
-        if node in known:
-            continue
-        op = node.op
-        if isinstance(op, Literal):
-            known[node] = TracedTensor(trace, trace.builder.literal(op.value, op.dtype))
-        elif isinstance(op, Part):
-            known[node] = known[node.inputs[0]][op.index]
-        elif isinstance(op, Primitive):
-            known[node] = bind(op, tuple(known[value] for value in node.inputs), dict(node.params))
-        else:
-            raise ValueError(f"{op} is not among the graph's inputs")  # noqa: TRY004 (the graph is at fault)
-    return [known[node] for node in graph.outputs]
+    place = trace.place
+    try:
+        for node in in_order(graph.outputs, graph.inputs):
+            trace.place = node.where
+            known[node] = _value(node, known, trace)
+    finally:
+        trace.place = place
+    return known
+
+
+def _value(node: Node, known: dict[Node, Any], trace: Trace) -> Any:
+    op = node.op
+    if isinstance(op, Literal):
+        return TracedTensor(trace, trace.builder.literal(op.value, op.dtype))
+    if isinstance(op, Part):
+        return known[node.inputs[0]][op.index]
+    if isinstance(op, Primitive):
+        return bind(op, tuple(known[value] for value in node.inputs), dict(node.params))
+    raise ValueError(f"{op} is not among the graph's inputs")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..aval import Shape, is_floating
+from ..aval import PYTHON_NUMBERS, Shape, is_floating
 from ..errors import DtypeError, ShapeError, TapeError, at_user_line, warn
 from ..families import ALL
 from ..primitive import Value, add_tape, current, in_role, remove_tape
@@ -267,11 +267,12 @@ class GradientTape:
 
 
 def _tensor_or_variable(what: str, value: Any) -> Any:
-    if isinstance(value, (Value, Variable)):
+    kind = value.__class__  # a traced Python number says that it is one
+    if isinstance(value, (Value, Variable)) and kind not in PYTHON_NUMBERS:
         return value
     raise DtypeError(
         at_user_line(
-            f"{what} must be a tensor or a variable, got {type(value).__name__}; make one with tj.constant or "
+            f"{what} must be a tensor or a variable, got {kind.__name__}; make one with tj.constant or "
             "tj.Variable"
         )
     )

@@ -4,28 +4,28 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..aval import Aval, is_floating
-from ..primitive import Flow, Params, Primitive, Pull, ReversePlan, Rule, Value
+from ..primitive import CallPlan, Flow, Params, Primitive, Pull, ReversePlan, Rule, Value
 from ..tensor import BorrowedTensor
 from ..variable import Variable
 
 IDENTITY = Rule(lambda ct: ct, ("ct",), Flow.MOVING)
 """The rule of a variable's read: the value is the variable."""
 
-_READ = ReversePlan((), (Pull(0, IDENTITY, lambda ct, residuals: ct, ()),))
+READ = ReversePlan((), (Pull(0, IDENTITY, lambda ct, residuals: ct, ()),))
 
 
 class Record:
-    """One application: where cotangents come from, where they go, and the residuals.
+    """One application or call: where cotangents come from, where they go, and the residuals.
 
-    `inputs` are the keys that belong to the plan's pulls, `outputs` the keys of all results; `avals` are those of
-    the results where there are several, since cotangents that nobody sent are then zeros.
+    `inputs` are the keys that the plan's cotangents go to, `outputs` the keys of all results. `avals` are those of the
+    results where an application has several, since cotangents that nobody sent are then zeros.
     """
 
     __slots__ = ("avals", "inputs", "outputs", "plan", "residuals")
 
     def __init__(
         self,
-        plan: ReversePlan,
+        plan: ReversePlan | CallPlan,
         inputs: tuple[int, ...],
         outputs: tuple[int, ...],
         residuals: Sequence[Any],
@@ -107,14 +107,27 @@ class Recording:
                 return
             self.watch(variable)
         self._active.add(value.key)
-        self.records.append(Record(_READ, (key,), (value.key,), (), None))
+        self.records.append(Record(READ, (key,), (value.key,), (), None))
+
+    def follows(self, values: tuple[Value, ...]) -> int:
+        """The bits of the values that are followed."""
+        return sum(1 << position for position, value in enumerate(values) if value.key in self._active)
+
+    def record_call(self, plan: CallPlan, inputs: tuple[Value, ...], results: tuple[Value, ...]) -> None:
+        """Note a call of a function, of which `plan` says all that a tape must know."""
+        both = (*inputs, *results)
+        kept = [both[position] for position in plan.kept]
+        for value in kept:
+            if type(value) is BorrowedTensor:
+                value.own()
+        self._active.update([results[position].key for position in plan.results])
+        sources = tuple([inputs[position].key for position in plan.inputs])
+        self.records.append(Record(plan, sources, tuple([value.key for value in results]), kept, None))
 
 
 _RESIDUAL: dict[str, Callable[..., Any]] = {
     "shapes": lambda which, inputs, params: tuple(value.shape for value in inputs),
     "dtype": lambda which, inputs, params: inputs[which].dtype,
     "given": lambda which, inputs, params: which,
-    "values": lambda which, inputs, params: inputs,
-    "memo": lambda which, inputs, params: {},
     "param": lambda which, inputs, params: params[which],
 }

@@ -11,11 +11,13 @@ from functools import lru_cache
 from typing import Any
 
 from ..aval import Shape
-from ..primitive import Flow, Pull, in_role
-from .recording import IDENTITY, Record
+from ..primitive import CallPlan, Flow, Masked, Pull, Wanted, in_role
+from .recording import IDENTITY, READ, Record
 
 
-def pull_back(records: list[Record], seeds: Mapping[int, Any], sources: Iterable[int]) -> dict[int, Any]:
+def pull_back(
+    records: list[Record], seeds: Mapping[int, Any], sources: Iterable[int], masks: dict[int, Any] | None = None
+) -> dict[int, Any]:
     """Cotangents of the sources that the targets depend on.
 
     Parameters
@@ -26,6 +28,8 @@ def pull_back(records: list[Record], seeds: Mapping[int, Any], sources: Iterable
         Cotangents of the targets.
     sources : iterable of key
         Where to arrive.
+    masks : dict of key to value, optional
+        Those of the seeds; afterwards also those of the cotangents that arrived.
 
     Returns
     -------
@@ -35,9 +39,13 @@ def pull_back(records: list[Record], seeds: Mapping[int, Any], sources: Iterable
     wanted = frozenset(sources)
     path, reached = _between(records, wanted)
     totals = dict(seeds)
-    masks: dict[int, Any] = {}  # of the cotangents that have one
+    masks = {} if masks is None else masks  # of the cotangents that have one
+    pulled_on: set[int] = set()
     for record in reversed(path):
-        output = record.outputs[0]
+        plan, output = record.plan, record.outputs[0]
+        if type(plan) is CallPlan:
+            _pull_call(plan, record, _asked(record, path, reached, pulled_on), totals, masks, wanted)
+            continue
         if record.avals is None:
             ct = totals.get(output) if output in wanted else totals.pop(output, None)
         else:
@@ -45,7 +53,7 @@ def pull_back(records: list[Record], seeds: Mapping[int, Any], sources: Iterable
         if ct is None:
             continue
         mask = masks.get(output) if masks else None
-        for pull, key in zip(record.plan.pulls, record.inputs):  # noqa: B905 (as many; `strict` takes time)
+        for pull, key in zip(plan.pulls, record.inputs):  # noqa: B905 (as many; `strict` takes time)
             if key not in reached:
                 continue
             if mask is None and pull.rule.mask is None:
@@ -57,14 +65,51 @@ def pull_back(records: list[Record], seeds: Mapping[int, Any], sources: Iterable
                 value, passed = _masked_pull(pull, ct, mask, record.residuals)
             if value is None:
                 continue
-            if key in totals:
-                value = totals[key] + value
-                passed = None if passed is None or key not in masks else masks[key] | passed
-                masks.pop(key, None)
-            totals[key] = value
-            if passed is not None:
-                masks[key] = passed
+            if passed is None and key not in totals:  # `add` without the cost of calling it
+                totals[key] = value
+                continue
+            add(key, (value, passed), totals, masks)
     return {key: totals[key] for key in wanted if key in totals}
+
+
+def add(key: int, arriving: Masked, totals: dict[int, Any], masks: dict[int, Any]) -> None:
+    """Add a cotangent, with its mask, to what arrived at a key before; a sum is masked where both are."""
+    ct, mask = arriving
+    if key in totals:
+        before = masks.pop(key, None)
+        ct, mask = totals[key] + ct, None if mask is None or before is None else before | mask
+    totals[key] = ct
+    if mask is not None:
+        masks[key] = mask
+
+
+def _pull_call(
+    plan: CallPlan,
+    record: Record,
+    asked: Sequence[Wanted],
+    totals: dict[int, Any],
+    masks: dict[int, Any],
+    sources: frozenset[int],
+) -> None:
+    """Pull all cotangents of a call of a function back through it."""
+    cts = [totals.get(key) if key in sources else totals.pop(key, None) for key in record.outputs]
+    if all(ct is None for ct in cts):
+        return
+    arrived = [(ct, masks.get(key)) for ct, key in zip(cts, record.outputs, strict=True)]
+    for key, pulled in zip(record.inputs, plan.pull(arrived, record.residuals, asked), strict=True):
+        if pulled[0] is not None:
+            add(key, pulled, totals, masks)
+
+
+def _asked(record: Record, path: Iterable[Record], reached: set[int], pulled_on: set[int]) -> list[Wanted]:
+    """What is asked of a call; `pulled_on` is empty at first, and known from then on."""
+    if not pulled_on:
+        # A mask serves whoever pulls the cotangent on; a variable's read only hands it on.
+        pulled_on.update(key for other in path if other.plan is not READ for key in other.outputs)
+    return [
+        Wanted.NOTHING if key not in reached else Wanted.MASKED if key in pulled_on else Wanted.COTANGENT
+        for key in record.inputs
+    ]
 
 
 def _between(records: list[Record], sources: frozenset[int]) -> tuple[list[Record], set[int]]:

@@ -505,77 +505,7 @@ def test_a_traced_tensor_kept_from_an_earlier_trace_is_an_error():
         other(np.ones(2))
 
 
-# Tapes around and inside
-
-
-def test_a_step_under_a_tape_is_differentiated_through():
-    w = tj.Variable([1.0, 2.0])
-    step = strict(lambda x: tj.sum(w * x * x))
-    step(np.ones(2, np.float32))
-    x = tj.constant([3.0, 4.0])
-    with tj.GradientTape() as tape:
-        tape.watch(x)
-        y = step(x)
-    gx, gw = tape.gradient(y, [x, w])
-    np.testing.assert_allclose(gx.numpy(), [6.0, 16.0])
-    np.testing.assert_allclose(gw.numpy(), [9.0, 16.0])
-
-
-def test_a_step_is_differentiated_to_any_order():
-    step = strict(lambda x: tj.sin(x) * x)
-    x = tj.constant(np.linspace(-2, 2, 5))
-    with tj.GradientTape() as third, tj.GradientTape() as second, tj.GradientTape() as first:
-        for tape in (first, second, third):
-            tape.watch(x)
-        y = step(x)
-        with first.stop_recording():
-            pass
-        dy = first.gradient(y, x)
-        ddy = second.gradient(dy, x)
-    dddy = third.gradient(ddy, x)
-    numbers = x.numpy()
-    np.testing.assert_allclose(dy.numpy(), np.cos(numbers) * numbers + np.sin(numbers), atol=1e-14)
-    np.testing.assert_allclose(ddy.numpy(), 2 * np.cos(numbers) - numbers * np.sin(numbers), atol=1e-14)
-    np.testing.assert_allclose(dddy.numpy(), -3 * np.sin(numbers) - numbers * np.cos(numbers), atol=1e-13)
-
-
-def test_gradients_through_a_step_reach_captures_variables_and_several_results():
-    w, captured, other = tj.Variable([1.0, 2.0]), tj.constant([3.0, 4.0]), tj.constant([5.0, 6.0])
-    data = np.array([7.0, 8.0], np.float32)
-
-    @strict
-    def step(x, scale):
-        return {"product": x * w * captured * other, "sum": tj.sum(x * data) * scale, "count": tj.sum(x > 0)}
-
-    x = tj.constant([1.0, -1.0])
-    results = []
-    for function in (step.eager, step):
-        with tj.GradientTape(persistent=True) as tape:
-            tape.watch([x, captured, other])
-            out = function(x, 2.0)
-            target = tj.sum(out["product"] ** 2) + out["sum"]
-        results.append(tape.gradient(target, [x, w, captured, other]))
-        with pytest.warns(TapejitWarning, match="int64 is not differentiable"):
-            assert tape.gradient(out["count"], x) is None
-    for eager, compiled in zip(*results, strict=True):
-        np.testing.assert_allclose(compiled.numpy(), eager.numpy(), rtol=1e-6)
-
-
-def test_a_step_under_a_tape_has_its_effects_once():
-    w = tj.Variable(2.0)
-
-    @strict
-    def step(x):
-        y = w * x
-        w.assign_add(1.0)
-        return y
-
-    x = tj.constant(3.0)
-    with tj.GradientTape() as tape:
-        tape.watch(x)
-        y = step(x)
-    gx, gw = tape.gradient(y, [x, w])
-    assert (float(y), float(gx), float(gw), float(w)) == (6.0, 2.0, 3.0, 3.0)
+# Tapes and steps inside
 
 
 def test_second_order_inside_a_step():

@@ -1,0 +1,90 @@
+"""What depends on what in a graph, as tapes would find it if its operations were recorded one by one.
+
+Sets of inputs are the bits of an int, as in `primitive`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
+from operator import or_
+
+from ..aval import is_floating
+from ..graph import Graph, Literal, Node, Part
+from ..graph.ir import in_order
+from ..primitive import Primitive
+
+Connections = Mapping[Node, int]
+
+
+def bits_of(positions: Iterable[int]) -> int:
+    """The set of these positions."""
+    return sum(1 << position for position in positions)
+
+
+def union(sets: Iterable[int]) -> int:
+    """All that is in any of these sets."""
+    return reduce(or_, sets, 0)
+
+
+def positions_of(bits: int) -> Iterator[int]:
+    """The positions in a set, in order."""
+    return (position for position in range(bits.bit_length()) if bits >> position & 1)
+
+
+def connections(graph: Graph) -> Connections:
+    """For each node that the outputs need the inputs on which it depends through reverse rules, if there are any."""
+    found = {node: 1 << place for place, node in enumerate(graph.inputs) if is_floating(node.aval.dtype)}
+    for node in in_order(graph.outputs):
+        if not any(is_floating(aval.dtype) for aval in node.avals):
+            continue
+        sources = node.inputs
+        if isinstance(node.op, Primitive):
+            active = bits_of(place for place, value in enumerate(sources) if value in found)
+            plan = node.op.reverse_plan(active, len(sources))
+            sources = tuple(sources[pull.input] for pull in plan.pulls)
+        total = union(found.get(value, 0) for value in sources)
+        if total:
+            found[node] = total
+    return found
+
+
+def places(graph: Graph) -> dict[Node, int]:
+    """Where to find what a call of the graph takes and gives: positions in inputs and outputs joined."""
+    found: dict[Node, int] = {}
+    for place, node in enumerate((*graph.inputs, *graph.outputs)):
+        if not isinstance(node.op, Literal):
+            found.setdefault(node, place)
+    return found
+
+
+def needed(graph: Graph, connected: Connections, active: int, residuals: Iterable[Node]) -> set[int]:
+    """The `places` from which the reverse rules of a graph can be served, to any order.
+
+    What a rule names and is at no place itself is computed again from what is. A residual that is no floating value
+    may stand for what the backward pass makes of such values, and is needed without being named.
+
+    Parameters
+    ----------
+    graph : Graph
+        The function, with its residuals among its outputs.
+    connected : mapping of Node to int
+        Its `connections`.
+    active : int
+        The inputs that cotangents are asked for.
+    residuals : iterable of Node
+        The outputs that are residuals.
+    """
+    named = {node: None for node in residuals if not is_floating(node.aval.dtype)}  # a set, in order
+    for node in in_order(graph.outputs):
+        if isinstance(node.op, Part) and node.inputs[0] in named:
+            named[node] = None
+        if not isinstance(node.op, Primitive) or not connected.get(node, 0) & active:
+            continue
+        bits = bits_of(place for place, value in enumerate(node.inputs) if connected.get(value, 0) & active)
+        for tag, which in node.op.reverse_plan(bits, len(node.inputs)).slots:
+            if tag == "value":
+                named[node.inputs[which]] = None
+            elif tag == "out":
+                named[node] = None
+    known = places(graph)
+    computed = in_order(named, known)
+    return {known[node] for node in (*named, *(value for each in computed for value in each.inputs)) if node in known}
