@@ -85,7 +85,7 @@ def kernel_for(graph: Graph, name: str, names: Mapping[Node, str], cache: bool) 
 
     Raises
     ------
-    passes.statements.NotLowerableError
+    passes.split.NotLowerableError
         If the graph has an operation that kernels can't hold.
     """
     # What the readable source was compiled to is another kernel, though it computes the same.

@@ -10,7 +10,7 @@ from .access import Load, canonical, linear_index, resolve
 from .blocks import block_lengths, blocked, holds_partials, row_axes
 from .loops import Item, Leaf, Loop, leaves
 from .schedule import schedule
-from .statements import check_lowerable
+from .split import check_lowerable
 from .storage import Place, in_place, keeps_to_itself, places_of, storage_axes
 
 SPLIT_WORK = 1 << 16
@@ -91,7 +91,7 @@ def plan_loops(graph: Graph) -> LoopPlan:
 
     Raises
     ------
-    statements.NotLowerableError
+    split.NotLowerableError
         If an operation has no lowering.
     """
     check_lowerable(graph)

@@ -10,9 +10,12 @@ import numpy as np
 
 from ..graph import Builder, Graph, Input, Literal, Node, Part
 from ..lowering import LOWERED, Opaque, View
-from .statements import KERNEL_DTYPES
 
-_DTYPES = frozenset(map(np.dtype, KERNEL_DTYPES))
+_DTYPES = frozenset(map(np.dtype, "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64".split()))
+
+
+class NotLowerableError(Exception):
+    """The graph was not split: it has an operation that no kernel can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,20 @@ def reason_against(node: Node) -> str | None:
         if aval.dtype not in _DTYPES:
             return f"kernels have no {aval.dtype.name}"
     return None
+
+
+def check_lowerable(graph: Graph) -> None:
+    """Hold that a kernel can be made of a graph.
+
+    Raises
+    ------
+    NotLowerableError
+        With the first operation that no kernel can hold, and why.
+    """
+    for node in graph.nodes():
+        reason = reason_against(node)
+        if reason is not None:
+            raise NotLowerableError(f"{node!r}: {reason}")
 
 
 def split(graph: Graph) -> list[KernelPart | CallPart]:

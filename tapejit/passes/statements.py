@@ -14,7 +14,6 @@ from ..lowering import (
     Contraction,
     Gather,
     IndexMap,
-    Pieces,
     Pointwise,
     Reduction,
     Routine,
@@ -36,19 +35,6 @@ from .access import (
     linear_index,
     resolve,
 )
-
-KERNEL_DTYPES = frozenset(
-    ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
-)
-
-
-class NotLowerableError(Exception):
-    """The graph has an operation that kernels can't hold yet; `node` is the first of them."""
-
-    def __init__(self, node: Node) -> None:
-        assert node.primitive is not None
-        super().__init__(node.primitive.name)
-        self.node = node
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,24 +189,6 @@ class Statement:
             return list(self.call.operands)
         found = [expression for expression in self.values.values() if isinstance(expression, Load)]
         return [*found, *(Load(root, Affine(), None) for root in self._fetched())]
-
-
-def check_lowerable(graph: Graph) -> None:
-    """Raise for the first operation that has no lowering or a dtype that kernels don't hold.
-
-    Raises
-    ------
-    NotLowerableError
-        With the node.
-    """
-    for node in graph.nodes():
-        if node.primitive is None:
-            continue
-        known = isinstance(
-            node.primitive.lowering, (Pointwise, Reduction, View, Pieces, Contraction, Scan, Gather, Scatter, Routine)
-        )
-        if not known or any(aval.dtype.name not in KERNEL_DTYPES for aval in node.avals):
-            raise NotLowerableError(node)
 
 
 def necessarily_stored(graph: Graph, targets: Collection[Node]) -> set[Node]:
