@@ -7,13 +7,16 @@ number takes the dtype of the arrays that it meets.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from operator import index as as_int
 from typing import Any
 
 import numpy as np
 
-from .errors import DtypeError, ShapeError, at_user_line
+from .errors import DtypeError, NumberError, ShapeError, TapejitError, at_user_line
 
 Shape = tuple[int, ...]
+
+_MOST_ELEMENTS = 2**63 - 1
 
 PYTHON_NUMBERS: dict[type, np.dtype] = {
     bool: np.dtype(np.bool_),
@@ -79,6 +82,22 @@ def broadcast_shapes(operation: str, shapes: Sequence[Shape]) -> Shape:
     return tuple(result)
 
 
+def checked_int(operation: str, what: str, value: Any) -> int:
+    """`value`, which a message calls `what`, as a Python int.
+
+    Raises
+    ------
+    DtypeError
+        If it is none, and no integer array with one element.
+    """
+    try:
+        return as_int(value)
+    except TapejitError:  # of a tensor, which knows better
+        raise
+    except TypeError:
+        raise DtypeError(at_user_line(f"{operation}: {what} is an int, got {value!r:.80}")) from None
+
+
 def normalize_axis(operation: str, axis: int, rank: int) -> int:
     """`axis` counted from the front.
 
@@ -87,10 +106,7 @@ def normalize_axis(operation: str, axis: int, rank: int) -> int:
     ShapeError
         If there is no such axis.
     """
-    try:
-        position = axis.__index__()
-    except AttributeError:
-        raise DtypeError(at_user_line(f"{operation}: an axis is an int, got {axis!r}")) from None
+    position = checked_int(operation, "an axis", axis)
     if not -rank <= position < rank:
         raise ShapeError(at_user_line(f"{operation}: axis {position} is out of range for an array with {rank} axes"))
     return position % rank
@@ -126,11 +142,15 @@ def checked_shape(operation: str, shape: int | Sequence[int]) -> Shape:
     """
     lengths = shape if isinstance(shape, (tuple, list)) else (shape,)
     try:
-        result = tuple(length.__index__() for length in lengths)
-    except AttributeError:
-        raise DtypeError(at_user_line(f"{operation}: a shape is made of ints, got {shape!r}")) from None
+        result = tuple(map(as_int, lengths))
+    except TapejitError:
+        raise
+    except TypeError:
+        raise DtypeError(at_user_line(f"{operation}: a shape is made of ints, got {shape!r:.80}")) from None
     if any(length < 0 for length in result):
         raise ShapeError(at_user_line(f"{operation}: negative length in shape {result}"))
+    if prod(result) > _MOST_ELEMENTS:
+        raise ShapeError(at_user_line(f"{operation}: shape {result} has more elements than an address can count"))
     return result
 
 
@@ -154,10 +174,25 @@ def parse_dtype(operation: str, dtype: Any) -> np.dtype:
     """
     try:
         return np.dtype(dtype)  # type: ignore[no-any-return]
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):
         raise DtypeError(
             at_user_line(f"{operation}: {dtype!r} is not a dtype; use for example 'float32' or np.float64")
         ) from None
+
+
+def in_dtype(numbers: Any, dtype: np.dtype) -> np.ndarray:
+    """Python numbers, also nested, as an array of a dtype.
+
+    Raises
+    ------
+    NumberError
+        If the dtype can't hold one.
+    """
+    try:
+        return np.array(numbers, dtype)
+    except (OverflowError, ValueError) as error:
+        words = str(error) if "bounds" in str(error) else f"{numbers!r:.80} can't be made {dtype.name}: {error}"
+        raise NumberError(at_user_line(f"{words}; use a float, or a wider dtype")) from None
 
 
 Kind = Any  # a numpy.dtype, or the Python type of a weak number

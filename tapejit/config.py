@@ -2,16 +2,17 @@
 
 Floor 0. Environment variables are read when a setting is first asked for, never at import.
 
-=====================  ==============================================================  ===========
+=====================  ==============================================================  ============
 variable               meaning                                                         default
-=====================  ==============================================================  ===========
+=====================  ==============================================================  ============
 TAPEJIT_FLOATX         dtype of Python floats and lists of them                        float32
 TAPEJIT_CACHE          ``0`` turns the kernel store on disk off                        1
 TAPEJIT_CACHE_DIR      folder of the kernel store                                      per user
 TAPEJIT_CACHE_SIZE     bytes that the kernel store may take                            1073741824
 TAPEJIT_CHECK          ``1`` verifies every graph after every pass                     0
+TAPEJIT_EMIT           ``source`` lets Numba compile the text of kernels as it stands  instructions
 TAPEJIT_NUM_THREADS    threads of the BLAS library inside kernels                      1
-=====================  ==============================================================  ===========
+=====================  ==============================================================  ============
 """
 
 import os
@@ -108,6 +109,20 @@ def cache_dir() -> str | None:
 def cache_size() -> int:
     """How many bytes the kernel store may take (``TAPEJIT_CACHE_SIZE``)."""
     return _whole_number("TAPEJIT_CACHE_SIZE", 1 << 30)
+
+
+def emits_source() -> bool:
+    """Whether Numba compiles kernels' readable source as it stands (``TAPEJIT_EMIT``).
+
+    Raises
+    ------
+    ValueError
+        If it is neither ``source`` nor ``instructions``.
+    """
+    chosen = os.environ.get("TAPEJIT_EMIT", "instructions")
+    if chosen not in ("source", "instructions"):
+        raise ValueError(f"TAPEJIT_EMIT={chosen}: it is source or instructions")
+    return chosen == "source"
 
 
 def check_graphs() -> bool:

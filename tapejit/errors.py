@@ -4,6 +4,7 @@ Floor 0: imports nothing of tapejit. Every deliberate exception of the library i
 the built-in exception that a NumPy or TensorFlow user would catch (`ShapeError` is a `ValueError`, and so on).
 """
 
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -11,6 +12,12 @@ from types import FrameType
 
 _PACKAGE = str(Path(__file__).resolve().parent) + "/"
 _DEMO = _PACKAGE + "demo/"  # programs as a user writes them
+# Where operations are written, and where families make them.
+_OPERATIONS = tuple(_PACKAGE + name for name in ("ops/", "families/elementwise.py", "families/reduction.py"))
+# What stands between an operation and its user, besides other operations.
+_HANDING_ON = tuple(
+    _PACKAGE + name for name in ("ops/", "families/", "aval.py", "errors.py", "operators.py", "tensor.py")
+)
 
 
 class TapejitError(Exception):
@@ -27,6 +34,10 @@ class IndexRangeError(ShapeError, IndexError):
 
 class DtypeError(TapejitError, TypeError):
     """A dtype that an operation or an assignment does not take."""
+
+
+class NumberError(DtypeError, OverflowError):
+    """A number that a dtype can't hold."""
 
 
 class TapeError(TapejitError, RuntimeError):
@@ -74,9 +85,49 @@ def user_location() -> str:
 
 
 def at_user_line(message: str) -> str:
-    """`message`, followed by the user's file and line where it is known."""
-    location = user_location()
+    """`message`, with the operation that the user called and the user's file and line, where they are known."""
+    operation, location = _called_operation(), user_location()
+    if operation and not re.search(rf"\b{operation}\b", message):
+        message = f"{operation}: {message}"
     return f"{message} (at {location})" if location else message
+
+
+def _called_operation() -> str:
+    """The operation that the user called, which may have others do the work; empty where it has no name."""
+    operation = ""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and is_library(frame.f_code.co_filename):
+        name = frame.f_code.co_name
+        file = frame.f_code.co_filename
+        if file.startswith(_OPERATIONS) and name.isidentifier() and not name.startswith("_"):
+            operation = name
+        elif not file.startswith(_HANDING_ON) or name.startswith("__"):  # what an operator does names itself
+            operation = ""
+        frame = frame.f_back
+    return operation
+
+
+def faulty_matrix(operation: str, shape: tuple[int, ...], number: int, fault: str) -> str:
+    """What is wrong with one matrix of a stack, in words.
+
+    Parameters
+    ----------
+    operation : str
+        Which operation found it.
+    shape : tuple of int
+        Of the stack, (..., n, n).
+    number : int
+        Counts the matrices of the stack.
+    fault : str
+        Such as ``"singular"``.
+    """
+    index: list[int] = []
+    rest = number
+    for length in reversed(shape[:-2]):
+        rest, place = divmod(rest, length)
+        index.insert(0, place)
+    which = f" at index {tuple(index)}" if any(length > 1 for length in shape[:-2]) else ""
+    return f"{operation}: the matrix{which} of an array of shape {shape} is {fault}"
 
 
 def warn(message: str) -> None:

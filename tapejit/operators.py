@@ -4,11 +4,13 @@ Floor 5. Everything here that needs numbers asks `numpy()`.
 """
 
 from collections.abc import Callable, Iterator
+from functools import update_wrapper
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import ops
+from .aval import PYTHON_NUMBERS
 from .errors import DtypeError, ShapeError, at_user_line
 from .ops.numpy_names import numpy_function, numpy_ufunc
 from .primitive import Typed
@@ -17,12 +19,58 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 
+_FAMILIAR: set[type] = set(PYTHON_NUMBERS)
+"""Types of operands that are known to be tapejit's to compute with: tensors and variables add theirs."""
+
+
+def cooperative(operation: Callable[..., Any], reflected_name: str) -> Any:
+    """`operation` as an operator that leaves an operand it doesn't know to that one's own method, as NumPy does.
+
+    It does so if the operand's class has the method and says ``__array_ufunc__ = None``, or is nothing to compute with.
+    """
+
+    def operator(self: Any, other: Any) -> Any:
+        kind = type(other)
+        if kind in _FAMILIAR:
+            return operation(self, other)
+        if getattr(kind, "__array_ufunc__", operation) is None:
+            return NotImplemented
+        try:
+            return operation(self, other)
+        except DtypeError:
+            if _has_own(kind, reflected_name) and not isinstance(other, (Typed, np.ndarray, np.generic)):
+                return NotImplemented
+            raise
+
+    return update_wrapper(operator, operation)
+
+
+def _has_own(kind: type, name: str) -> bool:
+    """Whether a class of the user's has this method."""
+    return kind.__module__ != "builtins" and getattr(kind, name, None) is not getattr(object, name, None)
+
+
+def reflected(operation: Callable[..., Any]) -> Any:
+    """`operation` with the operands exchanged."""
+
+    def operator(self: Any, other: Any) -> Any:
+        return operation(other, self)
+
+    return update_wrapper(operator, operation)
+
+
+_equal, _unequal = cooperative(ops.equal, "__eq__"), cooperative(ops.not_equal, "__ne__")
+
+
 class Operators(Typed):
     """Python's operators and NumPy's protocols in terms of `ops`: what tensors and variables share."""
 
     __slots__ = ()
     __array_priority__ = 1000
     __hash__ = None  # type: ignore[assignment]
+
+    def __init_subclass__(cls) -> None:
+        _FAMILIAR.add(cls)
 
     @property
     def ndim(self) -> int:
@@ -43,6 +91,13 @@ class Operators(Typed):
     def device(self) -> str:
         """Always ``"cpu"``."""
         return "cpu"
+
+    def __getattr__(self, name: str) -> Any:
+        kind = "Variable" if hasattr(type(self), "assign") else "Tensor"
+        words = f"a {kind} has no attribute {name!r}"
+        if not name.startswith("_"):
+            words = at_user_line(f"{words}; use tj.{name}(t)" if name in ops.__all__ else words)
+        raise AttributeError(words, name=name, obj=self)
 
     # Its numbers
 
@@ -154,41 +209,38 @@ class Operators(Typed):
     def __getitem__(self, index: Any) -> "Tensor":
         return ops.getitem(self, index)
 
-    # Operators: the operations themselves, which saves a call each
+    # Operators
 
     __neg__ = ops.negative
     __pos__ = ops.positive
     __abs__ = ops.abs
     __invert__ = ops.bitwise_invert
-    __add__ = ops.add
-
-    def __radd__(self, other: Any) -> "Tensor":
-        return ops.add(other, self)
-
-    __sub__ = ops.subtract
-
-    def __rsub__(self, other: Any) -> "Tensor":
-        return ops.subtract(other, self)
-
-    __mul__ = ops.multiply
-
-    def __rmul__(self, other: Any) -> "Tensor":
-        return ops.multiply(other, self)
-
-    __truediv__ = ops.divide
-
-    def __rtruediv__(self, other: Any) -> "Tensor":
-        return ops.divide(other, self)
-
-    __floordiv__ = ops.floor_divide
-
-    def __rfloordiv__(self, other: Any) -> "Tensor":
-        return ops.floor_divide(other, self)
-
-    __mod__ = ops.remainder
-
-    def __rmod__(self, other: Any) -> "Tensor":
-        return ops.remainder(other, self)
+    __add__ = cooperative(ops.add, "__radd__")
+    __radd__ = reflected(ops.add)
+    __sub__ = cooperative(ops.subtract, "__rsub__")
+    __rsub__ = reflected(ops.subtract)
+    __mul__ = cooperative(ops.multiply, "__rmul__")
+    __rmul__ = reflected(ops.multiply)
+    __truediv__ = cooperative(ops.divide, "__rtruediv__")
+    __rtruediv__ = reflected(ops.divide)
+    __floordiv__ = cooperative(ops.floor_divide, "__rfloordiv__")
+    __rfloordiv__ = reflected(ops.floor_divide)
+    __mod__ = cooperative(ops.remainder, "__rmod__")
+    __rmod__ = reflected(ops.remainder)
+    __pow__ = cooperative(ops.power, "__rpow__")
+    __rpow__ = reflected(ops.power)
+    __matmul__ = cooperative(ops.matmul, "__rmatmul__")
+    __rmatmul__ = reflected(ops.matmul)
+    __and__ = cooperative(ops.bitwise_and, "__rand__")
+    __rand__ = reflected(ops.bitwise_and)
+    __or__ = cooperative(ops.bitwise_or, "__ror__")
+    __ror__ = reflected(ops.bitwise_or)
+    __xor__ = cooperative(ops.bitwise_xor, "__rxor__")
+    __rxor__ = reflected(ops.bitwise_xor)
+    __lt__ = cooperative(ops.less, "__gt__")
+    __le__ = cooperative(ops.less_equal, "__ge__")
+    __gt__ = cooperative(ops.greater, "__lt__")
+    __ge__ = cooperative(ops.greater_equal, "__le__")
 
     def __divmod__(self, other: Any) -> "tuple[Tensor, Tensor]":
         return ops.floor_divide(self, other), ops.remainder(self, other)
@@ -196,41 +248,11 @@ class Operators(Typed):
     def __rdivmod__(self, other: Any) -> "tuple[Tensor, Tensor]":
         return ops.floor_divide(other, self), ops.remainder(other, self)
 
-    __pow__ = ops.power
-
-    def __rpow__(self, other: Any) -> "Tensor":
-        return ops.power(other, self)
-
-    __matmul__ = ops.matmul
-
-    def __rmatmul__(self, other: Any) -> "Tensor":
-        return ops.matmul(other, self)
-
-    __and__ = ops.bitwise_and
-
-    def __rand__(self, other: Any) -> "Tensor":
-        return ops.bitwise_and(other, self)
-
-    __or__ = ops.bitwise_or
-
-    def __ror__(self, other: Any) -> "Tensor":
-        return ops.bitwise_or(other, self)
-
-    __xor__ = ops.bitwise_xor
-
-    def __rxor__(self, other: Any) -> "Tensor":
-        return ops.bitwise_xor(other, self)
-
-    __lt__ = ops.less
-    __le__ = ops.less_equal
-    __gt__ = ops.greater
-    __ge__ = ops.greater_equal
-
     def __eq__(self, other: Any) -> Any:
-        return False if other is None else ops.equal(self, other)
+        return False if other is None else _equal(self, other)
 
     def __ne__(self, other: Any) -> Any:
-        return True if other is None else ops.not_equal(self, other)
+        return True if other is None else _unequal(self, other)
 
     # NumPy's protocols
 

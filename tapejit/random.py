@@ -239,7 +239,7 @@ class Generator:
         >>> sorted(set(tj.random.Generator(0).integers(0, 3, (100,)).tolist()))
         [0, 1, 2]
         """
-        if isinstance(low, int) and isinstance(high, int) and low >= high:
+        if type(low) is type(high) is int and low >= high:
             raise ValueError(at_user_line(f"integers: there is no integer from {low} up to, but without, {high}"))
         ends = [as_array(end) for end in (low, high)]
         for end in ends:

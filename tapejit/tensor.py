@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .aval import PYTHON_NUMBERS, Aval, Shape
+from .aval import PYTHON_NUMBERS, Aval, Shape, in_dtype
 from .config import floatx
 from .errors import DtypeError, ShapeError, at_user_line
 from .operators import Operators
@@ -133,7 +133,7 @@ class _Quiet(threading.local):
 _QUIET = _Quiet()
 
 
-def quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def quietly(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """``function(*args, **kwargs)`` without floating-point warnings."""
     try:
         return _QUIET.run(function, *args, **kwargs)
@@ -172,11 +172,11 @@ class Eager:
 
     def number(self, number: float, dtype: np.dtype) -> Tensor:
         """A 0-d tensor."""
-        return Tensor(np.array(number, dtype))
+        return Tensor(in_dtype(number, dtype))
 
     def filled(self, number: float, shape: Shape, dtype: np.dtype) -> Tensor:
         """A number everywhere, in the memory of one element."""
-        array = np.ndarray(shape, dtype, np.array(number, dtype), 0, (0,) * len(shape))
+        array = np.ndarray(shape, dtype, in_dtype(number, dtype), 0, (0,) * len(shape))
         return Ones(array) if number == 1 else Tensor(array)
 
     def read(self, variable: Any) -> Tensor:
@@ -214,6 +214,8 @@ def to_tensor(value: Any, borrow: bool) -> Value:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
         raise DtypeError(at_user_line(f"can't make a tensor of {type(value).__name__}: {error}")) from None
+    if array.dtype.kind == "O":
+        raise DtypeError(at_user_line(f"can't make a tensor of {type(value).__name__}: it is no array and no number"))
     return _from_array(array, borrow and array is value)
 
 
@@ -230,6 +232,27 @@ def _from_array(array: np.ndarray, borrow: bool) -> Tensor:
     elif plain.flags.writeable or plain.base is not None:  # a read-only view may have a writable owner
         return BorrowedTensor(plain) if borrow else Tensor(plain.copy())
     return Tensor(plain)
+
+
+def plain_array(array: np.ndarray) -> np.ndarray:
+    """The array as one of NumPy's own, for a step that will compute with it as with a tensor.
+
+    Raises
+    ------
+    DtypeError
+        For a subclass that computes in its own way, as masked arrays, matrices and quantities with units do.
+    """
+    kind = type(array)
+    if kind is np.ndarray:
+        return array
+    if kind.__mul__ is not np.ndarray.__mul__ or kind.__array_ufunc__ is not np.ndarray.__array_ufunc__:
+        raise DtypeError(
+            at_user_line(
+                f"a {kind.__name__} computes in its own way, which would be lost; pass np.asarray of it, or what that "
+                "leaves out as an array too"
+            )
+        )
+    return array.view(np.ndarray)
 
 
 _ONLY_FLOATS = {float}

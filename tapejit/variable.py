@@ -182,9 +182,11 @@ class Variable(Operators):
             self._check(label, (), number_dtype(type(value)), written=True)
             return current().interpreter.number(value, self.dtype)
         tensor = as_array(value, borrow=False)
-        written = tensor.aval.weak or isinstance(value, (list, tuple))
-        self._check(label, tensor.shape, tensor.dtype, written)
-        if tensor.dtype == self.dtype and not tensor.aval.weak:
+        is_number = isinstance(value, Value) and value.aval.weak
+        self._check(label, tensor.shape, tensor.dtype, written=is_number or isinstance(value, (list, tuple)))
+        if is_number:  # rounded once, too
+            return ops.astype(value, self.dtype)
+        if tensor.dtype == self.dtype:
             return tensor
         if isinstance(value, (list, tuple)):  # anew, so that its numbers are rounded once
             return ops.asarray(value, self.dtype)

@@ -51,7 +51,16 @@ TO_COME = {"functional", "nn", "losses", "optimizers", "data", "interop", "inspe
 DOOR = "tapejit.kernel.door"  # the one module that imports inside functions
 ONLY_IMPORTED_BY = {
     "numba": {"tapejit.kernel.build"},
-    "llvmlite": {"tapejit.kernel.build", "tapejit.kernel.instructions", "tapejit.kernel.objects"},
+    "llvmlite": {
+        "tapejit.kernel.build",
+        "tapejit.kernel.hints",
+        "tapejit.kernel.instructions",
+        "tapejit.kernel.lapack",
+        "tapejit.kernel.objects",
+        "tapejit.kernel.outline",
+        "tapejit.kernel.sorting",
+        "tapejit.kernel.straight",
+    },
 }
 VAGUE_NAMES = {"utils", "common", "base", "misc", "helpers"}
 FILE_LINES = 550

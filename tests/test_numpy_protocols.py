@@ -125,7 +125,7 @@ def test_out_and_where_are_refused(call: Callable[[Any], Any]) -> None:
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (np.sort, "np.sort"),
+        (lambda t: np.partition(t, 1), "np.partition"),
         (lambda t: np.gcd(t, 2), "np.gcd"),
         (np.subtract.reduce, "np.subtract.reduce"),
         (np.linalg.eigvals, "np.linalg.eigvals"),
@@ -148,7 +148,7 @@ def test_inspection_takes_the_numbers() -> None:
     assert np.array_equal(t, tj.Variable(X))
     assert np.array2string(t) == np.array2string(X)
     np.testing.assert_allclose(t, X)
-    np.testing.assert_array_equal(np.argsort(t, axis=0), np.argsort(X, axis=0))
+    np.testing.assert_array_equal(np.nonzero(t), np.nonzero(X))
     np.testing.assert_array_equal(np.asarray(t), X)
     assert np.asarray(t, dtype=np.float32).dtype == np.float32
 

@@ -359,3 +359,65 @@ def test_errors_name_the_operation_the_shapes_and_the_users_line(call: Callable[
         call()
     assert isinstance(caught.value, TapejitError)
     assert f"{__file__}:" in str(caught.value)
+
+
+# Operands of a user's own
+
+
+class Unit:
+    """Knows how to meet a tensor; a tensor knows nothing of it."""
+
+    def __radd__(self, other: Any) -> tuple[str, Any]:
+        return "radd", other
+
+    def __rmatmul__(self, other: Any) -> tuple[str, Any]:
+        return "rmatmul", other
+
+    def __gt__(self, other: Any) -> tuple[str, Any]:
+        return "gt", other
+
+    def __eq__(self, other: object) -> Any:
+        return "eq", other
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Quantity(Unit):
+    """Could be made an array, but wants to do the arithmetic itself."""
+
+    __array_ufunc__ = None
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.ones(2)
+
+
+@pytest.mark.parametrize("mine", [Unit(), Quantity()])
+@pytest.mark.parametrize("theirs", [tj.constant([1.0, 2.0]), tj.Variable([1.0, 2.0])])
+def test_a_class_with_operators_of_its_own_gets_its_turn(mine: Any, theirs: Any) -> None:
+    for result, name in (
+        (theirs + mine, "radd"),
+        (theirs @ mine, "rmatmul"),
+        (theirs < mine, "gt"),
+        (theirs == mine, "eq"),
+    ):
+        assert result[0] == name
+        assert result[1] is theirs
+
+
+def test_a_class_without_the_operator_is_refused() -> None:
+    with pytest.raises(TypeError, match="multiply: can't make a tensor of Unit"):
+        tj.constant([1.0]) * Unit()
+    with pytest.raises(TypeError, match="unsupported operand"):
+        tj.constant([1.0]) * Quantity()
+
+
+def test_the_builtins_get_no_turn() -> None:
+    t = tj.constant([1.0, 2.0])
+    with pytest.raises(tj.errors.DtypeError, match="remainder"):
+        t % "a"  # str has a % of its own
+    np.testing.assert_array_equal((t * [2, 3]).numpy(), [2.0, 6.0])
+
+
+def test_a_class_meets_a_traced_tensor_too() -> None:
+    step = tj.compile(lambda x: (x + Unit())[1] * 2, strict=True)
+    np.testing.assert_array_equal(step(np.ones(2)).numpy(), [2.0, 2.0])

@@ -7,6 +7,7 @@ normalised parameters. Start reading in `elementwise`.
 
 from .cases import Case, Sample, booleans, floats, integers, normal, spaced, uniform
 from .elementwise import ALL, BOOLEAN, FLOATING, INTEGRAL, NUMERIC, elementwise
+from .naming import named_as
 from .operands import as_array, coerce, in_common_dtype
 from .reduction import reduction
 from .structured import composite, contraction, library_call, pointwise, view
@@ -29,6 +30,7 @@ __all__ = [
     "in_common_dtype",
     "integers",
     "library_call",
+    "named_as",
     "normal",
     "pointwise",
     "reduction",

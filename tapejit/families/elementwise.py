@@ -5,7 +5,6 @@ summed over the axes along which x was broadcast (the reverse pass does that for
 """
 
 from collections.abc import Callable, Mapping
-from functools import update_wrapper
 from inspect import signature
 from typing import Any
 
@@ -16,6 +15,7 @@ from ..errors import DtypeError, at_user_line
 from ..lowering import Pointwise
 from ..primitive import BASE, STATE, Flow, Primitive, Rule, bind, claim, register
 from .cases import Sample
+from .naming import named_as
 from .operands import coerce
 
 FLOATING = "f"
@@ -122,7 +122,7 @@ def elementwise(
             )
         )
         public = _PUBLIC[len(names)](primitive, chosen)
-        update_wrapper(public, function)
+        named_as(function, public)
         if role is not None:
             claim(role, public)
         return public

@@ -5,17 +5,17 @@ compiler meets one form.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import update_wrapper
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from ..aval import Aval, normalize_axes, with_ones, without
+from ..aval import Aval, normalize_axes, parse_dtype, with_ones, without
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..lowering import Lowering
 from ..primitive import Flow, Primitive, Rule, bind, claim, in_role, register
 from .cases import Case
+from .naming import named_as
 from .operands import as_array
 
 Function = Callable[..., Any]
@@ -79,7 +79,7 @@ def reduction(
             )
         )
         public = _public(primitive, accumulate)
-        update_wrapper(public, function)
+        named_as(function, public)
         if role is not None:
             claim(role, lambda x, axes: bind(primitive, (x,), {"axes": axes}) if axes else x)
         return public
@@ -124,4 +124,4 @@ def _option(name: str, options: Mapping[str, Any], dtype: np.dtype) -> np.dtype:
     if unknown:
         raise TypeError(at_user_line(f"{name} got an unexpected argument {unknown[0]!r}"))
     chosen = options["dtype"]
-    return dtype if chosen is None else np.dtype(chosen)
+    return dtype if chosen is None else parse_dtype(name, chosen)

@@ -6,29 +6,34 @@ table. Only numbers in tapejit's own rules are literals of the graph.
 """
 
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Iterator
+from types import CellType
 from typing import Any
 
 import numpy as np
 
 from .. import ops
-from ..aval import PYTHON_NUMBERS, Aval, Shape
+from ..aval import PYTHON_NUMBERS, Aval, Shape, in_dtype
 from ..errors import ConcretizationError, at_user_line, user_location
-from ..primitive import Params, Primitive, Value, in_role, new_key
-from ..tensor import Tensor, to_tensor
+from ..lowering import Pointwise
+from ..primitive import Flow, Params, Primitive, Rule, Value, in_role, new_key
+from ..pytree import flatten
+from ..tensor import Tensor, plain_array, to_tensor
 from ..variable import Variable
 from .evaluate import evaluate
 from .ir import Builder, Graph, Input, Node, in_order
+from .origin import is_written_here
 
-_PACKAGE = Path(__file__).resolve().parent.parent
-# Python numbers that these rooms write are part of an operation's definition, not of the user's program.
-_OWN_NUMBERS = tuple(str(_PACKAGE / room) + "/" for room in ("ops", "tape", "passes"))
-# These files only hand numbers on.
-_PLUMBING = (
-    *(str(_PACKAGE / "families") + "/",),
-    *(str(_PACKAGE / name) for name in ("primitive.py", "operators.py", "tensor.py", "variable.py", "graph/trace.py")),
+READ_AGAIN = Primitive(
+    name="read",
+    inputs=("x", "variable"),
+    impl=lambda x, variable: x,
+    rule=lambda x, variable: x,
+    vjp={"variable": Rule(lambda ct: ct, ("ct",), Flow.MOVING)},
+    lowering=Pointwise("x", cost=0),
+    cases=(),
 )
+"""A variable's value after it was assigned: to a tape that is the variable, whatever the value was made of."""
 
 
 class TracedTensor(Tensor):
@@ -64,10 +69,12 @@ class TracedTensor(Tensor):
         ConcretizationError
             Always, naming the user's line and the way out.
         """
-        raise ConcretizationError(
-            at_user_line(
-                f"the value of a traced tensor ({self.aval}) was asked for: it has none before the step runs. Return "
-                "it from the step and look at it outside, or use tj.where instead of an if"
+        raise self.trace.refusal(
+            ConcretizationError(
+                at_user_line(
+                    f"the value of a traced tensor ({self.aval}) was asked for: it has none before the step runs. "
+                    "Return it from the step and look at it outside, or use tj.where instead of an if"
+                )
             )
         )
 
@@ -97,9 +104,17 @@ class TracedTensor(Tensor):
 
 
 class TracedNumber(TracedTensor):
-    """A traced Python number: among its like it computes as Python does, and it takes the dtype of arrays it meets."""
+    """A traced Python number: among its like it computes as Python does, and it takes the dtype of arrays it meets.
+
+    What Python can do with a number and a graph can't (format it, look it up, round it) needs its value.
+    """
 
     __slots__ = ()
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """What `isinstance` is told: the type of the number that stands here when the step runs."""
+        return _PYTHON_TYPES[self.node.aval.dtype.kind]
 
     @property
     def aval(self) -> Aval:
@@ -110,12 +125,34 @@ class TracedNumber(TracedTensor):
         """The number as an array of its own dtype."""
         return TracedTensor(self.trace, self.node)
 
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if all(map(_is_number, inputs)):  # NumPy computes with Python numbers in their own dtypes
+            inputs = tuple(_settled(self.trace, operand) for operand in inputs)
+        return TracedTensor.__array_ufunc__(self, ufunc, method, *inputs, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        kind: type = self.__class__
+        return self.trace.concrete_number(self) if hasattr(kind, name) else TracedTensor.__getattr__(self, name)
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
+
+_PYTHON_TYPES = {dtype.kind: kind for kind, dtype in PYTHON_NUMBERS.items()}
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in PYTHON_NUMBERS or type(value) is TracedNumber
+
 
 def _python_operator(operation: Callable[..., Any], reflected: bool = False) -> Any:
     """An operator that among Python numbers computes in their own dtypes and gives a number again."""
 
     def method(self: TracedNumber, *others: Any) -> Any:
-        if not all(type(other) in PYTHON_NUMBERS or isinstance(other, TracedNumber) for other in others):
+        if not all(map(_is_number, others)):
             return operation(*others, self) if reflected else operation(self, *others)
         operands = [self, *others][:: -1 if reflected else 1]
         result = operation(*[_settled(self.trace, operand) for operand in operands])
@@ -124,23 +161,42 @@ def _python_operator(operation: Callable[..., Any], reflected: bool = False) -> 
     return method
 
 
+def _python_value(array_operator: Any = None) -> Any:
+    """An operator that among integers has no equal in a graph; with arrays it is `array_operator`."""
+
+    def method(self: TracedNumber, *others: Any) -> Any:
+        numbers = all(map(_is_number, others))
+        if array_operator is None or (numbers and all(isinstance(each, int) for each in (self, *others))):
+            return self.trace.concrete_number(self)
+        return array_operator(self, *others)
+
+    return method
+
+
 def _settled(trace: "Trace", operand: Any) -> Any:
-    if isinstance(operand, TracedNumber):
+    if type(operand) is TracedNumber:
         return operand.settled()
     return trace.number(operand, PYTHON_NUMBERS[type(operand)])
 
 
 for _name, _operation in {
     "add": ops.add, "sub": ops.subtract, "mul": ops.multiply, "truediv": ops.divide, "floordiv": ops.floor_divide,
-    "mod": ops.remainder, "pow": ops.power,
+    "mod": ops.remainder, "pow": ops.power, "and": ops.bitwise_and, "or": ops.bitwise_or, "xor": ops.bitwise_xor,
 }.items():  # fmt: skip
     setattr(TracedNumber, f"__{_name}__", _python_operator(_operation))
     setattr(TracedNumber, f"__r{_name}__", _python_operator(_operation, reflected=True))
 for _name, _operation in {
     "neg": ops.negative, "pos": ops.positive, "abs": ops.abs, "lt": ops.less, "le": ops.less_equal,
-    "gt": ops.greater, "ge": ops.greater_equal, "eq": ops.equal, "ne": ops.not_equal,
+    "gt": ops.greater, "ge": ops.greater_equal, "eq": ops.equal, "ne": ops.not_equal, "invert": ops.bitwise_invert,
 }.items():  # fmt: skip
     setattr(TracedNumber, f"__{_name}__", _python_operator(_operation))
+for _name in ("pow", "rpow"):  # ``2 ** -1`` is 0.5 in Python
+    setattr(TracedNumber, f"__{_name}__", _python_value(getattr(TracedNumber, f"__{_name}__")))
+for _name in (
+    "lshift", "rlshift", "rshift", "rrshift", "round", "trunc", "floor", "ceil", "float", "complex", "hash", "format",
+    "str",
+):  # fmt: skip
+    setattr(TracedNumber, f"__{_name}__", _python_value())
 
 
 class SpecializeError(ConcretizationError):
@@ -177,7 +233,9 @@ class Trace:
         self._known: dict[int, Node] = {}
         self._held: list[Any] = []  # what is known by address must live as long as the trace
         self._values: dict[int, tuple[Variable, Node]] = {}
+        self._first: dict[int, Node] = {}  # the inputs of variables, by key
         self._tensors: dict[int, Value] = {}
+        self._refusal: ConcretizationError | None = None
 
     def argument(self, position: int) -> TracedTensor:
         """The traced tensor of an argument."""
@@ -211,14 +269,19 @@ class Trace:
 
     def lift(self, value: Any, borrow: bool) -> Value:
         """Arrays are captured by reference; the rest is as in eager mode."""
-        if type(value) is np.ndarray and value.dtype.isnative and value.dtype.kind in "biuf":
-            return TracedTensor(self, self._capture(value, value))
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            return TracedTensor(self, self._capture(plain_array(value), value))
         return value if isinstance(value, Value) else to_tensor(value, borrow)
 
     def number(self, number: float, dtype: np.dtype) -> Value:
         """A literal if tapejit wrote the number, an entry of the constant table if the user did."""
-        if isinstance(number, (bool, np.bool_)) or _written_here():
+        if isinstance(number, (bool, np.bool_)) or is_written_here(number, sys._getframe(1)):
             return TracedTensor(self, self.builder.literal(number, dtype))
+        return self.user_number(number, dtype)
+
+    def user_number(self, number: float, dtype: np.dtype) -> Value:
+        """A number of the user's program."""
+        in_dtype(number, dtype)  # raises what eager mode would
         return TracedTensor(self, self._input("number", Aval((), dtype), self.numbers, number))
 
     def filled(self, number: float, shape: Shape, dtype: np.dtype) -> Value:
@@ -228,7 +291,8 @@ class Trace:
 
     def read(self, variable: Variable) -> TracedTensor:
         """The variable's value at this point of the program."""
-        return TracedTensor(self, self._state(variable)[1])
+        node, first = self._state(variable)[1], self._first[variable.key]
+        return TracedTensor(self, node if node is first else self.builder.apply(READ_AGAIN, (node, first), {}))
 
     def assign(self, variable: Variable, value: Value) -> None:
         """The variable's value from this point of the program on."""
@@ -259,13 +323,27 @@ class Trace:
         node = self._known.get(id(owner))
         if node is None:
             self._held.append(owner)
-            node = self._known[id(owner)] = self._input("capture", Aval(array.shape, array.dtype), self.captures, array)
+            aval = Aval(array.shape, array.dtype.newbyteorder("="))
+            node = self._known[id(owner)] = self._input("capture", aval, self.captures, array)
         return node
 
     def captured_tensor(self, position: int) -> Value:
-        """The tensor that was captured, which a tape may be watching, or one made of the array."""
+        """The tensor that was captured, which a tape may be watching, or one that borrows the array."""
         found = self._tensors.get(position)
-        return Tensor(self.captures[position].copy()) if found is None else found
+        return to_tensor(self.captures[position], borrow=True) if found is None else found
+
+    def is_hidden_in(self, thing: Any) -> bool:
+        """Whether an object that is no nest holds tensors of this trace, or would make some when it is asked."""
+        if isinstance(thing, (Iterator, Awaitable)):
+            return True
+        cells = [cell.cell_contents for cell in getattr(thing, "__closure__", None) or () if cell != CellType()]
+        held = [*getattr(thing, "__dict__", {}).values(), *cells]
+        return any(isinstance(leaf, TracedTensor) and leaf.trace is self for leaf in flatten(held)[0])
+
+    def borrows(self, array: np.ndarray) -> bool:
+        """Whether the array, or one that shares its memory, was captured by reference."""
+        roots = {id(_memory(owner)) for owner in (*self._held, *self.captures) if isinstance(owner, np.ndarray)}
+        return id(_memory(array)) in roots
 
     def typed_numbers(self) -> list[tuple[np.dtype, float]]:
         """The Python numbers with the dtypes that they took."""
@@ -274,9 +352,12 @@ class Trace:
 
     def _state(self, variable: Variable) -> tuple[Variable, Node]:
         state = self._values.get(variable.key)
+        if state is None and variable.dtype.kind not in "biuf":
+            raise self.refusal(ConcretizationError(at_user_line("a variable of strings has no place in a kernel")))
         if state is None:
             node = self._input("variable", variable.aval, self.variables, variable)
             state = self._values[variable.key] = (variable, node)
+            self._first[variable.key] = node
         return state
 
     def _compute(self, node: Node) -> np.ndarray:
@@ -306,7 +387,12 @@ class Trace:
         others = [op for op in sources if op.kind not in ("argument", "number")]
         if others or not positions or not all(self._weak[position] for position in positions):
             tensor.numpy()
-        raise SpecializeError("an argument is used as a Python number", tuple(positions))
+        raise self.refusal(SpecializeError("an argument is used as a Python number", tuple(positions)))
+
+    def refusal(self, error: ConcretizationError) -> ConcretizationError:
+        """The error, which stands even if the program catches it: what it did then holds for no other call."""
+        self._refusal = self._refusal or error
+        return error
 
     # The result
 
@@ -317,7 +403,14 @@ class Trace:
         ----------
         outputs : list of Value
             What the function returned.
+
+        Raises
+        ------
+        ConcretizationError
+            If the program asked for a value in vain and went on.
         """
+        if self._refusal is not None:
+            raise self._refusal
         nodes = tuple(map(self.node_of, outputs))
         updates = tuple(
             (self._inputs["variable"][position], self._values[variable.key][1])
@@ -330,9 +423,8 @@ class Trace:
         return Graph(inputs, outputs, updates)
 
 
-def _written_here() -> bool:
-    """Whether a number comes from tapejit's own rules rather than from a user's program."""
-    frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PLUMBING):
-        frame = frame.f_back
-    return frame.f_code.co_filename.startswith(_OWN_NUMBERS)
+def _memory(array: np.ndarray) -> np.ndarray:
+    """The array that the memory belongs to."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array

@@ -19,9 +19,12 @@ from dataclasses import dataclass, field, replace
 from types import CodeType
 from typing import Literal
 
-__all__ = ["Chain", "Reads", "Step", "analyse", "read_instructions"]
+__all__ = ["ANY", "Chain", "Reads", "Step", "analyse", "read_instructions"]
 
 Kind = Literal["global", "cell", "parameter"]
+
+#: The builtins that read attributes whose names are not known before they run.
+_READS_ANY = {"getattr", "hasattr"}
 
 #: Types of constant keys that a path may contain; other keys (slices, frozensets) end a chain.
 _KEYS = (str, int, float, bytes, bool, tuple, type(None))
@@ -31,7 +34,8 @@ _KEYS = (str, int, float, bytes, bool, tuple, type(None))
 class Step:
     """One step of a path: an attribute, or an item with a constant key.
 
-    The type of the key is a part of the step because ``1``, ``1.0`` and ``True`` are equal.
+    The type of the key is a part of the step because ``1``, ``1.0`` and ``True`` are equal. Two kinds of steps
+    say by the type what they are: to all attributes with a prefix, and to what a class has under a name.
     """
 
     is_item: bool
@@ -48,11 +52,35 @@ class Step:
         """Return the step ``[key]``."""
         return cls(is_item=True, key=key, key_type=type(key))
 
+    @classmethod
+    def descriptor(cls, name: str) -> Step:
+        """Return the step to what the class has under `name`, such as a property, without asking it."""
+        return cls(is_item=False, key=name, key_type=type)
+
+    @classmethod
+    def attributes(cls, prefix: str) -> Step:
+        """Return the step to a dict of all attributes with a prefix: what ``getattr(x, f"w{i}")`` may read."""
+        return cls(is_item=False, key=prefix, key_type=dict)
+
+    @property
+    def is_several(self) -> bool:
+        """Whether it is a step to all attributes with a prefix."""
+        return self.key_type is dict
+
+    @property
+    def is_descriptor(self) -> bool:
+        """Whether it is a step to what the class has."""
+        return self.key_type is type
+
     def __str__(self) -> str:
         """Return the step as it is written in Python, with double quotes."""
         if not self.is_item:
-            return f".{self.key}"
+            return f".{self.key}*" if self.is_several else f".{self.key}"
         return f'["{self.key}"]' if isinstance(self.key, str) else f"[{self.key!r}]"
+
+
+#: All attributes that are no functions.
+ANY = Step.attributes("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +129,20 @@ class _Constant:
     value: object
 
 
+@dataclass(frozen=True, slots=True)
+class _Prefix:
+    """A string of which only the beginning is known."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Updated:
+    """What ``+=`` and the like made of a chain: stored where it came from, the value was not used."""
+
+    chain: Chain
+
+
 class _Null:
     """The NULL that CPython puts beside a callable."""
 
@@ -108,12 +150,12 @@ class _Null:
 _NULL = _Null()
 #: Up to 3.12 the NULL lies under the callable, from 3.13 on above it.
 _NULL_ABOVE = sys.version_info >= (3, 13)
-_Entry = Chain | _Constant | _Null | None
+_Entry = Chain | _Constant | _Prefix | _Updated | _Null | None
 
 #: How many values an opcode leaves; how many it takes follows from its stack effect.
 _PUSHES: Mapping[str, int] = dict.fromkeys(
     (
-        "BINARY_SLICE BUILD_CONST_KEY_MAP BUILD_LIST BUILD_MAP BUILD_SET BUILD_SLICE BUILD_STRING "
+        "BINARY_SLICE BUILD_CONST_KEY_MAP BUILD_LIST BUILD_MAP BUILD_SET BUILD_SLICE "
         "BUILD_TUPLE  CALL_FUNCTION_EX CALL_INTRINSIC_1 CALL_INTRINSIC_2 COMPARE_OP CONTAINS_OP "
         "CONVERT_VALUE FORMAT_SIMPLE  FORMAT_VALUE FORMAT_WITH_SPEC GET_ITER IMPORT_NAME IS_OP "
         "LIST_TO_TUPLE LOAD_ASSERTION_ERROR  LOAD_BUILD_CLASS LOAD_CLOSURE LOAD_COMMON_CONSTANT "
@@ -188,6 +230,11 @@ def _local_names(argval: object) -> tuple[str, ...]:
     return tuple(map(str, argval)) if isinstance(argval, tuple) else (str(argval),)
 
 
+def _beginning(part: _Entry) -> _Prefix | None:
+    """Return what is known of a string that begins with `part`."""
+    return _Prefix(part.value) if isinstance(part, _Constant) and isinstance(part.value, str) else None
+
+
 class _Machine:
     """The symbolic stack, one method per family of opcodes."""
 
@@ -230,6 +277,7 @@ class _Machine:
             "DELETE_ATTR": self._store_attribute,
             "BINARY_SUBSCR": self._load_item,
             "BINARY_OP": self._binary,
+            "BUILD_STRING": self._build_string,
             "STORE_SUBSCR": self._store_item,
             "DELETE_SUBSCR": self._store_item,
             "UNPACK_SEQUENCE": self._unpack,
@@ -280,8 +328,14 @@ class _Machine:
 
     def _end(self, *entries: _Entry) -> None:
         for entry in entries:
-            if isinstance(entry, Chain):
-                self.reads.ends.setdefault(entry, self._line)
+            chain = entry.chain if isinstance(entry, _Updated) else entry
+            if isinstance(chain, Chain):
+                self.reads.ends.setdefault(chain, self._line)
+
+    def _store_in(self, target: Chain, value: _Entry) -> None:
+        if not (isinstance(value, _Updated) and value.chain == target):
+            self._end(value)
+        self.reads.stores.add(target)
 
     def _extend(self, owner: _Entry, step: Step) -> Chain | None:
         if isinstance(owner, Chain):
@@ -342,8 +396,7 @@ class _Machine:
         if name not in self._free:
             self._store(name)
             return
-        self._end(self._pop())
-        self.reads.stores.add(Chain("cell", name))
+        self._store_in(Chain("cell", name), self._pop())
 
     def _delete_cell(self, instruction: dis.Instruction) -> None:
         if instruction.argval in self._free:
@@ -361,8 +414,7 @@ class _Machine:
         self._stack.append(None if name in self._own_names else Chain("global", name))
 
     def _store_global(self, instruction: dis.Instruction) -> None:
-        self._end(self._pop())
-        self._delete_global(instruction)
+        self._store_in(Chain("global", str(instruction.argval)), self._pop())
 
     def _delete_global(self, instruction: dis.Instruction) -> None:
         self.reads.stores.add(Chain("global", str(instruction.argval)))
@@ -384,10 +436,11 @@ class _Machine:
 
     def _store_attribute(self, instruction: dis.Instruction) -> None:
         owner = self._pop()
-        if instruction.opname == "STORE_ATTR":
-            self._end(self._pop())
+        value = self._pop() if instruction.opname == "STORE_ATTR" else None
         if isinstance(owner, Chain):
-            self.reads.stores.add(owner.then(Step.attribute(str(instruction.argval))))
+            self._store_in(owner.then(Step.attribute(str(instruction.argval))), value)
+        else:
+            self._end(value)
 
     def _subscript(self) -> Chain | None:
         key, owner = self._pop(), self._pop()
@@ -403,17 +456,26 @@ class _Machine:
         if instruction.argrepr == "[]":  # since 3.14 a subscript is a binary operation
             self._stack.append(self._subscript())
             return
-        self._end(self._pop(), self._pop())
-        self._stack.append(None)
+        operand, target = self._pop(), self._pop()
+        self._end(operand)
+        if isinstance(target, Chain) and instruction.argrepr.endswith("="):
+            self._stack.append(_Updated(target))
+            return
+        self._end(target)
+        self._stack.append(_beginning(target) if instruction.argrepr == "+" else None)
+
+    def _build_string(self, instruction: dis.Instruction) -> None:
+        parts = self._take(instruction.arg or 0)
+        self._end(*parts)
+        self._stack.append(_beginning(parts[0]) if parts else None)
 
     def _store_item(self, instruction: dis.Instruction) -> None:
         key, owner = self._pop(), self._pop()
-        if instruction.opname == "STORE_SUBSCR":
-            self._end(self._pop())
+        value = self._pop() if instruction.opname == "STORE_SUBSCR" else None
         if isinstance(owner, Chain) and isinstance(key, _Constant) and isinstance(key.value, _KEYS):
-            self.reads.stores.add(owner.then(Step.item(key.value)))
+            self._store_in(owner.then(Step.item(key.value)), value)
         else:
-            self._end(owner, key)
+            self._end(owner, key, value)
 
     def _unpack(self, instruction: dis.Instruction) -> None:
         owner, count = self._pop(), instruction.arg or 0
@@ -443,18 +505,25 @@ class _Machine:
         callee = taken[1] if isinstance(taken[0], _Null) else taken[0]
         if isinstance(callee, Chain):
             self.reads.calls[instruction.offset] = callee
-        attribute = self._named_attribute(callee, taken[2:])
+        if callee == Chain("global", "len") and isinstance(taken[2], Chain):
+            taken[2] = taken[2].then(Step.attribute("__len__"))
+        self._stack.append(self._result_of(callee, taken[2:]))
         self._end(*taken)
-        is_value = isinstance(callee, Chain) and callee.name == "getattr"
-        if not is_value:
-            self._end(attribute)
-        self._stack.append(attribute if is_value else None)
 
-    def _named_attribute(self, callee: _Entry, arguments: list[_Entry]) -> Chain | None:
-        """Return the chain that ``getattr(chain, "name")`` or ``hasattr(chain, "name")`` reads."""
-        if callee not in {Chain("global", "getattr"), Chain("global", "hasattr")} or len(arguments) < 2:
+    def _result_of(self, callee: _Entry, arguments: list[_Entry]) -> Chain | None:
+        """Return the chain that a call of a builtin reads, if that is also what the call returns."""
+        if not isinstance(callee, Chain) or callee.kind != "global" or callee.steps or not arguments:
             return None
-        owner, name = arguments[:2]
-        if isinstance(name, _Constant) and isinstance(name.value, str):
-            return self._extend(owner, Step.attribute(name.value))
+        owner, name = arguments[0], arguments[1] if len(arguments) > 1 else None
+        if callee.name == "vars":
+            return self._extend(owner, Step.attribute("__dict__"))
+        if callee.name not in _READS_ANY or len(arguments) < 2:
+            return None
+        if not (isinstance(name, _Constant) and isinstance(name.value, str)):
+            self._end(self._extend(owner, Step.attributes(name.text) if isinstance(name, _Prefix) else ANY))
+            return None
+        read = self._extend(owner, Step.attribute(name.value))
+        if callee.name == "getattr":
+            return read
+        self._end(read)
         return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 
 from tapejit.guards.bytecode import Step
-from tapejit.guards.paths import Absent, Location
+from tapejit.guards.paths import Absent, Location, step_into
 from tapejit.guards.values import Expectation, Function, Identity, Missing, difference, is_number
 
 __all__ = ["Change", "Guard", "GuardSet"]
@@ -194,17 +194,21 @@ class _Emission:
     def _node(self, node: _Node, variable: str) -> Iterator[str]:
         for expected in node.expected:
             yield f"if {expected.changed(variable, self._bind)}: return False"
-        if node.children and not any(isinstance(e, (Identity, Function)) for e in node.expected):
-            value = node.location.read()
-            # An object of another type might have a property where this one has an attribute.
-            if not isinstance(value, (ModuleType, Absent)):
-                yield f"if type({variable}) is not {self._bind(type(value))}: return False"
+        value = node.location.read() if node.children else Absent.MISSING
+        known = any(isinstance(expected, (Identity, Function)) for expected in node.expected)
+        # An object of another type might have a property where this one has an attribute.
+        if not known and not isinstance(value, (ModuleType, Absent)):
+            yield f"if type({variable}) is not {self._bind(type(value))}: return False"
         for step, child in node.children.items():
             name = self._variable()
-            yield f"{name} = {self._read(variable, step)}"
+            yield f"{name} = {self._read(variable, step, value)}"
             yield from self._node(child, name)
 
-    def _read(self, variable: str, step: Step) -> str:
+    def _read(self, variable: str, step: Step, value: object) -> str:
+        """Return the expression that takes a step from a variable, which holds `value` or its like."""
+        whole = step.is_several or (step.key == "__dict__" and isinstance(value, type))
+        if whole or step.is_descriptor or (step.is_item and hasattr(type(value), "__missing__")):
+            return f"{self._bind(step_into)}({variable}, {self._bind(step)})"
         if step.is_item:
             return f"{variable}[{self._bind(step.key)}]"
         name = str(step.key)

@@ -1,34 +1,47 @@
 """Collects the guards of one trace: follows paths as they are read, and settles them when the trace is over.
 
 A value is captured when a function that reads it is entered, and looked at again at the end. What differs by
-then was changed by the trace itself, a counter for example: guarding it would make every call retrace, so it
-is left out and listed in `Collected.unguarded`.
+then was changed by the trace itself: guarding it would make every call retrace, so it is left out and listed in
+`Collected.unguarded`. If the program assigns it (a counter, a state kept in an attribute) it is listed as changed
+too, since a call that runs no Python would go on without the change.
 """
 
 from __future__ import annotations
 
 import functools
+import operator
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType, FunctionType, MethodType, ModuleType
 
+import numpy as np
+
 from tapejit.guards.bytecode import Step
 from tapejit.guards.check import Guard
 from tapejit.guards.paths import Absent, Location, ObjectRoot, elements, step_into
 from tapejit.guards.randomness import RandomWatch, generator_of
 from tapejit.guards.values import (
+    Array,
+    Contents,
+    Elements,
     Expectation,
     Identity,
     Missing,
+    Value,
     capture,
     is_container,
     is_plain_value,
     is_structured,
 )
 
-__all__ = ["Collected", "Collector", "Site", "Unguarded"]
+__all__ = ["Changed", "Collected", "Collector", "Site", "Unguarded"]
+
+#: What an array tells without its elements.
+_LOOKS = frozenset({"shape", "dtype", "ndim", "size", "nbytes", "itemsize", "__len__"})
+#: Arrays of more bytes are not compared element by element.
+MAX_COMPARED_BYTES = 1 << 20
 
 #: How many objects are searched for attributes that were read from values which could not be followed.
 MAX_SEARCHED = 1000
@@ -60,11 +73,49 @@ class Unguarded:
 
 
 @dataclass(frozen=True, slots=True)
+class Changed:
+    """A value that the program read and changed while it was traced.
+
+    Attributes
+    ----------
+    guard : Guard
+        What would have been guarded.
+    before : object
+        The value at first, or `Absent.MISSING`.
+    """
+
+    guard: Guard
+    before: object
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is a plain value still, as a counter is, elements of an array, or a container that lost some.
+
+        A trace can't tell them from constants.
+        """
+        is_plain = isinstance(self.guard.expected, Value) and is_plain_value(self.guard.location.read())
+        return is_plain or isinstance(self.guard.expected, Elements) or _has_shrunk(self.guard)
+
+    def undo(self) -> None:
+        """Put back what was there."""
+        if isinstance(self.guard.expected, Elements):
+            self.guard.expected.restore()
+        self.guard.location.write(self.before)
+
+    def __str__(self) -> str:
+        """Return what changed, and where it is read."""
+        return str(self.guard.change() or self.guard.location.text)
+
+
+@dataclass(frozen=True, slots=True)
 class Collected:
     """What a trace left."""
 
     guards: tuple[Guard, ...]
     unguarded: tuple[Unguarded, ...]
+    changed: tuple[Changed, ...]
+    #: Where iterators are that were there before the trace, with the places that read them.
+    iterators: tuple[tuple[Location, Site], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +155,11 @@ class Collector:
         self._is_foreign = is_foreign
         self._random = random
         self._pending: dict[tuple[object, ...], Guard] = {}
+        self._before: dict[tuple[object, ...], object] = {}
+        # Where arrays are of which more was read than their looks.
+        self._valued: set[tuple[object, ...]] = set()
+        self._iterators: list[tuple[Location, Site]] = []
+        self._loose: dict[Step, Site] = {}
         self._candidates: dict[tuple[object, ...], tuple[Location, Site]] = {}
         self._stored: set[tuple[int, Step | None]] = set()
         # Objects whose ids are in the tables live until the end of the trace, so that no id is used twice.
@@ -142,23 +198,34 @@ class Collector:
         """
         location, value = base, base.read()
         fixed: tuple[Location, object] | None = None
-        for step in steps:
-            if isinstance(value, Absent) or not is_structured(value, self._opaque):
-                break
-            found = step_into(value, step)
+        left = deque(steps)
+        while left:
+            step = left[0]
+            found = self._read_part(value, step)
             if found is Absent.CLOSED:
-                self._meet_getter(location, value, step)
+                self._meet_getter(location, value, step, site)
                 break
+            left.popleft()
             if fixed is None and self._is_fixed(value, found):
                 fixed = location, value
             self._remember(location, value)
             location, value = location.then(step), found
+        if not (isinstance(value, np.ndarray) and left and not left[0].is_item and left[0].key in _LOOKS):
+            self._valued.add(location.key)
         if fixed is None or is_plain_value(value) or is_container(value):
             self.add(location, value, site)
         else:
             self._watch(location, value, site)
             self.add(*fixed, site)
         return value
+
+    def _read_part(self, value: object, step: Step) -> object:
+        if isinstance(value, np.ndarray):
+            return step_into(value, step) if step.is_item else Absent.CLOSED
+        if isinstance(value, Absent) or not is_structured(value, self._opaque):
+            return Absent.CLOSED
+        everything = step.is_several or step.key == "__dict__"
+        return Absent.CLOSED if everything and self._is_foreign(value) else step_into(value, step)
 
     def note_store(self, base: Location, steps: tuple[Step, ...]) -> None:
         """Remember that the program writes to this path."""
@@ -176,10 +243,12 @@ class Collector:
         if key in self._candidates or value is Absent.DEAD or value is Absent.CLOSED:
             return
         self._candidates[key] = (location, site)
-        expected = capture(value, self._opaque)
+        # Of arrays in containers only the identity: the container is guarded even if their elements change.
+        expected = capture(value, self._opaque, lambda array: array is value and _is_comparable(array))
         vacuous = not location.steps and isinstance(location.root, ObjectRoot) and isinstance(expected, Identity)
         if not vacuous:
             self._pending[key] = Guard(location, expected, site.function, site.line)
+            self._before[key] = value
         self._remember(location, value)
         self._add_parts(location, value, site)
 
@@ -192,6 +261,9 @@ class Collector:
         elif isinstance(value, functools.partial):
             for name in ("func", "args", "keywords"):
                 self.follow(location, (Step.attribute(name),), site)
+        elif isinstance(value, (operator.attrgetter, operator.itemgetter)):
+            for step in _getter_steps(value):
+                self._loose.setdefault(step, site)
         elif is_container(value):
             for part, element in elements(location, value):
                 self._add_element(part, element, site)
@@ -225,40 +297,97 @@ class Collector:
 
     def settle(self, loose: Mapping[Step, Site]) -> Collected:
         """Compare everything with what it was at first, and return what is worth a guard."""
-        self._kept.clear()
-        self._known.clear()
-        self._functions.clear()
+        changed = self._changed()
+        for memory in (self._kept, self._known, self._functions, self._before):
+            memory.clear()
         roots = {location.root.key: location.root for location, _ in self._candidates.values()}
         gone = {key for key, root in roots.items() if isinstance(root, ObjectRoot) and _is_held_here_only(root)}
         guards: list[Guard] = []
         unguarded: list[Unguarded] = []
         for guard in self._pending.values():
-            if guard.location.root.key in gone:
-                continue
-            settled = self._settle(guard)
-            if isinstance(settled, Unguarded):
-                unguarded.append(settled)
-            elif settled is not None:
-                guards.append(settled)
+            if guard.location.root.key not in gone:
+                settled = self._settle(guard)
+                guards += settled
+                if not settled and guard.location.read() is not Absent.DEAD:
+                    unguarded.append(self._unguarded(guard))
         taken = set(self._pending)
         starts = [(place, site) for place, site in self._candidates.values() if place.root.key not in gone]
-        guards += [guard for guard in self._search(starts, loose) if guard.location.key not in taken]
+        found = self._search(starts, {**self._loose, **loose})
+        guards += [guard for guard in found if guard.location.key not in taken]
+        iterators = [
+            (place, site)
+            for place, site in self._iterators
+            if place.root.key not in gone and not isinstance(place.read(), Absent)
+        ]
         self._pending.clear()
         self._candidates.clear()
-        return Collected(tuple(guards), tuple(dict.fromkeys(unguarded)))
+        return Collected(tuple(guards), tuple(dict.fromkeys(unguarded)), changed, tuple(iterators))
 
-    def _settle(self, guard: Guard) -> Guard | Unguarded | None:
+    def _changed(self) -> tuple[Changed, ...]:
+        """Return what the program read and changed, with an assignment or in another way."""
+        return tuple(
+            Changed(guard, self._before[key])
+            for key, guard in self._pending.items()
+            if guard.change() is not None
+            and (isinstance(guard.expected, (Value, Elements)) or self._is_stored(guard.location) or _has_shrunk(guard))
+        )
+
+    def _settle(self, guard: Guard) -> list[Guard]:
+        """Return what can be guarded of a value that may have changed."""
         value = guard.location.read()
-        if value is Absent.DEAD:
-            return None
         if guard.expected.same(value):
-            return guard
-        if self._is_stored(guard.location):
-            return Unguarded(guard.location.text, f"{guard.function} writes it while it is traced")
+            return [guard]
+        if value is Absent.DEAD or self._is_stored(guard.location):
+            return []
         if isinstance(guard.expected, Missing) and not isinstance(value, Absent):
             expected: Expectation = capture(value, self._opaque)
-            return Guard(guard.location, expected, guard.function, guard.line)
+            return [Guard(guard.location, expected, guard.function, guard.line)]
+        if isinstance(guard.expected, Contents):
+            return [
+                Guard(guard.location.then(Step.item(key)), expected, guard.function, guard.line)
+                for key, expected in guard.expected.unchanged(value)
+            ]
+        return []
+
+    def _unguarded(self, guard: Guard) -> Unguarded:
+        if self._is_stored(guard.location):
+            return Unguarded(guard.location.text, f"{guard.function} writes it while it is traced")
         return Unguarded(guard.location.text, "it changed while the function was traced")
+
+    def with_elements(
+        self, guards: tuple[Guard, ...], by_reference: Callable[[np.ndarray], bool]
+    ) -> tuple[tuple[Guard, ...], tuple[Unguarded, ...]]:
+        """Return the guards, with those of arrays that NumPy computed with comparing the elements.
+
+        Parameters
+        ----------
+        guards : tuple of Guard
+            What `settle` returned.
+        by_reference : callable
+            Says of an array whether the trace took it as it is, so that later elements are seen anyway.
+
+        Returns
+        -------
+        guards, unguarded : tuple
+            The latter are arrays that are too large to be compared at each call.
+        """
+        too_large: list[Unguarded] = []
+
+        def computed_with(array: np.ndarray) -> bool:
+            return _is_comparable(array) and not by_reference(array)
+
+        settled = []
+        for guard in guards:
+            value, valued = guard.location.read(), guard.location.key in self._valued
+            if isinstance(guard.expected, (Array, Contents)):
+                elements = computed_with if valued else _no_array
+                expected = capture(value, self._opaque, elements)
+                guard = Guard(guard.location, expected, guard.function, guard.line)  # noqa: PLW2901
+            if valued and isinstance(value, np.ndarray) and not _is_comparable(value) and not by_reference(value):
+                reason = "NumPy computed with it, and it is too large to be compared at each call"
+                too_large.append(Unguarded(guard.location.text, reason))
+            settled.append(guard)
+        return tuple(settled), tuple(too_large)
 
     def _is_stored(self, location: Location) -> bool:
         """Whether the program writes to the location or to a prefix of it."""
@@ -308,17 +437,50 @@ class Collector:
         return not is_plain_value(found) and not is_container(found)
 
     def _watch(self, location: Location, value: object, site: Site) -> None:
+        if isinstance(value, Iterator) and type(value).__module__ in {"builtins", "itertools"}:
+            self._iterators.append((location, site))
         generator = generator_of(value)
         if generator is not None:
             self._kept.append(generator)
             self._random.watch(generator, f"{location.text} at {site.file}:{site.line}", anew=True)
 
-    def _meet_getter(self, location: Location, value: object, step: Step) -> None:
-        getter = getattr(type(value), str(step.key), None) if not step.is_item else None
+    def _meet_getter(self, location: Location, value: object, step: Step, site: Site) -> None:
+        """Guard a property or another object with ``__get__``, and remember to follow it where it is foreign."""
+        if step.is_item or isinstance(value, (Absent, ModuleType)) or not is_structured(value, self._opaque):
+            return
+        descriptor = Step.descriptor(str(step.key))
+        getter = step_into(value, descriptor)
+        if not isinstance(getter, Absent) and not self._is_foreign(getter):
+            self.add(location.then(descriptor), getter, site)
         function = getattr(getter, "fget", None) if isinstance(getter, property) else None
         if isinstance(function, FunctionType) and self._is_foreign(function):
             self._remember(location, value)
             self._getters.append(Getter(location, function))
+
+
+def _no_array(_: np.ndarray) -> bool:
+    return False
+
+
+def _is_comparable(array: np.ndarray) -> bool:
+    return array.nbytes <= MAX_COMPARED_BYTES
+
+
+def _has_shrunk(guard: Guard) -> bool:
+    """Whether the program took elements from a container that is still in its place."""
+    expected, value = guard.expected, guard.location.read()
+    if not isinstance(expected, Contents) or type(value) is not expected.kind or isinstance(value, (tuple, frozenset)):
+        return False
+    return len(value) < expected.length  # type: ignore[arg-type]
+
+
+def _getter_steps(getter: object) -> Iterator[Step]:
+    """Yield what an `operator.attrgetter` or `operator.itemgetter` reads, wherever it reads it."""
+    for key in getter.__reduce__()[1]:
+        if isinstance(getter, operator.itemgetter):
+            yield Step.item(key)
+        else:
+            yield from map(Step.attribute, key.split("."))
 
 
 def _is_held_here_only(root: ObjectRoot) -> bool:

@@ -13,7 +13,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
 
 from tapejit.guards.bytecode import Step
 
@@ -281,6 +283,29 @@ class Location:
             value = step_into(value, step)
         return value
 
+    def write(self, value: object) -> None:
+        """Put back what was there, or nothing for `Absent.MISSING`, without running anybody's code."""
+        owner = self.owner()
+        if isinstance(owner, types.CellType):
+            if value is not Absent.MISSING:
+                owner.cell_contents = value
+            return
+        key = self.steps[-1].key if self.steps else getattr(self.root, "name", None)
+        is_attribute = bool(self.steps) and not self.steps[-1].is_item
+        holder = getattr(owner, "__dict__", None) if is_attribute else owner
+        if isinstance(holder, dict):
+            dict.pop(holder, key, None) if value is Absent.MISSING else dict.__setitem__(holder, key, value)
+        elif isinstance(holder, list) and isinstance(key, int):
+            list.__setitem__(holder, key, value)
+        elif isinstance(holder, np.ndarray):
+            holder[key] = value  # type: ignore[index]
+        elif is_attribute:  # of a class, or a slot
+            change = type if isinstance(owner, type) else object
+            if value is not Absent.MISSING:
+                change.__setattr__(owner, str(key), value)
+            elif hasattr(owner, str(key)):
+                change.__delattr__(owner, str(key))
+
     def owner(self) -> object:
         """Return the object that holds the value: whom a write would change."""
         if not self.steps:
@@ -292,9 +317,15 @@ def step_into(value: object, step: Step) -> object:
     """Return the attribute or item of `value` that `step` names, or an `Absent`; no user code runs."""
     if step.is_item:
         return _item(value, step.key)
+    if step.is_several:
+        return _attributes(value, str(step.key))
     name = str(step.key)
+    if step.is_descriptor:
+        return _find(value.__mro__ if isinstance(value, type) else type(value).__mro__, name)
     if isinstance(value, types.ModuleType):
         namespace = vars(value)
+        if name == "__dict__":
+            return namespace
         return namespace.get(name, Absent.CLOSED if "__getattr__" in namespace else Absent.MISSING)
     if isinstance(value, type):
         return _class_attribute(value, name)
@@ -305,14 +336,46 @@ def _item(value: object, key: object) -> object:
     # Subclasses may compute their items; only those that keep the builtin look-up are read.
     look_up = getattr(type(value), "__getitem__", None)
     if isinstance(value, dict):
-        if look_up not in {dict.__getitem__, OrderedDict.__getitem__} or hasattr(type(value), "__missing__"):
+        if look_up not in {dict.__getitem__, OrderedDict.__getitem__}:
             return Absent.CLOSED
-        return dict.get(value, key, Absent.MISSING)
+        return dict.get(value, key, Absent.MISSING)  # does not run `__missing__`
     if isinstance(value, (list, tuple)) and isinstance(key, int):
         if look_up not in {list.__getitem__, tuple.__getitem__}:
             return Absent.CLOSED
         return value[key] if -len(value) <= key < len(value) else Absent.MISSING
+    if type(value) is np.ndarray:
+        return _element(value, key)
     return Absent.CLOSED
+
+
+def _element(array: Any, key: object) -> object:
+    """Return a number in an array; a part that is an array itself is a new object at each look-up."""
+    try:
+        found: object = array[key] if isinstance(key, (int, tuple)) else None
+    except IndexError:
+        return Absent.MISSING
+    return found if isinstance(found, np.generic) else Absent.CLOSED
+
+
+def _attributes(value: object, prefix: str) -> object:
+    """Return the attributes with a prefix that are no functions, those of the classes included."""
+    found = _all_attributes(value)
+    return {name: found[name] for name in found if name.startswith(prefix)} if isinstance(found, dict) else found
+
+
+def _all_attributes(value: object) -> dict[str, object] | Absent:
+    if isinstance(value, types.ModuleType):
+        return vars(value)
+    if not isinstance(type(value).__getattribute__, types.WrapperDescriptorType):
+        return Absent.CLOSED  # written in Python
+    found: dict[str, object] = {}
+    for klass in reversed(value.__mro__ if isinstance(value, type) else type(value).__mro__):
+        for name, attribute in klass.__dict__.items():
+            is_slot = isinstance(attribute, types.MemberDescriptorType)
+            here = getattr(value, name, Absent.MISSING) if is_slot else attribute
+            if not name.startswith("__") and not hasattr(type(here), "__get__"):
+                found[name] = here
+    return found if isinstance(value, type) else found | dict(getattr(value, "__dict__", ()))
 
 
 def _find(mro: tuple[type, ...], name: str) -> object:
@@ -324,6 +387,8 @@ def _find(mro: tuple[type, ...], name: str) -> object:
 
 
 def _class_attribute(value: type, name: str) -> object:
+    if name == "__dict__":
+        return dict(value.__dict__)
     found = _find(value.__mro__, name)
     if found is Absent.MISSING:
         return found

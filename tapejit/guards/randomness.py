@@ -1,4 +1,4 @@
-"""Draws from Python's or NumPy's random generators during a trace.
+"""Draws from Python's or NumPy's random generators, and readings of clocks, during a trace.
 
 A traced draw would be baked into the graph. Draws from `random.Random` pass through two C methods, which the
 profile function sees. NumPy's generators are compiled with Cython and can't be seen: their state before and
@@ -8,16 +8,27 @@ constructor calls.
 
 from __future__ import annotations
 
+import datetime as dt
+import os
 import random
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import BuiltinFunctionType
 
 import numpy as np
 
-__all__ = ["RandomWatch", "generator_of", "makes_generator"]
+__all__ = ["RandomWatch", "generator_of", "is_clock", "makes_generator"]
 
 _DRAWS = frozenset({"random", "getrandbits"})
+_CLOCKS = frozenset(
+    {
+        time.time, time.time_ns, time.monotonic, time.monotonic_ns, time.perf_counter, time.perf_counter_ns,
+        time.process_time, time.process_time_ns, os.urandom,
+    }
+)  # fmt: skip
+_DATES = frozenset({"now", "utcnow", "today"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,14 @@ def generator_of(value: object) -> object:
         return value
     owner = getattr(value, "__self__", None) if callable(value) and hasattr(type(value), "__self__") else None
     return owner if isinstance(owner, kinds) else None
+
+
+def is_clock(function: object) -> bool:
+    """Whether a C function that is called gives another value each time: it reads a clock or the system's entropy."""
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, type) and issubclass(owner, dt.date):
+        return getattr(function, "__name__", "") in _DATES
+    return type(function) is BuiltinFunctionType and function in _CLOCKS
 
 
 def makes_generator(value: object) -> bool:

@@ -13,16 +13,24 @@ from contextlib import contextmanager
 from functools import partial
 from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 
-from tapejit.guards.bytecode import Chain, Reads, Step, analyse
+import numpy as np
+
+from tapejit.guards.bytecode import ANY, Chain, Reads, Step, analyse
 from tapejit.guards.check import GuardSet
-from tapejit.guards.collect import Collected, Collector, Site, Unguarded
+from tapejit.guards.collect import Changed, Collected, Collector, Site, Unguarded
 from tapejit.guards.origin import Origin, Origins
 from tapejit.guards.paths import GlobalRoot, Location, ObjectRoot, step_into
-from tapejit.guards.randomness import RandomWatch, makes_generator
+from tapejit.guards.randomness import RandomWatch, is_clock, makes_generator
 from tapejit.guards.scopes import Scope, Scopes, readable_name
 from tapejit.guards.values import is_container
 
 __all__ = ["Recorder", "Unguarded"]
+
+#: Containers whose contents are part of the call signature.
+_DESCRIBED = (list, tuple, dict, set, frozenset)
+
+#: A package's functions that look at no attributes.
+_TYPE_CHECKS = frozenset({"__instancecheck__", "__subclasscheck__"})
 
 #: An instruction that is being executed may have moved on over its inline caches, by at most so many bytes.
 _CACHES = 8
@@ -66,6 +74,8 @@ class Recorder:
         self._given: set[int] = set()
         self._arguments: list[object] | None = None
         self._collected: Collected | None = None
+        self._clock: str | None = None
+        self._too_large: tuple[Unguarded, ...] = ()
 
     @property
     def drew_random(self) -> str | None:
@@ -75,17 +85,43 @@ class Recorder:
     @property
     def unguarded(self) -> tuple[Unguarded, ...]:
         """The paths that were read but can't be guarded, with the reasons."""
-        return self._settled().unguarded
+        return (*self._settled().unguarded, *self._too_large)
 
-    def guards(self) -> GuardSet:
+    @property
+    def changed(self) -> tuple[Changed, ...]:
+        """What the function read and changed: calls that run no Python would go on without the change."""
+        return self._settled().changed
+
+    @property
+    def repeats(self) -> str | None:
+        """What Python did that gives another value each time: it drew a number, read a clock, advanced an iterator."""
+        if self._random.drew is not None:
+            return f"{self._random.drew} draws a number while the step is traced"
+        for location, site in self._settled().iterators:
+            return f"the iterator {location.text} at {site.file}:{site.line} advances while the step is traced"
+        return self._clock and f"{self._clock} reads a clock while the step is traced"
+
+    def undo(self) -> None:
+        """Put back what the function read and changed, as after a trace that came to nothing."""
+        for change in reversed(self._settled().changed):
+            change.undo()
+
+    def guards(self, by_reference: Callable[[np.ndarray], bool] = lambda array: True) -> GuardSet:
         """Return the guards for what was recorded.
+
+        Parameters
+        ----------
+        by_reference : callable
+            Says of an array whether it was taken as it is. Of others, with which NumPy computed, the elements are
+            compared.
 
         Returns
         -------
         GuardSet
             It refers to the user's objects weakly where they allow it.
         """
-        return GuardSet(self._settled().guards)
+        guards, self._too_large = self._collector.with_elements(self._settled().guards, by_reference)
+        return GuardSet(guards)
 
     @contextmanager
     def recording(self, function: Callable[..., object]) -> Iterator[None]:
@@ -161,6 +197,9 @@ class Recorder:
             self._scopes.leave(frame)
         elif event == "c_call" and RandomWatch.is_draw(argument):
             self._note_draw(frame, "random." + argument.__qualname__.rpartition(".")[2])  # type: ignore[attr-defined]
+        elif event == "c_call" and is_clock(argument) and self._origin(frame) is Origin.USER:
+            name = self._called(frame)[0] or argument.__qualname__  # type: ignore[attr-defined]
+            self._clock = self._clock or f"{name}() at {frame.f_code.co_filename}:{frame.f_lineno}"
 
     def _origin(self, frame: FrameType) -> Origin:
         return self._origins.of_code(frame.f_code, frame.f_globals)
@@ -194,7 +233,7 @@ class Recorder:
         count += bool(code.co_flags & 0x04) + bool(code.co_flags & 0x08)
         passed = [values[name] for name in code.co_varnames[:count] if name in values]
         passed += [part for value in passed for part in _parts(value)]
-        self._arguments = [value for value in passed if is_container(value) and id(value) not in self._given]
+        self._arguments = [value for value in passed if isinstance(value, _DESCRIBED) and id(value) not in self._given]
 
     def _passed(self, value: object) -> bool:
         return any(value is argument for argument in self._arguments or ())
@@ -236,8 +275,24 @@ class Recorder:
             return
         if frame.f_code.co_name in {"random", "getrandbits"} and frame.f_globals.get("__name__") == "random":
             self._note_draw(frame, f"random.SystemRandom().{frame.f_code.co_name}")
-        elif self._origin(caller) is Origin.USER and makes_generator(self._called(caller)[1]):
-            self._note_draw(frame, "numpy.random's new generator")
+        elif self._origin(caller) is Origin.USER:
+            if makes_generator(self._called(caller)[1]):
+                self._note_draw(frame, "numpy.random's new generator")
+            self._enter_package(frame, caller)
+
+    def _enter_package(self, frame: FrameType, caller: FrameType) -> None:
+        """Guard all attributes of the objects that a package's function was given: what it reads is not followed."""
+        code = frame.f_code
+        if code.co_name in _TYPE_CHECKS:
+            return
+        site = Site(readable_name(caller.f_code), caller.f_lineno, caller.f_code.co_filename)
+        for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+            value = frame.f_locals.get(name)
+            if isinstance(value, (type, FunctionType, MethodType, ModuleType)) or is_container(value):
+                continue
+            location = self._collector.locate(name, value)
+            if location is not None:
+                self._collector.follow(location, (ANY,), site)
 
     def _called(self, frame: FrameType) -> tuple[str | None, object]:
         """Return how the call that `frame` is making is written, and the function that a path leads to."""

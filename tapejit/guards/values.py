@@ -6,6 +6,7 @@ import math
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
@@ -122,6 +123,8 @@ def describe(value: object) -> object:
         return _Words(f"class {value.__qualname__}")
     if is_container(value):
         return _Words(f"{type(value).__name__} of {len(value)}")  # type: ignore[arg-type]
+    if isinstance(value, np.ndarray):
+        return _Words(f"{type(value).__qualname__} of shape {value.shape}, {value.dtype}, at {id(value):#x}")
     return _Words(f"{type(value).__qualname__} at {id(value):#x}")
 
 
@@ -155,6 +158,8 @@ def difference(expected: Expectation, value: object, text: str) -> Difference:
     """Return where `value` differs, what it was there and what it is."""
     if isinstance(expected, Contents):
         return expected.difference(value, text)
+    if isinstance(expected, Setting) and isinstance(value, ContextVar):
+        return text, expected.shown, describe(_setting(value))
     return text, expected.shown, describe(value)
 
 
@@ -211,6 +216,74 @@ class Identity:
     def changed(self, variable: str, bind: _Bind) -> str:
         """Return the comparison."""
         return self.reference.differs(variable, bind)
+
+
+@dataclass(frozen=True, slots=True)
+class Array(Identity):
+    """The very same array, of the same shape and dtype, which can be set in place; its elements may change."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def same(self, value: object) -> bool:
+        """Whether it is the same array and looks the same."""
+        return (
+            isinstance(value, np.ndarray)
+            and self.reference.get() is value
+            and value.shape == self.shape
+            and value.dtype == self.dtype
+        )
+
+    def changed(self, variable: str, bind: _Bind) -> str:
+        """Return the comparison."""
+        looks = f"{variable}.shape != {bind(self.shape)} or {variable}.dtype is not {bind(self.dtype)}"
+        return f"{self.reference.differs(variable, bind)} or {looks}"
+
+
+@dataclass(frozen=True, slots=True)
+class Elements(Array):
+    """The very same array with the same elements: NumPy computed with them while the function was traced."""
+
+    data: bytes
+
+    def same(self, value: object) -> bool:
+        """Whether it is the same array and has the same elements."""
+        return Array.same(self, value) and value.tobytes() == self.data  # type: ignore[attr-defined]
+
+    def changed(self, variable: str, bind: _Bind) -> str:
+        """Return the comparison."""
+        return f"{Array.changed(self, variable, bind)} or {variable}.tobytes() != {bind(self.data)}"
+
+    def restore(self) -> None:
+        """Put the elements back into the array."""
+        array = self.reference.get()
+        if isinstance(array, np.ndarray):
+            array[...] = np.frombuffer(self.data, self.dtype).reshape(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A `contextvars.ContextVar` with the same value in the context of the moment."""
+
+    variable: Identity
+    value: Expectation
+
+    @property
+    def shown(self) -> object:
+        """What is said about the value."""
+        return self.value.shown
+
+    def same(self, value: object) -> bool:
+        """Whether it is the same variable with the same value."""
+        return isinstance(value, ContextVar) and self.variable.same(value) and self.value.same(_setting(value))
+
+    def changed(self, variable: str, bind: _Bind) -> str:
+        """Return the comparison."""
+        return f"not {bind(self.same)}({variable})"
+
+
+def _setting(variable: ContextVar[object]) -> object:
+    return variable.get(Absent.MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +361,13 @@ class Contents:
         """Return the comparison."""
         return f"not {bind(self.same)}({variable})"
 
+    def unchanged(self, value: object) -> Iterator[tuple[object, Expectation]]:
+        """Yield the keys of a dict, with the expectations, whose values are the same."""
+        if isinstance(value, dict) and self.identity is None:
+            for key, (_, expected) in zip(self.keys, self.items, strict=True):
+                if key in value and expected.same(value[key]):
+                    yield key, expected
+
     def difference(self, value: object, text: str) -> Difference:
         """Return the first element that differs, or the container itself."""
         if type(value) is not self.kind or len(value) != self.length:  # type: ignore[arg-type]
@@ -296,7 +376,8 @@ class Contents:
         for key, now, (_, expected) in zip(keys, _values(value), self.items, strict=False):
             if not expected.same(now):
                 name = f'["{key}"]' if isinstance(key, str) else f"[{key!r}]"
-                return difference(expected, now, f"{text}{name}")
+                owner, several, _ = text.rpartition(".") if text.endswith("*") else ("", "", "")
+                return difference(expected, now, f"{owner}.{key}" if several else f"{text}{name}")
         return text, self.shown, describe(value)
 
 
@@ -315,6 +396,7 @@ class _Capture:
     """One walk over a container, which takes a bounded number of leaves."""
 
     opaque: Callable[[object], bool]
+    computed_with: Callable[[np.ndarray], bool]
     left: int = MAX_LEAVES
 
     def expectation(self, value: object, depth: int) -> Expectation:
@@ -326,6 +408,13 @@ class _Capture:
         if isinstance(value, MethodType) and isinstance(value.__func__, FunctionType):
             bound = value.__func__
             return Method(Reference(value.__self__), Function(Reference(bound), bound.__code__, describe(bound)))
+        if isinstance(value, ContextVar):
+            return Setting(Identity(Reference(value), describe(value)), self.expectation(_setting(value), depth + 1))
+        if value is Absent.MISSING:
+            return Missing()
+        if isinstance(value, np.ndarray):
+            looks = Reference(value), describe(value), value.shape, value.dtype
+            return Elements(*looks, value.tobytes()) if self.computed_with(value) else Array(*looks)
         if not is_container(value) or self.opaque(value):
             return Identity(Reference(value), describe(value))
         return self._contents(value, depth)
@@ -344,7 +433,9 @@ class _Capture:
         return Contents(type(value), describe(value), length, tuple(items), keys, identity)
 
 
-def capture(value: object, opaque: Callable[[object], bool]) -> Expectation:
+def capture(
+    value: object, opaque: Callable[[object], bool], computed_with: Callable[[np.ndarray], bool] = lambda array: False
+) -> Expectation:
     """Return the expectation that `value` stays as it is.
 
     Parameters
@@ -353,12 +444,12 @@ def capture(value: object, opaque: Callable[[object], bool]) -> Expectation:
         Any Python value, or `Absent.MISSING`.
     opaque : callable
         Says of a value whether it counts by identity alone, as tensors and variables do.
+    computed_with : callable, optional
+        Says of an array whether its elements count too.
 
     Returns
     -------
     Expectation
         It refers to objects weakly where they allow it.
     """
-    if value is Absent.MISSING:
-        return Missing()
-    return _Capture(opaque).expectation(value, 0)
+    return _Capture(opaque, computed_with).expectation(value, 0)

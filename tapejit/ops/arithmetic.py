@@ -19,7 +19,7 @@ _NAN, _INF = float("nan"), float("inf")
 
 
 @elementwise(
-    impl=np.add, kernel="x + y", dtypes=ALL, samples=normal(), role="add",
+    impl=np.add, kernel="x + y", dtypes=ALL, samples=normal(), role="add", neutral=((0, -0.0), (1, -0.0)),
     partials={"x": 1, "y": 1}, special=((_INF, -_INF, _NAN), (-0.0, 0.0, 0.0)),
 )  # fmt: skip
 def add(x: ArrayLike, y: ArrayLike, /) -> "Tensor":

@@ -4,14 +4,25 @@ Floor 4, above `arithmetic`.
 """
 
 from collections.abc import Callable
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..aval import Aval, floating_dtype, parse_dtype
 from ..errors import DtypeError, at_user_line
-from ..families import ALL, FLOATING, Case, as_array, elementwise, integers, normal, pointwise, uniform
+from ..families import (
+    ALL,
+    FLOATING,
+    INTEGRAL,
+    Case,
+    as_array,
+    elementwise,
+    integers,
+    named_as,
+    normal,
+    pointwise,
+    uniform,
+)
 from ..primitive import claim
 from .annotations import ArrayLike, DtypeLike
 from .arithmetic import maximum, minimum
@@ -136,13 +147,12 @@ def stop_gradient(x: ArrayLike, /) -> "Tensor":
 def _integers_stay(rounding: Callable[..., Any]) -> Callable[..., Any]:
     """`rounding`, which leaves integers and booleans as they are."""
 
-    @wraps(rounding)
     def public(x: Any, /) -> Any:
         dtype = getattr(x, "dtype", None)
         array = as_array(x, borrow=isinstance(dtype, np.dtype) and dtype.kind in FLOATING)
-        return array if array.dtype.kind not in FLOATING else rounding(array)
+        return array if array.dtype.kind in INTEGRAL else rounding(array)
 
-    return public
+    return named_as(rounding, public)  # type: ignore[no-any-return]
 
 
 @_integers_stay

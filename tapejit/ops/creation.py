@@ -4,17 +4,17 @@ Floor 4, above `values`. Under a trace nothing here puts memory into the graph: 
 and `arange`, `linspace`, `eye` and `one_hot` are arithmetic on `iota`, an element's own index.
 """
 
-from math import ceil
+from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..aval import PYTHON_NUMBERS, Aval, Shape, broadcast_shapes, checked_shape, normalize_axis, parse_dtype
 from ..config import floatx
-from ..errors import DtypeError, at_user_line
+from ..errors import DtypeError, ShapeError, at_user_line
 from ..families import Case, as_array, pointwise
 from ..families.operands import number_dtype
-from ..primitive import claim, current
+from ..primitive import Typed, Value, claim, current
 from .annotations import ArrayLike, DtypeLike, ShapeLike
 from .comparison import equal
 from .conversion import astype
@@ -289,9 +289,12 @@ def arange(start: float, /, stop: float | None = None, step: float = 1, dtype: D
     array([2, 4, 6])
     """
     first, last = (0, start) if stop is None else (start, stop)
+    for name, number in (("start", first), ("stop", last), ("step", step)):
+        if not isinstance(number, (int, float, np.number, Typed)):
+            raise DtypeError(at_user_line(f"arange: {name} is a number, got {number!r:.80}"))
     if step == 0:
         raise ValueError(at_user_line("arange: the step is 0"))
-    count = max(ceil((last - first) / step), 0)
+    count = _steps(first, last, step)
     whole = all(hasattr(number, "__index__") for number in (first, last, step))
     usual = _INT64 if whole else floatx()
     chosen = usual if dtype is None else parse_dtype("arange", dtype)
@@ -302,6 +305,14 @@ def arange(start: float, /, stop: float | None = None, step: float = 1, dtype: D
     if step != 1:
         positions = positions * step
     return positions if first == 0 else positions + first  # type: ignore[no-any-return]
+
+
+def _steps(first: float, last: float, step: float) -> int:
+    """How many numbers there are from `first` up to, but without, `last`."""
+    exact = (last - first) / step
+    if not isfinite(exact):
+        raise ShapeError(at_user_line(f"arange: there are {exact} numbers from {first} to {last} by {step}"))
+    return max(ceil(exact), 0)
 
 
 def linspace(
@@ -356,6 +367,8 @@ def _end(value: Any, dtype: np.dtype | None) -> Any:
     """An end of an interval as a floating tensor."""
     if type(value) in PYTHON_NUMBERS:
         return current().interpreter.number(value, dtype if dtype is not None and dtype.kind == "f" else floatx())
+    if isinstance(value, Value) and value.aval.weak:
+        return astype(value, dtype if dtype is not None and dtype.kind == "f" else floatx())
     array = as_array(value, borrow=True)
     return array if array.dtype.kind == "f" else astype(array, np.float64)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..aval import Aval, Shape, broadcast_shapes, normalize_axis, without
-from ..errors import DtypeError, IndexRangeError, at_user_line
+from ..errors import DtypeError, IndexRangeError, ShapeError, TapejitError, at_user_line
 from ..families import Case, as_array, in_common_dtype, integers, library_call, normal, view
 from ..lowering import Gather, Scatter
 from ..primitive import Typed, in_role
@@ -115,7 +115,18 @@ def gather(x: ArrayLike, indices: ArrayLike, axes: Ints, /) -> "Tensor":
     -----
     Linear in `x`; the derivative is `scatter_add` into zeros.
     """
-    return _gather(as_array(x, borrow=True), _as_index("gather", indices), axes=tuple(axes))
+    array, chosen = as_array(x, borrow=True), _as_index("gather", indices)
+    if not isinstance(axes, (tuple, list)):
+        raise DtypeError(at_user_line(f"gather: axes are a tuple of ints, got {axes!r:.80}"))
+    places = tuple(normalize_axis("gather", axis, len(array.shape)) for axis in axes)
+    if chosen.shape[-1:] != (len(places),):
+        raise ShapeError(
+            at_user_line(
+                f"gather: indices of shape {chosen.shape} do not end in an axis of length {len(places)}, "
+                f"one for each of axes {places}"
+            )
+        )
+    return _gather(array, chosen, axes=places)
 
 
 def _scatter_add_impl(x: np.ndarray, indices: np.ndarray, updates: np.ndarray, *, axes: Ints) -> np.ndarray:
@@ -194,7 +205,7 @@ def _planned(index: Any, shape: Shape) -> _Plan:
             plan.kept.append(1)
             others += 1
         elif isinstance(item, slice):
-            start, stop, step = item.indices(shape[axis])
+            start, stop, step = _bounds(item, shape[axis])
             length = len(range(start, stop, step))
             plan.take_axis(start if length else 0, step if length > 1 else 1, length)
             plan.kept.append(length)
@@ -209,6 +220,26 @@ def _planned(index: Any, shape: Shape) -> _Plan:
     shapes = [array.shape for array in plan.arrays] + [(int(flag),) for flag in plan.flags]
     plan.batch = broadcast_shapes("indexing", shapes)
     return plan
+
+
+def _bounds(item: slice, length: int) -> Ints:
+    """Start, stop and step of a slice of an axis."""
+    try:
+        return item.indices(length)
+    except TapejitError:
+        raise
+    except ValueError:
+        raise IndexRangeError(at_user_line(f"indexing: the step of {_text(item)} is 0; use another one")) from None
+    except TypeError:
+        raise DtypeError(
+            at_user_line(f"indexing: a slice has ints or nothing as start, stop and step, got {_text(item)}")
+        ) from None
+
+
+def _text(item: slice) -> str:
+    """A slice as it is written."""
+    start, stop, step = ("" if each is None else f"{each!r:.40}" for each in (item.start, item.stop, item.step))
+    return f"[{start}:{stop}:{step}]" if step else f"[{start}:{stop}]"
 
 
 def _take_index(plan: _Plan, item: Any, shape: Shape, axis: int) -> None:
@@ -248,7 +279,7 @@ def _item(item: Any) -> Any:
         return item
     if isinstance(item, np.bool_):
         return bool(item)
-    if isinstance(item, (int, np.integer)):
+    if isinstance(item, (int, np.integer)) and not isinstance(item, Typed):  # a traced number varies: it is gathered
         return as_int(item)
     if not isinstance(item, (list, tuple, np.ndarray, Typed)):
         raise DtypeError(

@@ -4,13 +4,12 @@ Floor 4. One linear primitive, `concat`, whose transpose is a slice.
 """
 
 from collections.abc import Mapping, Sequence
-from operator import index as as_int
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..aval import Aval, Shape, normalize_axis
-from ..errors import ShapeError, at_user_line
+from ..aval import Aval, Shape, checked_int, normalize_axis
+from ..errors import DtypeError, ShapeError, TapejitError, at_user_line
 from ..families import Case, as_array, in_common_dtype, normal, view
 from ..lowering import Affine, Piece, Pieces
 from ..primitive import Value, claim
@@ -115,7 +114,14 @@ def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> "Tensor":
 def _several(operation: str, arrays: Sequence[ArrayLike]) -> tuple[Any, ...]:
     if isinstance(arrays, Value) and not arrays.shape:
         raise ShapeError(at_user_line(f"{operation} takes a sequence of arrays, got a 0-d tensor"))
-    several = tuple(arrays)
+    try:
+        several = tuple(arrays)
+    except TapejitError:
+        raise
+    except TypeError:
+        raise DtypeError(
+            at_user_line(f"{operation} takes a sequence of arrays, got {type(arrays).__name__}; put them in a list")
+        ) from None
     if not several:
         raise ShapeError(at_user_line(f"{operation} takes at least one array, got an empty sequence"))
     return several
@@ -195,9 +201,9 @@ def roll(x: ArrayLike, /, shift: int | Sequence[int], axis: int | Sequence[int] 
     """
     array = as_array(x)
     if axis is None:
-        total = sum(map(as_int, shift)) if isinstance(shift, (tuple, list)) else as_int(shift)  # type: ignore[arg-type]
+        total = sum(checked_int("roll", "a shift", each) for each in _each(shift))
         return reshape(_roll_axis(ravel(array), 0, total), array.shape)
-    shifts, axes = (each if isinstance(each, (tuple, list)) else (each,) for each in (shift, axis))
+    shifts, axes = _each(shift), _each(axis)
     if len(shifts) == 1 or len(axes) == 1:
         count = max(len(shifts), len(axes))
         shifts, axes = (tuple(each) * (count if len(each) == 1 else 1) for each in (shifts, axes))
@@ -205,8 +211,13 @@ def roll(x: ArrayLike, /, shift: int | Sequence[int], axis: int | Sequence[int] 
         raise ShapeError(at_user_line(f"roll: {len(shifts)} shifts {shift} for {len(axes)} axes {axis}"))
     out: Any = array
     for amount, place in zip(shifts, axes, strict=True):
-        out = _roll_axis(out, normalize_axis("roll", place, len(array.shape)), as_int(amount))
+        along = normalize_axis("roll", place, len(array.shape))
+        out = _roll_axis(out, along, checked_int("roll", "a shift", amount))
     return out  # type: ignore[no-any-return]
+
+
+def _each(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
 def _roll_axis(x: Any, axis: int, shift: int) -> "Tensor":

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..aval import normalize_axes
-from ..families import as_array
+from ..errors import DtypeError, at_user_line
+from ..families import ALL, as_array
 from .annotations import ArrayLike, Axis
 from .conversion import astype
 from .elementwise import sqrt
@@ -47,8 +48,9 @@ def mean(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> "Tens
     >>> tj.mean([[1.0, 2.0], [3.0, 4.0]], axis=0).numpy()
     array([2., 3.], dtype=float32)
     """
-    array = _floating(x)
-    return sum(array, axis, keepdims=keepdims) / _length("mean", array, axis)  # type: ignore[no-any-return]
+    array = _floating("mean", x)
+    count = _length("mean", array, axis)
+    return sum(array, axis, keepdims=keepdims) / count  # type: ignore[no-any-return]
 
 
 def var(
@@ -91,10 +93,12 @@ def var(
     >>> tj.var([1.0, 2.0, 3.0, 4.0]).numpy()
     array(1.25, dtype=float32)
     """
-    array = _floating(x)
+    array = _floating("var", x)
     correction = correction if ddof is None else ddof
-    centered = array - mean(array, axis, keepdims=True)
+    if not isinstance(correction, (int, float, np.number)):
+        raise DtypeError(at_user_line(f"var: correction (or ddof) is a number, got {correction!r:.80}"))
     count = max(_length("var", array, axis) - correction, 0)
+    centered = array - mean(array, axis, keepdims=True)
     return sum(square(centered), axis, keepdims=keepdims) / count  # type: ignore[no-any-return]
 
 
@@ -141,8 +145,10 @@ def std(
     return sqrt(var(x, axis, correction=correction, keepdims=keepdims, ddof=ddof))  # type: ignore[no-any-return]
 
 
-def _floating(x: Any) -> Any:
+def _floating(operation: str, x: Any) -> Any:
     array = as_array(x, borrow=True)
+    if array.dtype.kind not in ALL:
+        raise DtypeError(at_user_line(f"{operation} takes numeric or boolean arrays, got {array.aval}"))
     return array if array.dtype.kind == "f" else astype(array, np.float64)
 
 

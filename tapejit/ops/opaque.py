@@ -67,9 +67,7 @@ _numpy_function: Apply = library_call(
 )
 
 
-def numpy_function(
-    function: Callable[..., Any], /, *inputs: ArrayLike, shape: ShapeLike, dtype: DtypeLike
-) -> "Tensor":
+def numpy_function(function: Callable[..., Any], /, *inputs: ArrayLike, shape: ShapeLike, dtype: DtypeLike) -> "Tensor":
     """Call a Python function of NumPy arrays as one operation, in compiled steps as well.
 
     Parameters

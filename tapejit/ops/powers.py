@@ -4,7 +4,6 @@ Floor 4, above `elementwise`.
 """
 
 from collections.abc import Callable
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from ..families import (
     composite,
     elementwise,
     integers,
+    named_as,
     normal,
     uniform,
 )
@@ -137,7 +137,6 @@ def _power_by_exponent(ct: Any, x: Any, y: Any, out: Any) -> Any:
 def _with_static_exponents(general: Callable[..., Any]) -> Callable[..., Any]:
     """`general`, which leaves a Python number as exponent to the cheapest form."""
 
-    @wraps(general)
     def public(x: Any, y: Any, /) -> Any:
         if type(y) is not int and type(y) is not float:
             return general(x, y)
@@ -155,7 +154,7 @@ def _with_static_exponents(general: Callable[..., Any]) -> Callable[..., Any]:
             return _integer_power(array, exponent=int(y))
         return general(array, y)
 
-    return public
+    return named_as(general, public)  # type: ignore[no-any-return]
 
 
 def _base(array: Any, exponent: float) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..aval import Aval, Shape, broadcast_shapes, normalize_axis
+from ..aval import Aval, Shape, broadcast_shapes, checked_int, normalize_axis
 from ..errors import ShapeError, at_user_line
 from ..families import Case, as_array, contraction, in_common_dtype, normal
 from ..primitive import in_role
@@ -211,6 +211,7 @@ def _pairs(axes: Any, x: Shape, y: Shape) -> tuple[tuple[int, ...], tuple[int, .
             for each, shape in zip(axes, (x, y), strict=True)
         )
     else:
+        axes = checked_int("tensordot", "axes, unless it is a pair,", axes)
         if not 0 <= axes <= min(len(x), len(y)):
             raise ShapeError(at_user_line(f"tensordot: axes {axes} is out of range for shapes {x} and {y}"))
         left, right = tuple(range(len(x) - axes, len(x))), tuple(range(axes))

@@ -406,11 +406,17 @@ def _reversed_cumsum(ct: Any, axis: int) -> Any:
     return _cumsum(ct[backwards], axis=axis)[backwards]
 
 
+def _cumsum_rule(x: Aval, *, axis: int) -> Aval:
+    if x.dtype.kind not in ALL:
+        raise DtypeError(at_user_line(f"cumsum takes numeric or boolean arrays, got {x}"))
+    return x
+
+
 _cumsum: Any = library_call(
     "cumsum",
     inputs=("x",),
     impl=lambda x, *, axis: np.cumsum(x, axis, dtype=x.dtype),
-    rule=lambda x, *, axis: Aval(x.shape, x.dtype),
+    rule=_cumsum_rule,
     vjp={"x": _reversed_cumsum},
     lowering=Scan(),
     reference=np.cumsum,

@@ -5,14 +5,14 @@ counterparts `concat` and `pad`; each is linear, and its reverse rule is its tra
 `strided_slice`, whose transpose is `unslice`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..aval import Aval, Shape, checked_shape, normalize_axes, normalize_axis
-from ..errors import ShapeError, at_user_line
+from ..errors import DtypeError, ShapeError, at_user_line
 from ..families import Case, as_array, normal, view
 from ..lowering import Affine, IndexMap, View
 from ..primitive import claim, in_role
@@ -390,6 +390,8 @@ def permute_dims(x: ArrayLike, /, axes: Sequence[int] | None = None) -> "Tensor"
     rank = len(array.shape)
     if axes is None:
         return _permute_dims(array, axes=tuple(reversed(range(rank))))
+    if not isinstance(axes, Iterable):
+        raise DtypeError(at_user_line(f"permute_dims: axes are a sequence of ints, got {axes!r:.80}"))
     order = tuple(normalize_axis("permute_dims", axis, rank) for axis in axes)
     if sorted(order) != list(range(rank)):
         raise ShapeError(

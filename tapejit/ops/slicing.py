@@ -7,15 +7,15 @@ reshapes.
 
 from collections.abc import Mapping, Sequence
 from math import copysign
-from operator import index as as_int
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..aval import Aval, Shape, normalize_axes, normalize_axis
+from ..aval import Aval, Shape, checked_int, normalize_axes, normalize_axis
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..families import Case, as_array, composite, normal, view
 from ..lowering import Affine, IndexMap, Piece, Pieces, View
+from ..primitive import claim
 from .annotations import ArrayLike, Axis
 from .shaping import Apply, reshape
 
@@ -181,6 +181,9 @@ def slice_axis(x: Any, axis: int, begin: int, end: int) -> "Tensor":
     return _strided_slice(x, starts=tuple(starts), steps=(1,) * rank, lengths=tuple(lengths))
 
 
+claim("slice", slice_axis)
+
+
 def _reversed(x: Any, axes: Ints) -> "Tensor":
     shape = x.shape
     flipped = [axis in axes and length > 1 for axis, length in enumerate(shape)]
@@ -260,9 +263,9 @@ def split(x: ArrayLike, indices_or_sections: int | Sequence[int], /, axis: int =
     axis = normalize_axis("split", axis, len(array.shape))
     length = array.shape[axis]
     if isinstance(indices_or_sections, (tuple, list, np.ndarray)):
-        cuts = [as_int(cut) for cut in indices_or_sections]
+        cuts = [checked_int("split", "an index", cut) for cut in indices_or_sections]
     else:
-        sections = as_int(indices_or_sections)  # type: ignore[arg-type]
+        sections = checked_int("split", "a number of parts", indices_or_sections)
         if sections <= 0 or length % sections:
             raise ShapeError(
                 at_user_line(
@@ -386,7 +389,10 @@ def _widths(pad_width: Any, shape: Shape) -> Widths:
             both = width if isinstance(width, (tuple, list)) else (width, width)
             pairs[normalize_axis("pad", axis, rank)] = both
         pad_width = pairs
-    widths = np.asarray(pad_width)
+    try:
+        widths = np.asarray(pad_width)
+    except ValueError:
+        raise ShapeError(at_user_line(f"pad: pad_width {pad_width!r:.80} is ragged; use one pair an axis")) from None
     if widths.size == 0 and rank == 0:
         return ()
     try:

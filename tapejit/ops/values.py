@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..aval import PYTHON_NUMBERS, checked_shape, parse_dtype
+from ..aval import PYTHON_NUMBERS, checked_shape, in_dtype, parse_dtype
 from ..errors import at_user_line
 from ..families import ALL, as_array
 from ..primitive import current
@@ -76,12 +76,12 @@ def _numbers(value: Any, dtype: np.dtype) -> Any:
     if dtype.kind not in ALL:
         return as_array(value)
     if type(value) in PYTHON_NUMBERS:
-        return current().interpreter.number(dtype.type(value).item(), dtype)
+        return current().interpreter.number(in_dtype(value, dtype).item(), dtype)
     if isinstance(value, (list, tuple)):
         leaves, _ = flatten(value)
         if all(type(leaf) in PYTHON_NUMBERS for leaf in leaves):
             as_array(value)  # raises what is to be said about ragged lists
-            return as_array(np.asarray(value, dtype), borrow=False)
+            return as_array(in_dtype(value, dtype), borrow=False)
     return as_array(value)
 
 

@@ -272,8 +272,7 @@ def _tensor_or_variable(what: str, value: Any) -> Any:
         return value
     raise DtypeError(
         at_user_line(
-            f"{what} must be a tensor or a variable, got {kind.__name__}; make one with tj.constant or "
-            "tj.Variable"
+            f"{what} must be a tensor or a variable, got {kind.__name__}; make one with tj.constant or tj.Variable"
         )
     )
 

@@ -54,6 +54,18 @@ def ends(body: str, parameters: str = "self, x") -> set[str]:
         ("return getattr(self.a, 'b').c", {"getattr", "self.a.b.c", "self.a"}),
         ("return hasattr(self, 'b')", {"hasattr", "self", "self.b"}),
         ("for y in self.a:\n    x += y * self.b", {"self.a", "self.b"}),
+        ("return getattr(self, x)", {"getattr", "self", "self.*", "x"}),
+        ("return getattr(self.a, f'w{x}')", {"getattr", "self.a", "self.a.w*", "x"}),
+        ("return hasattr(self, 'w' + str(x))", {"hasattr", "self", "self.w*", "str", "x"}),
+        ("return vars(self)['a']", {"vars", "self", 'self.__dict__["a"]'}),
+        ("return len(self.a)", {"len", "self.a.__len__"}),
+        ("self.n += 1", set()),
+        ("self.n += self.m", {"self.m"}),
+        ("cfg.t['n'] += 1", set()),
+        ("self.n = self.n + 1", {"self.n"}),
+        ("self.n += 1\nreturn self.n", {"self.n"}),
+        ("self.n = cfg.n\ncfg.n += 1", {"cfg.n"}),
+        ("y = self.n\ny += 1\nreturn y", {"self.n"}),
     ],
 )
 def test_ends(body: str, expected: set[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import gc
 import sys
@@ -819,3 +820,169 @@ def test_nothing_read_holds_always() -> None:
     guards = GuardSet(())
     assert guards.holds()
     assert guards.paths() == ()
+
+
+# Attributes whose names are computed, objects given to packages
+
+
+def test_only_attributes_with_the_known_beginning_of_a_name() -> None:
+    holder = types.SimpleNamespace(w1=1.0, w2=2.0, log=[])
+
+    def step(x: float) -> float:
+        return x * getattr(holder, f"w{int(x)}") * getattr(holder, "w" + str(1))
+
+    guards = guard(step, 2.0)
+    holder.log.append(1)
+    holder.more = 3
+    assert guards.holds()
+    holder.w1 = 5.0
+    assert only_path(guards) == "holder.w1"
+
+
+def test_any_attribute_of_instances_slots_classes_and_modules() -> None:
+    class Parent:
+        __slots__ = ("rate",)
+        scale = 1.0
+
+        def method(self) -> None:
+            """Not read as a value."""
+
+    class Child(Parent):
+        pass
+
+    child = Child()
+    child.rate = 2.0
+    child.own = 3.0
+    settings = types.ModuleType("settings")
+    settings.rate = 0.5  # type: ignore[attr-defined]
+    names = ["rate", "scale", "own"]
+
+    def step(x: float) -> float:
+        return x * sum(getattr(child, name) for name in names) * getattr(Parent, names[1]) * getattr(settings, names[0])
+
+    guards = guard(step, 1.0)
+    for owner, name in ((child, "rate"), (child, "own"), (Parent, "scale"), (settings, "rate")):
+        value = getattr(owner, name)
+        setattr(owner, name, 7.0)
+        assert not guards.holds(), name
+        setattr(owner, name, value)
+        assert guards.holds()
+    Parent.method = lambda self: None  # type: ignore[method-assign]
+    assert guards.holds()
+
+
+def test_what_a_trace_changes_does_not_hide_its_neighbours() -> None:
+    table = {"calls": 0, "rate": 1.0}
+    names = ["rate"]
+
+    def step(x: float) -> float:
+        table.update(calls=table["calls"] + 1)
+        return x * table[names[0]]
+
+    guards = guard(step, 1.0)
+    table["calls"] = 10
+    assert guards.holds()
+    table["rate"] = 2.0
+    assert only_path(guards) == 'table["rate"]'
+
+
+def test_a_default_of_a_dict_is_not_made_by_looking() -> None:
+    rates: dict[str, float] = collections.defaultdict(lambda: 1.0, rate=2.0)
+
+    def step(x: float) -> float:
+        return x * rates["rate"]
+
+    guards = guard(step, 1.0)
+    del rates["rate"]
+    assert not guards.holds()
+    assert dict(rates) == {}
+
+
+# Elements of arrays
+
+
+def test_elements_count_where_numpy_computed_with_them() -> None:
+    used, taken, looked_at = np.arange(3.0), np.arange(3.0), np.arange(3.0)
+    large = np.zeros((1 << 17) + 1)
+
+    def step(x: float) -> Any:
+        return x * used.sum() + taken + looked_at.shape[0] + len(looked_at) + large.sum()
+
+    recorder = record(step, 1.0)
+    guards = recorder.guards(lambda array: array is taken)
+    assert [each.path for each in recorder.unguarded] == ["large"]
+    assert "too large" in recorder.unguarded[0].reason
+    for array in (taken, looked_at, large):
+        array[0] = 9.0
+    assert guards.holds()
+    used[0] = 9.0
+    assert only_path(guards) == "used"
+
+
+def test_one_element_by_a_constant_key() -> None:
+    table = np.arange(4.0).reshape(2, 2)
+
+    def step(x: float) -> Any:
+        return x * table[0, 1] * table[1][0]
+
+    guards = record(step, 1.0).guards()
+    table[0, 0] = 9.0
+    assert guards.holds()
+    table[0, 1] = 9.0
+    assert only_path(guards) == "table[(0, 1)]"
+
+
+# What a trace changes
+
+
+def test_what_was_read_and_assigned_can_be_put_back() -> None:
+    class Slotted:
+        __slots__ = ("n",)
+
+    holder, slotted, table, items = types.SimpleNamespace(n=1), Slotted(), {"n": 1}, [1, 2]
+    slotted.n = 1
+    count = 1
+    cell = run_cell("n = 1\ndef more():\n    global n\n    n = n + 1\n    return n")
+
+    def step(x: float) -> float:
+        nonlocal count
+        count = count + 1
+        holder.n = holder.n + 1
+        slotted.n = slotted.n + 1
+        table["n"] = table["n"] + 1
+        items[1] = items[1] + 1
+        holder.made = getattr(holder, "made", 0) + 1
+        Optimizer.made = getattr(Optimizer, "made", 0) + 1  # type: ignore[attr-defined]
+        return x * cell["more"]()
+
+    recorder = record(step, 1.0)
+    assert {change.guard.location.text for change in recorder.changed} == {
+        "count", "holder.n", "slotted.n", 'table["n"]', "items[1]", "holder.made", "Optimizer.made", "n",
+    }  # fmt: skip
+    assert "holder.n: 1 → 2" in {str(change).partition(" (")[0] for change in recorder.changed}
+    recorder.undo()
+    assert (count, holder.n, slotted.n, table, items, cell["n"]) == (1, 1, 1, {"n": 1}, [1, 2], 1)
+    assert not hasattr(holder, "made")
+    assert not hasattr(Optimizer, "made")
+
+
+def test_a_count_that_is_only_increased_is_not_read() -> None:
+    holder = types.SimpleNamespace(n=0, table={"n": 0})
+
+    def step(x: float) -> float:
+        holder.n += 1
+        holder.table["n"] += 1
+        return x
+
+    assert record(step, 1.0).changed == ()
+
+
+def test_an_iterator_that_was_there_before_repeats_nothing() -> None:
+    values = iter([1.0, 2.0])
+    assert "the iterator values at " in str(record(lambda x: x * next(values), 1.0).repeats)
+
+    def total(numbers: Any) -> float:
+        return sum(numbers)
+
+    recorder = record(lambda x: total(x * y for y in [1.0, 2.0]) + total(iter([x])), 1.0)
+    assert recorder.repeats is None

@@ -73,6 +73,16 @@ def test_adding_at_indices_that_repeat() -> None:
     check_agreement(gradient(lambda u, x, i: tj.scatter_add(x, i, u)), [u, x, index])
 
 
+def test_arrays_of_one_element_are_read_and_added_to_where_the_index_says() -> None:
+    x, y = arrays((1,), (1, 1))
+    index, twice = np.array([0, -1, 0]), np.array([0, 0])
+    check_agreement(lambda x, i: tj.take(-x, i, axis=0), [x, index])
+    check_agreement(lambda y, i: tj.take(tj.exp(y), i, axis=1) * 2, [y, index])
+    check_agreement(lambda x, i: tj.scatter_add(-x, i, x[i]) * 2, [x, twice])
+    check_agreement(lambda x, i: tj.exp(tj.scatter_add(tj.zeros(1, "float64"), i, x)), [x, twice])
+    check_agreement(gradient(lambda x, i: tj.take(-x, i, axis=0)), [x, index])
+
+
 def test_an_embedding_trains_in_place() -> None:
     table = tj.Variable(arrays((10, 4))[0])
     eager = tj.Variable(table.numpy())
