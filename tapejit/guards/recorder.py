@@ -70,6 +70,7 @@ class Recorder:
         self._scopes = Scopes(self._collector)
         self._reads: dict[int, tuple[CodeType, Reads]] = {}
         self._loose: dict[Step, Site] = {}
+        self._own: dict[int, CodeType] = {}  # the library's code; held, so that no other takes its place
         self._done: set[tuple[object, ...]] = set()
         self._given: set[int] = set()
         self._arguments: list[object] | None = None
@@ -137,7 +138,14 @@ class Recorder:
         self._add_root(function)
         self._random.start()
         previous = sys.getprofile()
-        sys.setprofile(self._event)
+        own, event_of_others = self._own, self._event
+
+        def event(frame: FrameType, kind: str, argument: object) -> None:
+            # Nearly all events come from the library itself, and mean nothing.
+            if id(frame.f_code) not in own:
+                event_of_others(frame, kind, argument)
+
+        sys.setprofile(event)
         try:
             yield
         finally:
@@ -206,8 +214,12 @@ class Recorder:
 
     def _enter(self, frame: FrameType) -> None:
         code = frame.f_code
-        if self._origin(frame) is not Origin.USER:
-            self._enter_foreign(frame)
+        origin = self._origin(frame)
+        if origin is Origin.LIBRARY:
+            self._own[id(code)] = code
+            return
+        if origin is Origin.INSTALLED:
+            self._enter_installed(frame)
             return
         if code.co_name == "<module>":
             return  # an import inside the function: it runs once, whether traced or not
@@ -269,9 +281,9 @@ class Recorder:
                 if chain.kind == "parameter":
                     self._collector.follow(getter.location, chain.steps, site)
 
-    def _enter_foreign(self, frame: FrameType) -> None:
+    def _enter_installed(self, frame: FrameType) -> None:
         caller = frame.f_back
-        if caller is None or self._origin(frame) is not Origin.INSTALLED:
+        if caller is None:
             return
         if frame.f_code.co_name in {"random", "getrandbits"} and frame.f_globals.get("__name__") == "random":
             self._note_draw(frame, f"random.SystemRandom().{frame.f_code.co_name}")

@@ -398,7 +398,7 @@ def build(
 
     Raises
     ------
-    numba.core.errors.NumbaError
+    straight.TextError, numba.core.errors.NumbaError
         The text is not a kernel; the message shows the line.
     UnknownSymbol
         The kernel calls something that is not allowed.
@@ -418,10 +418,12 @@ def build(
         library = _Text(prepared.target.codegen(), name)
         library.modules = []
         number, given = types.int64, (_TABLE, types.int64, types.int64, types.int64)
-        made = compiler.compile_extra(
-            prepared.typing, prepared.target, function, given, number, flags, {}, library=library,
-            pipeline_class=_Compiler,
-        )  # fmt: skip
-        prepared.outlined = None
+        try:
+            made = compiler.compile_extra(
+                prepared.typing, prepared.target, function, given, number, flags, {}, library=library,
+                pipeline_class=_Compiler,
+            )  # fmt: skip
+        finally:
+            prepared.outlined = None
         texts = [cgutils.normalize_ir_text(with_loop_hints(module)) for module in library.modules]
         return objects.assemble(texts, symbol, made.fndesc.llvm_func_name, started)

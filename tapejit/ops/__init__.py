@@ -3,8 +3,8 @@
 
 Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise`, `activations`, `powers`;
 then `reductions`, `moments`, `exponential_families`; then `shaping`, `slicing`, `joining`,
-`product_reduction`, `indexing`, `products`, `values`, `creation`, `sorting`, `linalg`, `random`, `opaque`. All that is public is
-exported here, under the Array API's names. NumPy's own functions reach them through `numpy_names`.
+`product_reduction`, `indexing`, `products`, `values`, `creation`, `sorting`, `linalg`, `random`, `opaque`. All that
+is public is exported here, under the Array API's names. NumPy's own functions reach them through `numpy_names`.
 """
 
 from . import linalg as linalg
