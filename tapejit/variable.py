@@ -5,6 +5,8 @@ is the buffer here or a node of a trace is the interpreter's affair.
 """
 
 import threading
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -251,3 +253,15 @@ class Variable(Operators):
 def _fits(dtype: np.dtype, wanted: np.dtype, written: bool) -> bool:
     """Whether a value may be cast on assignment: within a kind, or `written` Python ints into a floating variable."""
     return _KINDS[dtype.kind] == _KINDS[wanted.kind] or (written and dtype.kind == "i" and wanted.kind == "f")
+
+
+@contextmanager
+def holding(variables: Iterable[Variable]) -> Iterator[None]:
+    """Keep other threads from assigning these variables.
+
+    They are locked in the order of their making, the same for every step, so that steps can't deadlock.
+    """
+    with ExitStack() as stack:
+        for variable in sorted(variables, key=lambda variable: variable.key):
+            stack.enter_context(variable.lock)
+        yield

@@ -215,6 +215,12 @@ def joined(x, y):
     return both + 1.0, tj.sum(both, axis=0), tj.concat([tj.exp(y), y], axis=1)
 
 
+@program((1,))
+def product_of_joined_elements(x):
+    joined = tj.concat([tj.abs(x), tj.sin(x), x])
+    return tj.matmul(joined, tj.sin(joined))
+
+
 @program((6, 3))
 def split_and_recombined(x):
     first, second, third = tj.split(x, 3, axis=0)
@@ -319,6 +325,12 @@ def products_with_vectors(x, v, u):
 @program((17, 1), (1, 17))
 def product_of_column_and_row(x, y):
     return tj.matmul(x, y), tj.matmul(y, x)
+
+
+@program((5, 5), (5, 5), (5, 5), (5, 5), (5, 5), (1, 1))
+def products_that_go_through_their_axes_in_other_orders(a, b, c, d, e, s):
+    weights = tj.matrix_transpose(tj.broadcast_to(s, (5, 5)) / 3.0)
+    return tj.matrix_transpose(a) @ b, weights @ (a * b + c * d + e)
 
 
 @program((20, 20))

@@ -1,15 +1,14 @@
 """`GraphFunction`: a graph that is called as a function, and what tapes learn of the call."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from ..graph import Graph, Input, Trace
 from ..graph.replay import replay
 from ..primitive import CallPlan, Masked, State, Value, Wanted, current
-from ..variable import Variable
+from ..variable import holding
 from .compiled import CompiledGraph, Setting
 from .connections import bits_of, connections, needed, positions_of, union
 from .joint import Pattern, differentiate
@@ -47,7 +46,7 @@ class GraphFunction:
             known = replay(self._graph, self._inputs(arguments, state), state.interpreter)
             return [known[node] for node in self._graph.outputs]
         if state.tapes:
-            with _holding(self._setting.trace.variables):  # tapes hear of the values that the kernel reads
+            with holding(self._setting.trace.variables):  # tapes hear of the values that the kernel reads
                 values = self._inputs(arguments, state)
                 active = [tape.follows(values) for tape in state.tapes]
                 followed = self._followed_by(union(active))
@@ -224,12 +223,3 @@ class _Followed:
 
 def _arrays(values: Sequence[Any]) -> list[Any]:
     return [value.array for value in values]
-
-
-@contextmanager
-def _holding(variables: Iterable[Variable]) -> Iterator[None]:
-    """Keep other threads from assigning these variables; in the order that all steps keep."""
-    with ExitStack() as stack:
-        for variable in sorted(variables, key=lambda variable: variable.key):
-            stack.enter_context(variable.lock)
-        yield

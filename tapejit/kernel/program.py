@@ -3,7 +3,6 @@
 Start reading at `executable_for`.
 """
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from ..graph.evaluate import evaluate_node
 from ..lowering import Opaque
 from ..passes.split import CallPart, KernelPart, split
 from ..tensor import Tensor
-from ..variable import Variable
+from ..variable import Variable, holding
 from .executable import Executable
 from .kernels import Kernel, kernel_for, source_of
 
@@ -113,8 +112,6 @@ class Relay:
     ) -> None:
         self._graph = graph
         self._around = around
-        self._lock = threading.Lock()
-        self._locks = [variable.lock for variable in sorted(around.variables, key=lambda variable: variable.key)]
         self._steps: list[Callable[[dict[Node, Any]], None]] = []
         self.not_compiled = tuple(described(part) for part in parts if isinstance(part, CallPart))
         kernels = []
@@ -137,15 +134,8 @@ class Relay:
 
     def __call__(self, arguments: Sequence[Any]) -> list[Tensor]:
         """Run all parts; see `Executable`."""
-        taken = 0
-        try:
-            for lock in self._locks:
-                lock.acquire()
-                taken += 1
+        with holding(self._around.variables):
             return self._run(arguments)
-        finally:
-            for lock in self._locks[:taken]:
-                lock.release()
 
     def _run(self, arguments: Sequence[Any]) -> list[Tensor]:
         graph, around = self._graph, self._around

@@ -91,6 +91,54 @@ def test_digits() -> None:
     assert (report["eager_because"], report["matrix_products"]) == (None, 2)
 
 
+def test_the_book_of_options() -> None:
+    program: Any = load("black_scholes")
+    results = program.main(500)
+    expected = program.closed_formulas(*program.book(500))
+    for mode in ("eager", "compiled"):
+        for found, closed in zip(results[mode], expected, strict=True):
+            np.testing.assert_allclose(found.numpy(), closed, rtol=1e-11, atol=1e-11)
+    report = program.greeks_compiled.report()
+    assert (report["eager_because"], report["traces"]) == (None, 1)
+    assert (report["loop_nests"], report["matrix_products"], report["intermediate_bytes"]) == (1, 0, 0)
+    assert program.greeks_compiled.source().startswith("def greeks(")
+
+
+def test_the_textbook_formulas_against_a_published_price() -> None:
+    # J. C. Hull, Options, Futures, and Other Derivatives, example 15.6: S = 42, K = 40, r = 10 %, σ = 20 %, six months.
+    program: Any = load("black_scholes")
+    call, put = (program.closed_formulas(sign, 42.0, 40.0, 0.5, 0.1, 0.2)[0] for sign in (1.0, -1.0))
+    assert (round(float(call), 2), round(float(put), 2)) == (4.76, 0.81)
+
+
+def test_the_measurements_are_nists_to_every_digit() -> None:
+    program: Any = load("fit_physics")
+    header = program.DATA.read_text().splitlines()[:4]
+    assert any("NIST/ITL Statistical Reference Datasets" in line for line in header)
+    assert len(program.response) == 214
+    x, (b1, b2, b3) = program.distance, program.CERTIFIED
+    squares = np.sum((program.response - np.exp(-b1 * x) / (b2 + b3 * x)) ** 2)
+    assert f"{squares:.10e}" == f"{program.CERTIFIED_SUM_OF_SQUARES:.10e}"
+
+
+def test_the_physical_model() -> None:
+    program: Any = load("fit_physics")
+    for found, deviations, squares, iterations in program.main().values():
+        np.testing.assert_allclose(found, program.CERTIFIED, rtol=1e-9)
+        np.testing.assert_allclose(deviations, program.CERTIFIED_DEVIATIONS, rtol=1e-9)
+        assert squares == pytest.approx(program.CERTIFIED_SUM_OF_SQUARES, rel=1e-10)
+        assert iterations < 30
+    report = program.iterate_compiled.report()
+    assert (report["eager_because"], report["traces"]) == (None, 1)
+
+
+def test_the_picture_of_the_physical_model(tmp_path: Path) -> None:
+    program: Any = load("fit_physics")
+    path = tmp_path / "fit.png"
+    program.draw(path, np.array(program.CERTIFIED))
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
 def test_the_second_gradient_says_how() -> None:
     t = tj.Variable(3.0)
     with tj.GradientTape() as tape:

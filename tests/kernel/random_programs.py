@@ -1,188 +1,149 @@
-"""Random programs over the operations that kernels hold, for hypothesis: expressions, views, reductions, effects."""
+"""Random programs over the operations that kernels hold, for hypothesis.
 
-from collections.abc import Callable
+A program is a list of instructions over a growing list of values: operations of all families, on values of several
+dtypes and shapes (lengths 0 and 1 among them), with assignments to variables and reads of them in between, and
+gradients up to the second order. While it is drawn its values are traced, so that their shapes and dtypes are known.
+Start reading at `random_programs`; the operations are in `random_operations`.
+"""
+
+import os
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 import tapejit as tj
+from tapejit.aval import Aval
+from tests.kernel.random_operations import FAMILIES, Draft, Draw, Function, Instruction, floating
 
 LARGEST = 240
-"""No value has more elements."""
+"""By default no value has more elements."""
+FLOATS = ("float32", "float64")
+LENGTHS = (0, 1, 2, 2, 3, 3, 5, 5, 17, 40, 1500)
+"""Of axes; the last is longer than a block of a reduction."""
 
-Draw = Callable[..., Any]
 
-UNARY = {
-    "negative": lambda x: -x,
-    "tanh": tj.tanh,
-    "sin": tj.sin,
-    "exp of tanh": lambda x: tj.exp(tj.tanh(x)),
-    "square": lambda x: 0.1 * x * x,
-    "abs": tj.abs,
-    "relu": tj.relu,
-    "log1p": lambda x: tj.log1p(tj.abs(x)),
-    "half": lambda x: x * 0.5,
-}
-BINARY = {
-    "add": lambda x, y: x + y,
-    "subtract": lambda x, y: x - y,
-    "multiply": lambda x, y: 0.5 * x * tj.tanh(y),
-    "maximum": tj.maximum,
-    "where": lambda x, y: tj.where(x > y, x, 0.5 * y),
-}
-REDUCTIONS = {"sum": lambda *a, **k: 0.2 * tj.sum(*a, **k), "mean": tj.mean, "max": tj.max, "logsumexp": tj.logsumexp}
+def examples(count: int) -> settings:
+    """Settings for `count` programs, the same in every run; TAPEJIT_EXAMPLES asks for another number of new ones."""
+    asked = os.environ.get("TAPEJIT_EXAMPLES")
+    slow = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+    new = asked is not None
+    return settings(max_examples=int(asked or count), derandomize=not new, print_blob=new, suppress_health_check=slow)
 
 
 @dataclass(frozen=True)
 class RandomProgram:
-    """What to run: instructions over a growing list of values, of which the first are arguments and variables."""
+    """What to run: instructions over values, of which the first are arguments and variables.
 
-    arguments: tuple[tuple[int, ...], ...]
-    variables: tuple[tuple[int, ...], ...]
-    instructions: tuple[tuple[str, Callable[..., Any], tuple[int, ...]], ...]
+    `order` is that of the gradients, 0 for none; with `descend` the variables go a step down the gradient at the end.
+    """
+
+    arguments: tuple[Aval, ...]
+    variables: tuple[Aval, ...]
+    instructions: tuple[Instruction, ...]
     outputs: tuple[int, ...]
-    assigned: tuple[tuple[int, int], ...]
-    gradient: bool
+    targets: tuple[int, ...]
+    order: int
+    descend: bool
 
     def __repr__(self) -> str:
-        lines = [f"arguments {self.arguments}, variables {self.variables}"]
-        first = len(self.arguments) + len(self.variables)
-        lines += [f"{first + i} = {name} of {inputs}" for i, (name, _, inputs) in enumerate(self.instructions)]
-        lines.append(f"outputs {self.outputs}, assigned {self.assigned}, gradient {self.gradient}")
+        lines = [f"arguments {', '.join(map(str, self.arguments))}; variables {', '.join(map(str, self.variables))}"]
+        known = len(self.arguments) + len(self.variables)
+        for instruction in self.instructions:
+            assigns = instruction.variable is not None and instruction.inputs
+            lines.append(f"{'' if assigns else f'{known} = '}{instruction.name} {instruction.inputs or ''}")
+            known += not assigns
+        lines.append(f"outputs {self.outputs}, targets {self.targets}, order {self.order}, descend {self.descend}")
         return "\n" + "\n".join(lines)
 
-    def draw(self, seed: int) -> list[np.ndarray]:
-        rng = np.random.default_rng(seed)
-        return [np.asarray(rng.uniform(-2, 2, shape)) for shape in self.arguments]
+    def _repr_pretty_(self, printer: Any, _: bool) -> None:
+        """What hypothesis shows of a program that fails."""
+        printer.text(repr(self))
 
-    def function(self) -> Callable[..., Any]:
+    def draw(self, seed: int) -> list[np.ndarray]:
+        """Arguments."""
+        return _arrays(self.arguments, seed)
+
+    def function(self) -> Function:
         """The program over fresh variables."""
-        rng = np.random.default_rng(1)
-        variables = [tj.Variable(np.asarray(rng.uniform(-2, 2, shape))) for shape in self.variables]
+        variables = [tj.Variable(array) for array in _arrays(self.variables, 1)]
 
         def run(*arguments: Any) -> list[Any]:
-            with tj.GradientTape() as tape:
-                tape.watch(arguments)
-                values = [*arguments, *[variable.read_value() for variable in variables]]
-                for _, function, inputs in self.instructions:
-                    values.append(function(*[values[i] for i in inputs]))
-                outputs = [values[i] for i in self.outputs]
-                target = tj.sum(tj.sin(values[-1]))
-            if self.gradient:
-                outputs += [ct for ct in tape.gradient(target, [*arguments, *variables]) if ct is not None]
-            for variable, source in self.assigned:
-                variables[variable].assign(values[source])
-            return outputs
+            sources = [each for each in (*arguments, *variables) if each.dtype.kind == "f"]
+            with tj.GradientTape() as outer:
+                with tj.GradientTape() as inner:
+                    outer.watch([each for each in arguments if each.dtype.kind == "f"])
+                    inner.watch([each for each in arguments if each.dtype.kind == "f"])
+                    values = self._values(arguments, variables)
+                    target = [tj.sum(tj.sin(values[i])) for i in self.targets]
+                first = inner.gradient(target, sources) if self.order else [None] * len(sources)
+                slopes = [tj.sum(tj.tanh(ct)) for ct in first if ct is not None]
+            second = outer.gradient(slopes, sources) if self.order == 2 and slopes else []
+            for variable, ct in zip(sources, first, strict=True):
+                if self.descend and ct is not None and isinstance(variable, tj.Variable):
+                    variable.assign_sub(0.125 * ct)
+            return [values[i] for i in self.outputs] + [ct for ct in (*first, *second) if ct is not None]
 
         return run
 
-
-@st.composite
-def random_programs(draw: Draw) -> RandomProgram:
-    side = st.sampled_from([1, 2, 3, 5])
-    shapes = st.lists(side, max_size=3).map(tuple)
-    arguments = tuple(draw(st.lists(shapes, min_size=1, max_size=2)))
-    variables = tuple(draw(st.lists(shapes, max_size=2)))
-    known = [*arguments, *variables]
-    instructions = []
-    for _ in range(draw(st.integers(1, 9))):
-        instruction, shape = draw(_instruction(known))
-        instructions.append(instruction)
-        known.append(shape)
-    count = len(known)
-    outputs = draw(st.lists(st.integers(0, count - 1), max_size=3))
-    assigned = []
-    for position, shape in enumerate(variables):
-        fitting = [i for i in range(count) if known[i] == shape]
-        assigned.append((position, draw(st.sampled_from(fitting))))
-    return RandomProgram(
-        arguments, variables, tuple(instructions), (*outputs, count - 1), tuple(assigned), draw(st.booleans())
-    )
+    def _values(self, arguments: tuple[Any, ...], variables: list[tj.Variable]) -> list[Any]:
+        values = [*arguments, *[variable.read_value() for variable in variables]]
+        for each in self.instructions:
+            operands = [values[i] for i in each.inputs]
+            if each.function is not None:
+                values.append(each.function(*operands))
+            elif operands:
+                variables[each.variable].assign(*operands)  # type: ignore[index]
+            else:
+                values.append(variables[each.variable].read_value())  # type: ignore[index]
+        return values
 
 
-@st.composite
-def _instruction(draw: Draw, known: list[tuple[int, ...]]) -> Any:
-    """An instruction over known values, and the shape of its result."""
-    kind = draw(st.sampled_from(["unary", "binary", "binary", "reduction", "view", "view", "product", "join"]))
-    # Recent values are wanted more often, so that programs are deep.
-    first = draw(st.sampled_from([len(known) - 1, *range(len(known))]))
-    shape = known[first]
-    if kind == "binary":
-        fitting = [i for i, other in enumerate(known) if _joint(shape, other) is not None]
-        second = draw(st.sampled_from(fitting))
-        name = draw(st.sampled_from(sorted(BINARY)))
-        return (name, BINARY[name], (first, second)), _joint(shape, known[second])
-    if kind == "reduction" and shape:
-        return draw(_reduction(first, shape))
-    if kind == "view" and shape:
-        return draw(_view(first, shape))
-    if kind == "product" and len(shape) >= 2:
-        return draw(_product(known, first))
-    if kind == "join" and shape and np.prod(shape) * 2 <= LARGEST:
-        axis = draw(st.integers(0, len(shape) - 1))
-        second = draw(st.sampled_from([i for i, other in enumerate(known) if other == shape]))
-        joined = tuple(2 * n if i == axis else n for i, n in enumerate(shape))
-        return (f"concat {axis}", lambda x, y: tj.concat([x, tj.sin(y)], axis=axis), (first, second)), joined
-    name = draw(st.sampled_from(sorted(UNARY)))
-    return (name, UNARY[name], (first,)), shape
-
-
-def _joint(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[int, ...] | None:
-    try:
-        joint = np.broadcast_shapes(x, y)
-    except ValueError:
-        return None
-    return joint if np.prod(joint) <= LARGEST else None
-
-
-@st.composite
-def _reduction(draw: Draw, first: int, shape: tuple[int, ...]) -> Any:
-    axes = tuple(sorted(draw(st.sets(st.integers(0, len(shape) - 1), min_size=1))))
-    keepdims = draw(st.booleans())
-    name = draw(st.sampled_from(sorted(REDUCTIONS)))
-    function = REDUCTIONS[name]
-    result = np.sum(np.empty(shape), axis=axes, keepdims=keepdims).shape
-    label = f"{name} over {axes}, keepdims={keepdims}"
-    return (label, lambda x: function(x, axis=axes, keepdims=keepdims), (first,)), result
-
-
-@st.composite
-def _view(draw: Draw, first: int, shape: tuple[int, ...]) -> Any:
-    axis = draw(st.integers(0, len(shape) - 1))
-    order = tuple(draw(st.permutations(range(len(shape)))))
-    start = draw(st.integers(0, shape[axis] - 1))
-    index = [slice(None)] * len(shape)
-    index[axis] = draw(st.sampled_from([slice(None, None, -1), slice(start, None, 2), slice(start, None, -1)]))
-    amounts = tuple((1, 2) if i == axis else (0, 0) for i in range(len(shape)))
-    new = (*shape[:axis], 1, *shape[axis:])
-    views = {
-        f"permute {order}": lambda x: tj.permute_dims(x, order),
-        f"index {index}": lambda x: x[tuple(index)],
-        f"new axis {axis}": lambda x: tj.reshape(x, new),
-        "flatten": lambda x: tj.reshape(x, (-1,)),
-        f"pad {axis}": lambda x: tj.pad(x, amounts),
-        f"roll {axis}": lambda x: tj.roll(x, 1, axis=axis),
-        f"flip {axis}": lambda x: tj.flip(x, axis=axis),
-        f"reversed shape {shape[::-1]}": lambda x: tj.reshape(x, shape[::-1]),
-        f"element {start} of {axis}": lambda x: x[(*[slice(None)] * axis, start)],
+def _arrays(avals: tuple[Aval, ...], seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    draws = {
+        "f": lambda shape: rng.uniform(-2, 2, shape),
+        "i": lambda shape: rng.integers(-4, 5, shape),
+        "b": lambda shape: rng.random(shape) < 0.5,
     }
-    name = draw(st.sampled_from(sorted(views)))
-    result = views[name](tj.asarray(np.empty(shape))).shape
-    if np.prod(result) > LARGEST:
-        return ("negative", UNARY["negative"], (first,)), shape
-    return (name, views[name], (first,)), result
+    return [np.asarray(draws[aval.dtype.kind](aval.shape)).astype(aval.dtype) for aval in avals]
 
 
 @st.composite
-def _product(draw: Draw, known: list[tuple[int, ...]], first: int) -> Any:
-    shape = known[first]
-    fitting = [i for i, other in enumerate(known) if len(other) == 2 and other[0] == shape[-1]]
-    if fitting:
-        second = draw(st.sampled_from(fitting))
-        result = (*shape[:-1], known[second][1])
-        if np.prod(result) <= LARGEST:
-            return ("matmul", lambda x, y: tj.matmul(x, y) * 0.2, (first, second)), result
-    result = (*shape[:-1], shape[-2])
-    return ("x xᵀ", lambda x: tj.matmul(x, x.mT) * 0.2, (first,)), result
+def random_programs(draw: Draw, largest: int = LARGEST, floats: tuple[str, ...] = FLOATS) -> RandomProgram:
+    """Programs whose values have at most `largest` elements, with floating arguments of the given dtypes."""
+    side = st.sampled_from([side for side in LENGTHS if side <= largest])
+    shapes = st.lists(side, max_size=3).map(tuple).filter(lambda shape: prod(shape) <= largest)
+    usual = draw(st.sampled_from(floats))  # so that most programs have one dtype
+    dtypes = st.sampled_from([usual, usual, usual, *floats])
+    typed = st.builds(lambda shape, dtype: Aval(shape, np.dtype(dtype)), shapes, dtypes)
+    discrete = st.builds(
+        lambda shape, dtype: Aval(shape, np.dtype(dtype)), shapes, st.sampled_from(["int32", "int64", "bool"])
+    )
+    arguments = (*draw(st.lists(typed, min_size=1, max_size=2)), *draw(st.lists(discrete, max_size=2)))
+    draft = Draft(draw, arguments, tuple(draw(st.lists(typed, max_size=2))), largest)
+    for _ in range(draw(st.sampled_from([1, 3, 5, 7, 9, 11, 13, 15, 17]))):
+        if draft.variables and draw(st.integers(0, 5)) == 0:
+            draft.touch()
+            continue
+        drawn = draft.one_of(FAMILIES)(draft)
+        if drawn is None or not draft.add(*drawn):
+            draft.add("sin", tj.sin, (draft.pick(floating),))  # type: ignore[arg-type]
+    count = len(draft.values)
+    used = {i for instruction in draft.instructions for i in instruction.inputs}
+    unused = [i for i in range(count) if i not in used]
+    # Often all that was computed is wanted, so that little of a program is dead.
+    outputs = draw(st.one_of(st.lists(st.integers(0, count - 1), max_size=3), st.just(unused), st.just(unused)))
+    smooth = [i for i, value in enumerate(draft.values) if floating(value)]
+    return RandomProgram(
+        arguments,
+        tuple(variable.aval for variable in draft.variables),
+        tuple(draft.instructions),
+        (*outputs, count - 1),
+        (smooth[-1], draw(st.sampled_from(smooth))),
+        draw(st.sampled_from([0, 1, 1, 2])),
+        draw(st.booleans()),
+    )
