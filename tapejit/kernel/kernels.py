@@ -4,9 +4,11 @@ Kernels are shared by all steps with the same graph signature. What a kernel rea
 from: its text is made from the plan again when someone asks.
 """
 
+import gc
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -126,13 +128,14 @@ def _found(signature: str, graph: Graph) -> Kernel | None:
 
 def _built(signature: str, graph: Graph, name: str, names: Mapping[Node, str], cache: bool) -> Kernel:
     started = time.perf_counter()
-    emitted = source_of(graph, name, names)
     symbol = f"tapejit_{signature[:24]}"
     try:
-        built = door.builder().build(
-            emitted.source, emitted.name, symbol, emitted.constants, emitted.layout.fixed_slots()
-        )
-    except Exception as error:  # whatever Numba or LLVM raise, the step can still run eagerly
+        with _without_collections():
+            emitted = source_of(graph, name, names)
+            built = door.builder().build(
+                emitted.source, emitted.name, symbol, emitted.constants, emitted.layout.fixed_slots()
+            )
+    except Exception as error:  # whatever the planner, Numba or LLVM raise, the step can still run eagerly
         raise CompileError(f"its kernel could not be built, which is a defect of tapejit: {error}") from error
     _KERNELS.compilations += 1
     compiled = time.perf_counter() - started
@@ -141,3 +144,15 @@ def _built(signature: str, graph: Graph, name: str, names: Mapping[Node, str], c
         store().put(make_key(signature), header, built.code)
     loaded = door.loader().load(built.code, symbol, built.symbols)
     return Kernel(loaded, emitted.layout, False, compiled, loaded.seconds)
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Pause the garbage collector: a build drops what it makes, and each collection walks all that Numba holds."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()

@@ -229,3 +229,13 @@ def test_a_key_is_made_of_the_graph_and_not_of_its_numbers(folder: KernelStore) 
     tj.compile(lambda x: x / 2.0 - 1.0, strict=True)(X)
     assert len(folder.entries()) == 4
     assert all(len(make_key(entry.key)) == len(entry.key) for entry in folder.entries())
+
+
+def test_a_build_leaves_the_garbage_collector_as_it_was() -> None:
+    for enabled in (True, False):
+        (gc.enable if enabled else gc.disable)()
+        try:
+            tj.compile(lambda x, n=int(enabled): tj.sin(x) * x + tj.sum(x) / (2 + n), cache=False)(np.ones(3))
+            assert gc.isenabled() == enabled
+        finally:
+            gc.enable()
