@@ -5,7 +5,7 @@ hashable objects are part of the call signature; variables are taken by referenc
 array.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -21,20 +21,31 @@ from .tensor import Tensor, array_of_numbers, plain_array
 from .variable import Variable
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class TensorSpec:
     """Stands for an array in `CompiledStep.lower`.
 
     Parameters
     ----------
-    shape : tuple of int
+    shape : int or tuple of int
         Lengths of the axes.
     dtype : dtype, optional
-        By default `tapejit.floatx()`.
+        By default `tapejit.floatx()` at the time of `CompiledStep.lower`.
+
+    Raises
+    ------
+    ShapeError
+        If a length is negative.
+    DtypeError
+        If a length is no int, or the dtype is none.
     """
 
     shape: tuple[int, ...]
-    dtype: Any = None
+    dtype: np.dtype | None
+
+    def __init__(self, shape: int | Sequence[int], dtype: Any = None) -> None:
+        object.__setattr__(self, "shape", checked_shape("TensorSpec", shape))
+        object.__setattr__(self, "dtype", None if dtype is None else parse_dtype("TensorSpec", dtype))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +101,36 @@ class Call:
         """The same call with more integers fixed."""
         return describe(self.args, dict(self.kwargs), specialized, self.parameters)
 
+    def described(self) -> dict[str, str]:
+        """What the signature has of each argument: the type of what varies, the value of the rest."""
+        avals = dict(zip(self.varying, self.avals, strict=True))
+        paths = _all_paths(self.args, dict(self.kwargs), self.parameters)
+        return {
+            path: str(avals[position]) if position in avals else repr(leaf)
+            for position, (path, leaf) in enumerate(zip(paths, self.leaves, strict=True))
+        }
+
     def __str__(self) -> str:
-        shown = [f"{path}: {aval}" for path, aval in zip(self.paths, self.avals, strict=True)]
-        fixed = [repr(leaf) for position, leaf in enumerate(self.leaves) if position not in self.varying]
-        return ", ".join([*shown, *fixed]) or "no arguments"
+        return ", ".join(f"{path}: {text}" for path, text in self.described().items()) or "no arguments"
+
+    def refuse_specs(self) -> None:
+        """Hold that there is a value for everything.
+
+        Raises
+        ------
+        DtypeError
+            For an argument that only says what an array would be like.
+        """
+        _refuse_specs(self.leaves, self.args, dict(self.kwargs), self.parameters)
+
+
+def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Which arguments differ between two descriptions of calls, from what to what."""
+    return [
+        f"{path}: {old.get(path, 'not passed')} → {new.get(path, 'not passed')}"
+        for path in {**old, **new}
+        if old.get(path) != new.get(path)
+    ]
 
 
 def describe(
@@ -145,11 +182,23 @@ def eager_arguments(
     Parameters and exceptions are those of `describe`.
     """
     leaves, tree = _flattened(args, kwargs)
+    _refuse_specs(leaves, args, kwargs, parameters)
     for position, leaf in enumerate(leaves):
         if isinstance(leaf, (list, np.ndarray)):
             leaves[position] = as_array(_varying_at(position, leaf, args, kwargs, parameters)[0])
     args, kwargs = unflatten(tree, leaves)
     return args, kwargs
+
+
+def _refuse_specs(
+    leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any], parameters: tuple[str, ...]
+) -> None:
+    for position, leaf in enumerate(leaves):
+        if isinstance(leaf, TensorSpec):
+            path = _all_paths(args, kwargs, parameters)[position]
+            raise DtypeError(
+                at_user_line(f"argument {path}: a TensorSpec stands for an array in step.lower(…) only; pass an array")
+            )
 
 
 def _flattened(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], TreeDef]:
@@ -177,8 +226,7 @@ def _varying(leaf: Any) -> tuple[Any, Aval | None]:
     if isinstance(leaf, Value):
         return leaf.numpy(), leaf.aval
     if isinstance(leaf, TensorSpec):
-        dtype = floatx() if leaf.dtype is None else parse_dtype("TensorSpec", leaf.dtype)
-        return None, Aval(checked_shape("TensorSpec", leaf.shape), dtype)
+        return None, Aval(leaf.shape, leaf.dtype or floatx())
     if isinstance(leaf, (bool, np.bool_)) and not isinstance(leaf, np.generic):
         return leaf, None
     kind = type(leaf)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import Call, Match, describe, eager_arguments, matcher
+from .arguments import Call, Match, describe, differences, eager_arguments, matcher
 from .aval import Aval
 from .config import check_graphs
 from .errors import CompileError, ConcretizationError, at_user_line, is_library, warn
@@ -29,7 +29,7 @@ from .graph_function import CompiledGraph, GraphFunction, Setting
 from .guards import Change, GuardSet, Recorder
 from .kernel.executable import Executable
 from .kernel.program import Relay, Surroundings, executable_for, text_of
-from .passes import prepare
+from .passes import MEASURED, prepare
 from .primitive import BASE, STATE, Typed, Value, current, interpreting
 from .pytree import TreeDef, flatten, unflatten
 from .variable import Variable
@@ -87,6 +87,10 @@ class _Fresh(Enum):
 _TENSOR, _NUMBER = _Fresh
 
 
+class _AssignedError(Exception):
+    """A trace assigned what it read before, and not again: it would be wrong for this call, and right for later ones."""
+
+
 @dataclass(slots=True)
 class Counts:
     """What a step has cost so far."""
@@ -101,6 +105,7 @@ class Counts:
     others: int = 0
     looked_up: int = 0  # calls that were not like the last one
     history: list[str] = field(default_factory=list)
+    calls: list[dict[str, str]] = field(default_factory=list)
 
 
 class CompiledStep:
@@ -125,6 +130,7 @@ class CompiledStep:
         self._counts = Counts()
         self._eager_because: str | None = None
         self._unbound: CompiledStep | None = None
+        self._assigned: set[Any] = set()  # signatures of which a call ran eagerly, as it assigned what it read
         self._warned_of_retraces = False
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -171,6 +177,7 @@ class CompiledStep:
         if self._eager_because is not None:
             return self.eager(*args, **kwargs)
         call = describe(args, kwargs, self._specialized, self._parameters)
+        call.refuse_specs()
         self._counts.looked_up += 1
         traced, call = self._ready(call)
         if traced is None:
@@ -208,10 +215,16 @@ class CompiledStep:
                     call = call.again(self._specialized)
 
     def _traced(self, call: Call) -> Traced | None:
+        again = call.key in self._assigned
+        self._assigned.discard(call.key)
         try:
-            traced = self._trace(call)
+            traced = self._trace(call, again=again)
         except SpecializeError:
             raise
+        except _AssignedError as error:
+            self._assigned.add(call.key)
+            self._counts.history.append(f"{error}; this call ran eagerly, and the next one is traced")
+            return None
         except (ConcretizationError, CompileError) as error:
             self._give_up(error)
             return None
@@ -226,13 +239,15 @@ class CompiledStep:
         """Run the function with traced arguments; `again` after a first trace made variables or assigned what it read.
 
         A function that keeps those variables makes no more then. One that does, or that goes on counting, has no state
-        that a compiled call could treat as such.
+        that a compiled call could treat as such. What it did at first because nothing was assigned yet is not in the
+        second trace: unless that made variables, the call runs eagerly.
         """
         recorder = Recorder(is_library, lambda value: isinstance(value, Typed))
         try:
             return self._recorded(call, Trace(call.avals), recorder, again)
-        except BaseException:
-            recorder.undo()
+        except BaseException as error:
+            runs_again = isinstance(error, (SpecializeError, ConcretizationError, CompileError, _AssignedError))
+            recorder.undo(runs_again=runs_again)
             raise
 
     def _recorded(self, call: Call, trace: Trace, recorder: Recorder, again: bool) -> Traced:
@@ -242,7 +257,11 @@ class CompiledStep:
         with interpreting(trace, (reads,)), recorder.recording(self._function):
             result = self._function(*args, **kwargs)
         if (trace.created or recorder.changed) and not again:
-            return self._trace(call, again=True)
+            traced = self._trace(call, again=True)
+            if trace.created:
+                return traced
+            # The second trace's own changes go before those of the first, which are undone last.
+            raise _AssignedError(f"it assigned what it read: {recorder.changed[0]}")
         leaves, results = flatten(result)
         _check_repeatable(trace, recorder, leaves)
         graph = trace.finish([trace.lift(leaf, False) for leaf in leaves if _is_output(leaf)])
@@ -274,6 +293,8 @@ class CompiledStep:
                 counts.load_seconds += kernel.load_seconds
         counts.history.append(self._reason(call, changes))
         del counts.history[1:-HISTORY]
+        counts.calls.append(call.described())
+        del counts.calls[:-HISTORY]
         if changes and all(change.is_number for change in changes):
             counts.numbers += 1
             frequent = counts.numbers >= RETRACES_BEFORE_WARNING and 2 * counts.numbers > counts.looked_up
@@ -298,7 +319,9 @@ class CompiledStep:
             return f"first call: {call}"
         if call.key in self._traces:
             return "; ".join(map(str, changes)) or "a value that the step reads changed"
-        return f"new call signature: {call}"
+        new = call.described()
+        nearest = min((differences(old, new) for old in reversed(self._counts.calls)), key=len, default=[])
+        return f"new call signature: {'; '.join(nearest) or call}"
 
     def _give_up(self, error: Exception) -> None:
         reason = str(error)
@@ -325,8 +348,9 @@ class CompiledStep:
         CompileError
             If the step runs eagerly.
         """
-        traced, _ = self._ready(describe(args, kwargs, self._specialized, self._parameters))
+        traced, call = self._ready(describe(args, kwargs, self._specialized, self._parameters))
         self._last = traced
+        self._assigned.discard(call.key)  # nothing ran
         self._latest("lower")
         return self
 
@@ -355,14 +379,15 @@ class CompiledStep:
         -------
         dict
             ``loop_nests``, ``matrix_products``, ``library_calls``, ``intermediate_bytes``, ``bytes_read``,
-            ``bytes_written``, ``flops`` of the last call's kernel (see `passes.measure`); ``traces``, ``compilations``,
+            ``bytes_written``, ``flops`` of the last call's kernel (see `passes.measure`; None where there is no
+            kernel; loops that only fill an array are not counted); ``traces``, ``compilations``,
             ``from_cache`` (kernels from the store), ``trace_seconds``, ``compile_seconds``, ``load_seconds``
             of all calls; ``eager_because`` (why it runs eagerly, or None); ``not_compiled`` (which operations run in
             Python between the last call's kernels, where they stand, and why); ``differentiated``, a list of the
             reports of the kernels that tapes around the last call's trace made necessary (see `differentiated`).
         """
         counts = self._counts
-        plan = self._last.executable.report() if self._last else {}
+        plan = self._last.executable.report() if self._last else dict.fromkeys(MEASURED)
         return {
             **plan,
             "traces": counts.traces,
@@ -403,8 +428,12 @@ class CompiledStep:
         return [] if self._last is None else list(self._last.function.kernels())
 
     def explain(self) -> str:
-        """Why the step was traced each time, one line a trace."""
-        lines = [f"{number}. {reason}" for number, reason in enumerate(self._counts.history, 1)]
+        """Why the step was traced each time, one line a trace; of very many the first and the latest."""
+        counts = self._counts
+        left_out = counts.traces - len(counts.history)
+        lines = [f"{number + (left_out if number > 1 else 0)}. {why}" for number, why in enumerate(counts.history, 1)]
+        if left_out > 0:
+            lines.insert(1, f"… {left_out} left out …")
         if self._eager_because is not None:
             lines.append(f"runs eagerly: {self._eager_because}")
         return "\n".join(lines) or "not called yet"
@@ -412,7 +441,7 @@ class CompiledStep:
     def _latest(self, wanted: str) -> Traced:
         if self._last is None:
             why = f"it runs eagerly: {self._eager_because}" if self._eager_because else "call it first"
-            raise CompileError(at_user_line(f"{self._name}.{wanted}(): there is no kernel; {why}"))
+            raise CompileError(f"{at_user_line(f'{self._name}.{wanted}(): there is no kernel')}; {why}")
         return self._last
 
     def __repr__(self) -> str:
@@ -482,10 +511,7 @@ def _check_repeatable(trace: Trace, recorder: Recorder, leaves: Sequence[Any]) -
             "it makes a Variable or a random Generator at each call; make it once, outside or in the first call"
         )
     if recorder.repeats is not None:
-        raise ConcretizationError(
-            f"{recorder.repeats}, and compiled calls would repeat the value; use tj.random.Generator, or take the "
-            "value outside and pass it as an argument"
-        )
+        raise ConcretizationError(recorder.repeats)
     for change in recorder.changed:
         if change.goes_on:
             raise ConcretizationError(

@@ -53,5 +53,6 @@ def _assigned_name(where: str) -> str | None:
     file, _, number = where.rpartition(":")
     if not number.isdigit():
         return None
-    match = _ASSIGNMENT.match(linecache.getline(file, int(number)))
-    return match and match[1]
+    line = linecache.getline(file, int(number))
+    match = _ASSIGNMENT.match(line)
+    return match[1] if match and ";" not in line else None  # the name of one of two statements would be a guess

@@ -6,13 +6,14 @@ primitives for properties (`lowering`) and never name one.
 
 from .access import Choose, Compute, Expression, Fetch, Key, Load, Number
 from .loops import Item, Leaf, Loop, leaves
-from .measure import measure
+from .measure import MEASURED, measure
 from .plan import LoopPlan, plan_loops
 from .prepare import prepare
 from .statements import Statement
 from .storage import Place
 
 __all__ = [
+    "MEASURED",
     "Choose",
     "Compute",
     "Expression",

@@ -145,6 +145,11 @@ class Statement:
         """Whether the kernel may end here; then nothing may have been assigned."""
         return self.check is not None or (self.call is not None and bool(self.call.routine.fault))
 
+    def is_plain(self) -> bool:
+        """Whether it computes each element by itself, once, at its own index."""
+        special = (self.product, self.call, self.target, self.check, self.scanned)
+        return not self.reduced and all(each is None for each in special)
+
     def axes_of(self, node: Node) -> tuple[int | None, ...]:
         """`own_axes` for one of the results."""
         return (*self.own_axes, *(None,) * (len(node.aval.shape) - len(self.own_axes)))

@@ -6,6 +6,7 @@ from math import prod
 
 import numpy as np
 
+from ..aval import Shape
 from ..graph import Node
 from ..lowering import Affine
 from .access import Load, linear_index
@@ -102,7 +103,7 @@ def places_of(
                 loop = producers[0].reduced()[0]
                 count *= blocks_of(loop, blocks[loop])
             sizes[node] = _padded(count * node.aval.dtype.itemsize)
-    offsets, total = _packed(tree, sizes, consumers)
+    offsets, total = _packed(tree, sizes, consumers, _successions(tree, sizes, axes, consumers))
     for node, offset in offsets.items():
         places[node] = Place("workspace", offset, axes[node])
     return places, total
@@ -137,15 +138,72 @@ def _own_storage(node: Node, producers: Sequence[Leaf], users: Sequence[Leaf]) -
     )
 
 
+def _successions(
+    tree: Schedule,
+    sizes: Mapping[Node, int],
+    axes: Mapping[Node, tuple[int, ...]],
+    consumers: Mapping[Node, Sequence[Leaf]],
+) -> dict[Node, Node]:
+    """For nodes that may take the buffer of another one, element by element, that one: it is read for the last time.
+
+    The outermost item that computes the new node reads the old one's elements before it writes them, each iteration
+    its own, and did not compute them.
+    """
+    order = {id(leaf): number for number, leaf in enumerate(leaves(tree.items))}
+    ending: dict[tuple[int, Shape, np.dtype], list[Node]] = {}
+    for node in sizes:
+        _, ended = _span(tree, node, consumers)
+        computed = max(item_in(leaf, 0).place for leaf in tree.placed[node])
+        if computed < ended and len(axes[node]) == sum(length != 1 for length in node.aval.shape):
+            ending.setdefault((ended, node.aval.shape, node.aval.dtype), []).append(node)
+    found: dict[Node, Node] = {}
+    for node in sizes:
+        candidates = ending.get((_span(tree, node, consumers)[0], node.aval.shape, node.aval.dtype), [])
+        if not candidates or len(axes[node]) != sum(length != 1 for length in node.aval.shape):
+            continue
+        writers = tree.placed[node]
+        if not all(writer.statement.is_plain() and item_in(writer, 0) is item_in(writers[0], 0) for writer in writers):
+            continue
+        for old in candidates:
+            here = [leaf for leaf in consumers[old] if item_in(leaf, 0) is item_in(writers[0], 0)]
+            if all(leaf.statement.is_plain() or leaf.statement.reduced for leaf in here) and all(
+                order[id(leaf)] <= order[id(writer)] and _reads_own_part(load, leaf, writer)
+                for writer in writers
+                for leaf in here
+                for load in leaf.statement.loads()
+                if load.root is old
+            ):
+                found[node] = old
+                candidates.remove(old)
+                break
+    return found
+
+
+def _span(tree: Schedule, node: Node, consumers: Mapping[Node, Sequence[Leaf]]) -> tuple[int, int]:
+    """The first and the last outermost item that write or read a node."""
+    used = [item_in(leaf, 0).place for leaf in (*tree.placed[node], *consumers.get(node, ()))]
+    return min(used), max(used)
+
+
 def _packed(
-    tree: Schedule, sizes: Mapping[Node, int], consumers: Mapping[Node, Sequence[Leaf]]
+    tree: Schedule,
+    sizes: Mapping[Node, int],
+    consumers: Mapping[Node, Sequence[Leaf]],
+    successions: Mapping[Node, Node],
 ) -> tuple[dict[Node, int], int]:
     """Offsets in the workspace, the largest buffers first; one whose last reader is done serves again."""
-    spans = np.empty((len(sizes), 2), np.int64)
-    for number, node in enumerate(sizes):
-        used = [item_in(leaf, 0).place for leaf in (*tree.placed[node], *consumers.get(node, ()))]
-        spans[number] = min(used), max(used)
-    lengths = np.array(list(sizes.values()), np.int64)
+    first = {}  # of those that share a buffer
+    for node in sizes:
+        first[node] = node
+        while first[node] in successions:
+            first[node] = successions[first[node]]
+    numbers = {node: number for number, node in enumerate(dict.fromkeys(first.values()))}
+    spans = np.full((len(numbers), 2), (np.iinfo(np.int64).max, -1))
+    for node in sizes:
+        begun, ended = _span(tree, node, consumers)
+        span = spans[numbers[first[node]]]
+        span[:] = min(span[0], begun), max(span[1], ended)
+    lengths = np.array([sizes[node] for node in numbers], np.int64)
     order = np.argsort(-lengths, kind="stable")
     begins, ends = np.zeros_like(lengths), np.zeros_like(lengths)
     for count, number in enumerate(order):
@@ -156,7 +214,8 @@ def _packed(
         fits = begins[meets] - free[:-1] >= lengths[number]
         begins[number] = free[int(np.argmax(fits)) if fits.any() else -1]
         ends[number] = begins[number] + lengths[number]
-    return dict(zip(sizes, begins.tolist(), strict=True)), int(ends.max(initial=0))
+    offsets = begins.tolist()
+    return {node: offsets[numbers[first[node]]] for node in sizes}, int(ends.max(initial=0))
 
 
 def _padded(size: int) -> int:

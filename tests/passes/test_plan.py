@@ -88,7 +88,18 @@ def test_softmax_regression() -> None:
     n, d, k = 32, 64, 10
     loops, products, workspace = plan_of(step_of("softmax_regression", (d, k), (k,)), *drawn((n, d), (n, k)))
     assert (loops, products) == (3, 2)  # the rows, and the updates of w and b
-    assert workspace <= 4 * (2 * n * k + d * k) + 3 * 64  # logits and their cotangents, the gradient of w, rows
+    # The logits, which their cotangents overwrite; the gradient of w; rows.
+    assert workspace <= 4 * (n * k + d * k) + 3 * 64
+
+
+def test_a_value_overwrites_another_one_that_is_read_for_the_last_time() -> None:
+    x, w = drawn((64, 32), (32, 64))
+    rows = 64 * 64 * 4
+    # Element by element, also after a reduction over each row; not where an element is read after it was written.
+    assert plan_of(lambda x, w: tj.exp(x @ w) @ w.T @ w, x, w)[2] <= rows + 64 * 32 * 4
+    assert plan_of(lambda x, w: tj.softmax(x @ w) @ w.T, x, w)[2] <= rows + 64 * 4
+    assert plan_of(lambda x, w: (tj.exp(x @ w) + (x @ w).T) @ w.T, x, w)[2] >= 2 * rows
+    assert plan_of(lambda x, w: (tj.exp(x @ w) + tj.flip(x @ w, axis=1)) @ w.T, x, w)[2] >= 2 * rows
 
 
 def test_logistic_regression_shares_the_row_loop() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import tapejit as tj
-from tapejit.errors import DtypeError, ShapeError
+from tapejit.errors import DtypeError, ShapeError, TapejitWarning
 
 PACKAGE = str(Path(tj.__file__).parent)
 SMALL, LARGE = 6, 100_000
@@ -477,3 +477,55 @@ def test_an_update_that_is_not_in_place_swaps_two_buffers(size: int) -> None:
             np.testing.assert_array_equal(w.numpy(), wanted)
             held, copy = w.numpy(), wanted.copy()
     np.testing.assert_array_equal(w.numpy(), wanted)
+
+
+def test_a_tensor_spec_is_for_lower_only() -> None:
+    w = tj.Variable(np.ones(3))
+
+    @tj.compile
+    def step(x):
+        w.assign_sub(x)
+
+    for call in (step, step.eager):
+        with pytest.raises(DtypeError, match=r"argument x: a TensorSpec stands for an array in step.lower\(…\) only"):
+            call(tj.TensorSpec((3,), "float64"))
+    np.testing.assert_array_equal(w, np.ones(3))
+    step.lower(tj.TensorSpec((3,), "float64"))(np.ones(3))
+    np.testing.assert_array_equal(w, np.zeros(3))
+
+
+def test_explain_says_which_argument_changed_from_what_to_what() -> None:
+    @tj.compile(cache=False)
+    def step(x, mode="a"):
+        return tj.sum(x) if mode == "a" else x
+
+    step(np.ones(3))
+    step(np.ones(3), mode="b")
+    step(np.ones(4), mode="b")
+    step(np.ones(4, np.float32), "b")
+    assert step.explain().splitlines() == [
+        "1. first call: x: float64[3]",
+        "2. new call signature: mode: not passed → 'b'",
+        "3. new call signature: x: float64[3] → float64[4]",
+        "4. new call signature: x: float64[4] → float32[4]",
+    ]
+
+
+def test_explain_numbers_the_traces_and_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapejit.step.HISTORY", 3)
+    monkeypatch.setattr("tapejit.step.RETRACES_BEFORE_WARNING", 100)
+    step = tj.compile(lambda x: x + 1, cache=False)
+    for length in range(1, 8):
+        step(np.ones(length))
+    lines = step.explain().splitlines()
+    assert [line.split()[0] for line in lines] == ["1.", "…", "5.", "6.", "7."]
+    assert lines[1] == "… 3 left out …"
+
+
+def test_the_report_of_an_eager_step_has_the_same_keys() -> None:
+    compiled, eager = tj.compile(lambda x: x + 1), tj.compile(lambda x: x + float(tj.sum(x)))
+    compiled(np.ones(3))
+    with pytest.warns(TapejitWarning):
+        eager(np.ones(3))
+    assert set(eager.report()) == set(compiled.report())
+    assert eager.report()["loop_nests"] is None
