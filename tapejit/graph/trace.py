@@ -16,7 +16,7 @@ from .. import ops
 from ..aval import PYTHON_NUMBERS, Aval, Shape, in_dtype
 from ..errors import ConcretizationError, at_user_line, user_location
 from ..lowering import Pointwise
-from ..primitive import Flow, Params, Primitive, Rule, Value, in_role, new_key
+from ..primitive import Flow, Params, Primitive, Rule, Value, current, in_role, new_key
 from ..pytree import flatten
 from ..tensor import Tensor, plain_array, to_tensor
 from ..variable import Variable
@@ -34,6 +34,12 @@ READ_AGAIN = Primitive(
     cases=(),
 )
 """A variable's value after it was assigned: to a tape that is the variable, whatever the value was made of."""
+
+
+_KEPT = (
+    "a tensor of a trace that is over was used: it has no numbers. A compiled step must not keep its tensors (in a "
+    "list or an attribute); return them, or assign them to a Variable"
+)
 
 
 class TracedTensor(Tensor):
@@ -69,6 +75,7 @@ class TracedTensor(Tensor):
         ConcretizationError
             Always, naming the user's line and the way out.
         """
+        self.check_in_time()
         raise self.trace.refusal(
             ConcretizationError(
                 at_user_line(
@@ -77,6 +84,23 @@ class TracedTensor(Tensor):
                 )
             )
         )
+
+    @property
+    def array(self) -> np.ndarray:  # type: ignore[override] # nobody writes it
+        """What eager operations ask for: they met a tensor that outlived its trace."""
+        self.check_in_time()
+        return self.numpy()
+
+    def check_in_time(self) -> None:
+        """Hold that a step is being traced.
+
+        Raises
+        ------
+        ConcretizationError
+            If the tensor was kept after its trace.
+        """
+        if not isinstance(current().interpreter, Trace):
+            raise ConcretizationError(at_user_line(_KEPT))
 
     def __index__(self) -> int:
         return self.trace.concrete_number(self)
@@ -256,12 +280,7 @@ class Trace:
         """The node of a tensor; one that was made outside of the trace becomes a capture."""
         if isinstance(value, TracedTensor):
             if value.trace is not self:
-                raise ConcretizationError(
-                    at_user_line(
-                        "a tensor of another trace was used: a step must not keep traced tensors (in a list or an "
-                        "attribute) for later calls; return them, or assign to a Variable"
-                    )
-                )
+                raise ConcretizationError(at_user_line(_KEPT))
             return value.node
         node = self._capture(value.array, value)  # type: ignore[attr-defined]
         self._tensors.setdefault(node.op.position, value)  # type: ignore[union-attr]
@@ -382,6 +401,7 @@ class Trace:
         ConcretizationError
             Otherwise.
         """
+        tensor.check_in_time()
         sources = [node.op for node in in_order((tensor.node,)) if isinstance(node.op, Input)]
         positions = [op.position for op in sources if op.kind == "argument"]
         others = [op for op in sources if op.kind not in ("argument", "number")]
