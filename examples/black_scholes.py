@@ -4,6 +4,7 @@ Delta, vega, theta and rho are one gradient, gamma a gradient of a gradient. The
 compiled, where all of it becomes one loop, and both are held against the formulas of textbooks.
 """
 
+import argparse
 import math
 import time
 
@@ -99,4 +100,5 @@ def main(count=20_000):
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     main()

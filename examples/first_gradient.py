@@ -1,5 +1,7 @@
 """Three first gradients: of a variable, of a constant that is watched, and a gradient of a gradient."""
 
+import argparse
+
 import tapejit as tj
 
 
@@ -41,4 +43,5 @@ def main():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     main()

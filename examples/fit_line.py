@@ -3,6 +3,7 @@
 The same step runs eagerly, then compiled: the whole step becomes one kernel, printed at the end.
 """
 
+import argparse
 import random
 
 import tapejit as tj
@@ -49,4 +50,5 @@ def main():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     main()

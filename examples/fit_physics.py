@@ -8,7 +8,7 @@ one iteration of Levenberg and Marquardt's method: Jacobian, normal equations, t
 ``python examples/fit_physics.py picture.png`` draws the fit as well; that needs matplotlib.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -108,4 +108,9 @@ def main(picture=None):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("picture", nargs="?", type=Path, help="draw the fit into this file; needs matplotlib")
+    chosen = parser.parse_args()
+    if chosen.picture and not chosen.picture.parent.is_dir():
+        parser.exit(2, f"there is no folder {chosen.picture.parent} for the picture\n")
+    main(chosen.picture)

@@ -3,6 +3,8 @@
 Needs scikit-learn: python -m pip install scikit-learn
 """
 
+import argparse
+
 import numpy as np
 from sklearn.datasets import load_digits
 
@@ -49,4 +51,5 @@ def main():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     main()

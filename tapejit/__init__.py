@@ -31,3 +31,8 @@ __all__ = [
     "using_floatx",
 ]
 __all__ += ops.__all__
+
+
+def __dir__() -> list[str]:
+    """What is public, for tab completion."""
+    return sorted([*__all__, "__version__"])

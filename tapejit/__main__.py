@@ -21,14 +21,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 1 where kernels can't be removed; a wrong command raises SystemExit with 2.
+        The exit code: 1 where kernels can't be removed, 2 where an environment variable holds what it can't; a wrong
+        command raises SystemExit with 2.
     """
     chosen = _parser().parse_args(arguments)
     if chosen.command == "demo":
         # As a module of its own, so that the other commands don't import what the demo needs (scikit-learn).
         runpy.run_module("tapejit.demo", run_name="__main__")
         return 0
-    return {"list": _list, "clear": _clear, "path": _path}[chosen.action](KernelStore())
+    try:
+        store = KernelStore()
+    except ValueError as error:  # a setting that is wrong
+        print(error, file=sys.stderr)
+        return 2
+    return {"list": _list, "clear": _clear, "path": _path}[chosen.action](store)
 
 
 def _parser() -> argparse.ArgumentParser:

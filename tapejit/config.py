@@ -97,8 +97,14 @@ def using_floatx(dtype: object) -> Iterator[None]:
 
 
 def cache_enabled() -> bool:
-    """Whether kernels are kept on disk (``TAPEJIT_CACHE``)."""
-    return os.environ.get("TAPEJIT_CACHE", "1") != "0"
+    """Whether kernels are kept on disk (``TAPEJIT_CACHE``).
+
+    Raises
+    ------
+    ValueError
+        If it is neither 0 nor 1.
+    """
+    return _flag("TAPEJIT_CACHE", default=True)
 
 
 def cache_dir() -> str | None:
@@ -107,8 +113,14 @@ def cache_dir() -> str | None:
 
 
 def cache_size() -> int:
-    """How many bytes the kernel store may take (``TAPEJIT_CACHE_SIZE``)."""
-    return _whole_number("TAPEJIT_CACHE_SIZE", 1 << 30)
+    """How many bytes the kernel store may take (``TAPEJIT_CACHE_SIZE``).
+
+    Raises
+    ------
+    ValueError
+        If it is no whole number, or negative.
+    """
+    return _whole_number("TAPEJIT_CACHE_SIZE", 1 << 30, least=0)
 
 
 def emits_source() -> bool:
@@ -121,23 +133,45 @@ def emits_source() -> bool:
     """
     chosen = os.environ.get("TAPEJIT_EMIT", "instructions")
     if chosen not in ("source", "instructions"):
-        raise ValueError(f"TAPEJIT_EMIT={chosen}: it is source or instructions")
+        raise ValueError(f"TAPEJIT_EMIT must be source or instructions, got {chosen!r}")
     return chosen == "source"
 
 
 def check_graphs() -> bool:
-    """Whether every graph is verified after every pass (``TAPEJIT_CHECK``)."""
-    return os.environ.get("TAPEJIT_CHECK", "0") == "1"
+    """Whether every graph is verified after every pass (``TAPEJIT_CHECK``).
+
+    Raises
+    ------
+    ValueError
+        If it is neither 0 nor 1.
+    """
+    return _flag("TAPEJIT_CHECK", default=False)
 
 
 def num_threads() -> int:
-    """How many threads the BLAS library uses inside kernels (``TAPEJIT_NUM_THREADS``)."""
-    return _whole_number("TAPEJIT_NUM_THREADS", 1)
+    """How many threads the BLAS library uses inside kernels (``TAPEJIT_NUM_THREADS``).
+
+    Raises
+    ------
+    ValueError
+        If it is no whole number, or below 1.
+    """
+    return _whole_number("TAPEJIT_NUM_THREADS", 1, least=1)
 
 
-def _whole_number(variable: str, default: int) -> int:
+def _flag(variable: str, *, default: bool) -> bool:
+    text = os.environ.get(variable, "")
+    if text not in ("", "0", "1"):  # "off" and "yes" could each be taken for the other
+        raise ValueError(f"{variable} must be 0 or 1, got {text!r}")
+    return text == "1" if text else default
+
+
+def _whole_number(variable: str, default: int, least: int) -> int:
     text = os.environ.get(variable, "")
     try:
-        return int(text) if text else default
+        number = int(text) if text else default
     except ValueError:
-        raise ValueError(f"{variable} must be a whole number, got {text!r}") from None
+        number = least - 1
+    if number < least:
+        raise ValueError(f"{variable} must be a whole number from {least} up, got {text!r}")
+    return number

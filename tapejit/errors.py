@@ -4,6 +4,7 @@ Floor 0: imports nothing of tapejit. Every deliberate exception of the library i
 the built-in exception that a NumPy or TensorFlow user would catch (`ShapeError` is a `ValueError`, and so on).
 """
 
+import contextlib
 import re
 import sys
 import warnings
@@ -12,6 +13,7 @@ from types import FrameType
 
 _PACKAGE = str(Path(__file__).resolve().parent) + "/"
 _DEMO = _PACKAGE + "demo/"  # programs as a user writes them
+_CONTEXTS = contextlib.__file__  # stands between a user's ``with`` and a context manager that is a generator
 # Where operations are written, and where families make them.
 _OPERATIONS = tuple(_PACKAGE + name for name in ("ops/", "families/elementwise.py", "families/reduction.py"))
 # What stands between an operation and its user, besides other operations.
@@ -67,6 +69,11 @@ def is_library(filename: str) -> bool:
     return filename.startswith(_PACKAGE) and not filename.startswith(_DEMO)
 
 
+def _is_between(filename: str) -> bool:
+    """Whether a file is the library's, or Python's own that calls it for the user."""
+    return is_library(filename) or filename == _CONTEXTS or filename.startswith("<frozen")
+
+
 def user_location() -> str:
     """The innermost frame outside of tapejit, as ``file:line``; for messages.
 
@@ -78,7 +85,7 @@ def user_location() -> str:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not (is_library(name) or name.startswith("<frozen")):
+        if not _is_between(name):
             return f"{name}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
@@ -139,6 +146,6 @@ def warn(message: str) -> None:
         What happened and what to do about it.
     """
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and is_library(frame.f_code.co_filename):
+    while frame.f_back is not None and _is_between(frame.f_code.co_filename):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, TapejitWarning, stacklevel=level)

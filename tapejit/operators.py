@@ -67,10 +67,24 @@ class Operators(Typed):
 
     __slots__ = ()
     __array_priority__ = 1000
-    __hash__ = None  # type: ignore[assignment]
 
     def __init_subclass__(cls) -> None:
         _FAMILIAR.add(cls)
+
+    def __hash__(self) -> int:
+        """Tensors have no hash, because == compares their elements.
+
+        Raises
+        ------
+        DtypeError
+            Always.
+        """
+        raise DtypeError(
+            at_user_line(
+                "a Tensor is unhashable, because == compares its elements: keep or return tensors in a list or a "
+                "tuple, not in a set or as keys of a dict"
+            )
+        )
 
     @property
     def ndim(self) -> int:

@@ -5,6 +5,7 @@ assignment. The draws themselves are in `ops.random`.
 """
 
 import os
+from operator import index as as_int
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from . import ops
 from .aval import PYTHON_NUMBERS, Shape, broadcast_shapes, checked_shape, is_floating, parse_dtype
 from .config import floatx
-from .errors import DtypeError, at_user_line
+from .errors import DtypeError, TapejitError, at_user_line
 from .families import as_array
 from .ops.random import INT64, UINT64, advanced, below, distances, unit_normal, unit_uniform, unit_words
 from .variable import Variable
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
     from .ops.annotations import ArrayLike, DtypeLike, ShapeLike
     from .tensor import Tensor
 
+__all__ = ["Generator"]
+
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def __dir__() -> list[str]:
+    """What is public, for tab completion."""
+    return __all__
 
 
 class Generator:
@@ -36,6 +44,8 @@ class Generator:
     ------
     ValueError
         If the seed is out of range.
+    DtypeError
+        If it is no int.
 
     Notes
     -----
@@ -53,7 +63,7 @@ class Generator:
     __slots__ = ("_state",)
 
     def __init__(self, seed: int | None = None) -> None:
-        key = int.from_bytes(os.urandom(8), "little") if seed is None else seed.__index__()
+        key = int.from_bytes(os.urandom(8), "little") if seed is None else _as_key(seed)
         if not 0 <= key < 2**64:
             raise ValueError(at_user_line(f"Generator: the seed is an int from 0 to 2**64 - 1, got {seed}"))
         self._state = Variable(np.array([key, 0], UINT64), trainable=False, name="generator")
@@ -289,6 +299,15 @@ class Generator:
             out, count, words = draw(before, *how)
             self._state.assign(advanced(before, count, words))
         return out  # type: ignore[no-any-return]
+
+
+def _as_key(seed: Any) -> int:
+    try:
+        return as_int(seed)
+    except TapejitError:
+        raise  # a traced int: the step is traced again with its value
+    except TypeError:
+        raise DtypeError(at_user_line(f"Generator: the seed is an int from 0 to 2**64 - 1, got {seed!r:.80}")) from None
 
 
 def _is_number(value: Any, number: float) -> bool:

@@ -26,7 +26,7 @@ from .graph import Graph, Input, Node, Trace, show, verify
 from .graph.reads import Reads
 from .graph.trace import SpecializeError
 from .graph_function import CompiledGraph, GraphFunction, Setting
-from .guards import Change, GuardSet, Recorder
+from .guards import AssignedOnceError, Change, GuardSet, Recorder
 from .kernel.executable import Executable
 from .kernel.program import Relay, Surroundings, executable_for, text_of
 from .passes import MEASURED, prepare
@@ -87,10 +87,6 @@ class _Fresh(Enum):
 _TENSOR, _NUMBER = _Fresh
 
 
-class _AssignedError(Exception):
-    """A trace assigned what it read before, and not again: it would be wrong for this call, and right for later ones."""
-
-
 @dataclass(slots=True)
 class Counts:
     """What a step has cost so far."""
@@ -105,6 +101,7 @@ class Counts:
     others: int = 0
     looked_up: int = 0  # calls that were not like the last one
     history: list[str] = field(default_factory=list)
+    ran_eagerly: list[str] = field(default_factory=list)  # calls that did so although the step compiles: first, latest
     calls: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -130,7 +127,7 @@ class CompiledStep:
         self._counts = Counts()
         self._eager_because: str | None = None
         self._unbound: CompiledStep | None = None
-        self._assigned: set[Any] = set()  # signatures of which a call ran eagerly, as it assigned what it read
+        self._assigned: set[Any] = set()  # signatures whose next trace assigns again what it reads
         self._warned_of_retraces = False
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -221,9 +218,10 @@ class CompiledStep:
             traced = self._trace(call, again=again)
         except SpecializeError:
             raise
-        except _AssignedError as error:
-            self._assigned.add(call.key)
-            self._counts.history.append(f"{error}; this call ran eagerly, and the next one is traced")
+        except AssignedOnceError as error:
+            if error.again:
+                self._assigned.add(call.key)
+            self._counts.ran_eagerly[1:] = [str(error)]
             return None
         except (ConcretizationError, CompileError) as error:
             self._give_up(error)
@@ -235,35 +233,32 @@ class CompiledStep:
         del known[RETRACES_BEFORE_WARNING:]
         return traced
 
-    def _trace(self, call: Call, *, again: bool = False) -> Traced:
+    def _trace(self, call: Call, *, again: bool = False, assigned: object = None) -> Traced:
         """Run the function with traced arguments; `again` after a first trace made variables or assigned what it read.
 
         A function that keeps those variables makes no more then. One that does, or that goes on counting, has no state
-        that a compiled call could treat as such. What it did at first because nothing was assigned yet is not in the
-        second trace: unless that made variables, the call runs eagerly.
+        that a compiled call could treat as such. One that `assigned` something but made no variable runs eagerly once.
         """
         recorder = Recorder(is_library, lambda value: isinstance(value, Typed))
         try:
-            return self._recorded(call, Trace(call.avals), recorder, again)
+            return self._recorded(call, Trace(call.avals), recorder, again, assigned)
         except BaseException as error:
-            runs_again = isinstance(error, (SpecializeError, ConcretizationError, CompileError, _AssignedError))
+            runs_again = isinstance(error, (SpecializeError, ConcretizationError, CompileError, AssignedOnceError))
             recorder.undo(runs_again=runs_again)
             raise
 
-    def _recorded(self, call: Call, trace: Trace, recorder: Recorder, again: bool) -> Traced:
+    def _recorded(self, call: Call, trace: Trace, recorder: Recorder, again: bool, assigned: object) -> Traced:
         started = time.perf_counter()
         args, kwargs = call.arguments([trace.argument(position) for position in range(len(call.avals))])
         reads = Reads()
         with interpreting(trace, (reads,)), recorder.recording(self._function):
             result = self._function(*args, **kwargs)
         if (trace.created or recorder.changed) and not again:
-            traced = self._trace(call, again=True)
-            if trace.created:
-                return traced
-            # The second trace's own changes go before those of the first, which are undone last.
-            raise _AssignedError(f"it assigned what it read: {recorder.changed[0]}")
+            return self._trace(call, again=True, assigned=None if trace.created else recorder.changed[0])
         leaves, results = flatten(result)
         _check_repeatable(trace, recorder, leaves)
+        if assigned is not None:
+            raise AssignedOnceError(assigned, again=bool(recorder.changed))
         graph = trace.finish([trace.lift(leaf, False) for leaf in leaves if _is_output(leaf)])
         if check_graphs():
             verify(graph, "trace")
@@ -434,6 +429,7 @@ class CompiledStep:
         lines = [f"{number + (left_out if number > 1 else 0)}. {why}" for number, why in enumerate(counts.history, 1)]
         if left_out > 0:
             lines.insert(1, f"… {left_out} left out …")
+        lines += counts.ran_eagerly
         if self._eager_because is not None:
             lines.append(f"runs eagerly: {self._eager_because}")
         return "\n".join(lines) or "not called yet"

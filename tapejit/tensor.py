@@ -248,8 +248,8 @@ def plain_array(array: np.ndarray) -> np.ndarray:
     if kind.__mul__ is not np.ndarray.__mul__ or kind.__array_ufunc__ is not np.ndarray.__array_ufunc__:
         raise DtypeError(
             at_user_line(
-                f"a {kind.__name__} computes in its own way, which would be lost; pass np.asarray of it, or what that "
-                "leaves out as an array too"
+                f"a {kind.__name__} computes in its own way, which would be lost; pass np.asarray of it, and what "
+                "that loses (a mask, a unit) as an argument of its own"
             )
         )
     return array.view(np.ndarray)

@@ -50,7 +50,7 @@ class Variable(Operators):
     """
 
     __slots__ = ("__weakref__", "_aval", "_buffer", "_exposed", "key", "lock", "name", "trainable")
-    __hash__ = object.__hash__  # type: ignore[assignment]
+    __hash__ = object.__hash__
 
     def __init__(self, value: Any, trainable: bool = True, dtype: Any = None, name: str | None = None) -> None:
         initial = as_array(value) if dtype is None else ops.asarray(value, parse_dtype("Variable", dtype))

@@ -77,6 +77,14 @@ def test_warnings_point_at_the_users_line() -> None:
     ]
 
 
+def test_a_block_is_named_by_its_line_and_not_by_pythons_library() -> None:
+    def call() -> None:
+        with tj.GradientTape().stop_recording():
+            pass
+
+    assert raised(call).endswith(f"the tape is not recording (at {__file__}:{line() - 3})")
+
+
 def test_a_message_of_an_error_does_not_hide_where_it_came_from() -> None:
     with pytest.raises(errors.ShapeError) as caught:
         tj.ones(2) + tj.ones(3)

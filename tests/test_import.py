@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import tapejit as tj
+
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = """
 import json, sys
@@ -36,6 +38,14 @@ def imported() -> list[str]:
 def test_nothing_that_is_slow_is_imported(imported: list[str]) -> None:
     assert "tapejit.step" in imported
     assert not KEPT_OUT.intersection(imported)
+
+
+def test_completion_offers_what_is_public() -> None:
+    assert dir(tj) == sorted([*tj.__all__, "__version__"])
+    assert not {"guards", "families", "lowering", "np"} & set(dir(tj))
+    assert (dir(tj.linalg), dir(tj.random)) == (["cholesky", "inv", "slogdet", "solve"], ["Generator"])
+    for module in (tj, tj.linalg, tj.random):
+        assert all(hasattr(module, name) for name in dir(module))
 
 
 def test_few_modules_are_imported_beyond_numpy(imported: list[str]) -> None:

@@ -69,6 +69,14 @@ def test_a_store_that_is_off_is_listed_as_off(tmp_path: Path) -> None:
     assert done.stdout.endswith("(the store is off: TAPEJIT_CACHE=0)\n")
 
 
+@pytest.mark.parametrize(("variable", "text"), [("TAPEJIT_CACHE_SIZE", "abc"), ("TAPEJIT_CACHE", "off")])
+def test_a_wrong_setting_is_one_line(variable: str, text: str, tmp_path: Path) -> None:
+    done = tapejit("cache", TAPEJIT_CACHE_DIR=str(tmp_path), **{variable: text})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"{variable} must be ")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     store = str(tmp_path / "kernels")
     assert tapejit("cache", TAPEJIT_CACHE_DIR=store).stdout.startswith("0 kernels, 0 of ")

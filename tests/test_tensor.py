@@ -215,7 +215,7 @@ def test_iteration_stays_on_the_tape() -> None:
 
 
 def test_a_tensor_can_not_be_hashed_and_a_variable_can() -> None:
-    with pytest.raises(TypeError, match="unhashable"):
+    with pytest.raises(TypeError, match=r"a Tensor is unhashable, .* in a list or a tuple, not in a set .*test_tensor"):
         hash(tj.constant(1.0))
     v, w = tj.Variable(1.0), tj.Variable(1.0)
     assert len({v, w, v}) == 2

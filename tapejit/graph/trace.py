@@ -87,9 +87,9 @@ class TracedTensor(Tensor):
 
     @property
     def array(self) -> np.ndarray:  # type: ignore[override] # nobody writes it
-        """What eager operations ask for: they met a tensor that outlived its trace."""
+        """None; eager operations that ask for it met a tensor that outlived its trace."""
         self.check_in_time()
-        return self.numpy()
+        raise AttributeError("a traced tensor has no array")
 
     def check_in_time(self) -> None:
         """Hold that a step is being traced.

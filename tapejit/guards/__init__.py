@@ -7,12 +7,12 @@ compared at every later call, so that nothing is baked silently.
 Start with `recorder`: it follows the user's frames during a trace. `bytecode` says which names a code object
 reads, `paths` where a name leads at run time, `values` what counts as unchanged, `check` compares at each
 call, `origin` tells the user's files from libraries and `randomness` notices draws from Python's and NumPy's
-generators.
+generators. `snapshots` puts back what containers held when a trace comes to nothing.
 """
 
 from __future__ import annotations
 
 from tapejit.guards.check import Change, GuardSet
-from tapejit.guards.recorder import Recorder, Unguarded
+from tapejit.guards.recorder import AssignedOnceError, Recorder, Unguarded
 
-__all__ = ["Change", "GuardSet", "Recorder", "Unguarded"]
+__all__ = ["AssignedOnceError", "Change", "GuardSet", "Recorder", "Unguarded"]

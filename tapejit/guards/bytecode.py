@@ -475,6 +475,8 @@ class _Machine:
         if isinstance(owner, Chain) and isinstance(key, _Constant) and isinstance(key.value, _KEYS):
             self._store_in(owner.then(Step.item(key.value)), value)
         else:
+            if isinstance(owner, Chain) and instruction.opname == "STORE_SUBSCR":
+                owner = owner.then(Step.attribute("__setitem__"))
             self._end(owner, key, value)
 
     def _unpack(self, instruction: dis.Instruction) -> None:

@@ -22,6 +22,7 @@ from tapejit.guards.bytecode import Step
 from tapejit.guards.check import Guard
 from tapejit.guards.paths import Absent, Location, ObjectRoot, elements, step_into
 from tapejit.guards.randomness import RandomWatch, generator_of
+from tapejit.guards.snapshots import Snapshots
 from tapejit.guards.values import (
     Array,
     Contents,
@@ -40,6 +41,13 @@ __all__ = ["Changed", "Collected", "Collector", "Site", "Unguarded"]
 
 #: What an array tells without its elements.
 _LOOKS = frozenset({"shape", "dtype", "ndim", "size", "nbytes", "itemsize", "__len__"})
+#: Methods that change a container and tell nothing of it.
+_WRITERS = frozenset(
+    {
+        "append", "appendleft", "extend", "extendleft", "insert", "add", "update", "discard", "remove", "clear", "sort",
+        "reverse", "__setitem__",
+    }
+)  # fmt: skip
 #: Arrays of more bytes are not compared element by element.
 MAX_COMPARED_BYTES = 1 << 20
 
@@ -89,12 +97,11 @@ class Changed:
 
     @property
     def goes_on(self) -> bool:
-        """Whether it is a plain value still, as a counter is, elements of an array, or a container that lost some.
+        """Whether it is a plain value still, as a counter is, or elements of an array or a container.
 
         A trace can't tell them from constants.
         """
-        is_plain = isinstance(self.guard.expected, Value) and is_plain_value(self.guard.location.read())
-        return is_plain or isinstance(self.guard.expected, Elements) or _has_shrunk(self.guard)
+        return _goes_on(self.guard.expected, self.guard.location.read()) or _has_shrunk(self.guard)
 
     def undo(self) -> None:
         """Put back what was there."""
@@ -116,6 +123,8 @@ class Collected:
     changed: tuple[Changed, ...]
     #: Where iterators are that were there before the trace, with the places that read them.
     iterators: tuple[tuple[Location, Site], ...]
+    #: What containers held, read or not.
+    snapshots: Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +167,9 @@ class Collector:
         self._before: dict[tuple[object, ...], object] = {}
         # Where arrays are of which more was read than their looks.
         self._valued: set[tuple[object, ...]] = set()
+        # Ids of containers that were read, not only written to.
+        self._read: set[int] = set()
+        self._snapshots = Snapshots()
         self._iterators: list[tuple[Location, Site]] = []
         self._loose: dict[Step, Site] = {}
         self._candidates: dict[tuple[object, ...], tuple[Location, Site]] = {}
@@ -212,6 +224,8 @@ class Collector:
             location, value = location.then(step), found
         if not (isinstance(value, np.ndarray) and left and not left[0].is_item and left[0].key in _LOOKS):
             self._valued.add(location.key)
+        if not (left and not left[0].is_item and left[0].key in _WRITERS):
+            self._read.add(id(value))
         if fixed is None or is_plain_value(value) or is_container(value):
             self.add(location, value, site)
         else:
@@ -249,6 +263,7 @@ class Collector:
         if not vacuous:
             self._pending[key] = Guard(location, expected, site.function, site.line)
             self._before[key] = value
+        self._snapshots.take(value)
         self._remember(location, value)
         self._add_parts(location, value, site)
 
@@ -321,16 +336,24 @@ class Collector:
         ]
         self._pending.clear()
         self._candidates.clear()
-        return Collected(tuple(guards), tuple(dict.fromkeys(unguarded)), changed, tuple(iterators))
+        return Collected(tuple(guards), tuple(dict.fromkeys(unguarded)), changed, tuple(iterators), self._snapshots)
 
     def _changed(self) -> tuple[Changed, ...]:
         """Return what the program read and changed, with an assignment or in another way."""
         return tuple(
             Changed(guard, self._before[key])
             for key, guard in self._pending.items()
-            if guard.change() is not None
-            and (isinstance(guard.expected, (Value, Elements)) or self._is_stored(guard.location) or _has_shrunk(guard))
+            if guard.change() is not None and self._is_of_the_program(key, guard)
         )
+
+    def _is_of_the_program(self, key: tuple[object, ...], guard: Guard) -> bool:
+        """Whether a change is the program's own, and of something that it read."""
+        if isinstance(guard.expected, (Value, Elements)) or self._is_stored(guard.location) or _has_shrunk(guard):
+            return True
+        if isinstance(guard.expected, Missing):
+            # A key that came without a store that is seen: `defaultdict` adds those that are looked up.
+            return bool(guard.location.steps) and guard.location.steps[-1].is_item
+        return isinstance(guard.expected, Contents) and id(self._before[key]) in self._read
 
     def _settle(self, guard: Guard) -> list[Guard]:
         """Return what can be guarded of a value that may have changed."""
@@ -464,6 +487,14 @@ def _no_array(_: np.ndarray) -> bool:
 
 def _is_comparable(array: np.ndarray) -> bool:
     return array.nbytes <= MAX_COMPARED_BYTES
+
+
+def _goes_on(expected: Expectation, value: object) -> bool:
+    """Whether what a value became is something that a trace can't tell from a constant."""
+    if isinstance(expected, Contents) and type(value) is expected.kind:
+        part = expected.first_change(value)
+        return part is None or _goes_on(*part)
+    return isinstance(expected, Elements) or (isinstance(expected, Value) and is_plain_value(value))
 
 
 def _has_shrunk(guard: Guard) -> bool:

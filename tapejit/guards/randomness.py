@@ -16,26 +16,45 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import BuiltinFunctionType
+from typing import Any
 
 import numpy as np
 
-__all__ = ["RandomWatch", "generator_of", "is_clock", "makes_generator"]
+__all__ = ["RandomWatch", "generator_of", "makes_generator", "new_each_time"]
 
 _DRAWS = frozenset({"random", "getrandbits"})
 _CLOCKS = frozenset(
     {
         time.time, time.time_ns, time.monotonic, time.monotonic_ns, time.perf_counter, time.perf_counter_ns,
-        time.process_time, time.process_time_ns, os.urandom,
+        time.process_time, time.process_time_ns,
     }
 )  # fmt: skip
 _DATES = frozenset({"now", "utcnow", "today"})
+_READS_CLOCK = ("reads a clock", "read it outside and pass the value as an argument")
+_DRAWS_ENTROPY = ("draws from the system's entropy", "use tj.random.Generator, or draw outside and pass the value")
 
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
     generator: object
-    state: object
-    description: str
+    state: Any
+    #: What is said if it draws; None if that is said elsewhere.
+    description: str | None
+
+    def has_drawn(self) -> bool:
+        """Whether the state is another one."""
+        return _frozen(_state(self.generator)) != _frozen(self.state)
+
+    def rewind(self) -> None:
+        """Go back to the state."""
+        if isinstance(self.generator, np.random.Generator):
+            self.generator.bit_generator.state = self.state
+        elif isinstance(self.generator, np.random.RandomState):
+            self.generator.set_state(self.state)
+        elif isinstance(self.generator, np.random.BitGenerator):
+            self.generator.state = self.state
+        elif isinstance(self.generator, random.Random) and self.state is not None:
+            self.generator.setstate(self.state)
 
 
 def _numpy_kinds() -> tuple[type, ...]:
@@ -52,12 +71,16 @@ def generator_of(value: object) -> object:
     return owner if isinstance(owner, kinds) else None
 
 
-def is_clock(function: object) -> bool:
-    """Whether a C function that is called gives another value each time: it reads a clock or the system's entropy."""
+def new_each_time(function: object) -> tuple[str, str] | None:
+    """What a C function does that gives another value each time, and the way out; None for others."""
     owner = getattr(function, "__self__", None)
     if isinstance(owner, type) and issubclass(owner, dt.date):
-        return getattr(function, "__name__", "") in _DATES
-    return type(function) is BuiltinFunctionType and function in _CLOCKS
+        return _READS_CLOCK if getattr(function, "__name__", "") in _DATES else None
+    if type(function) is not BuiltinFunctionType:
+        return None
+    if function is os.urandom:
+        return _DRAWS_ENTROPY
+    return _READS_CLOCK if function in _CLOCKS else None
 
 
 def makes_generator(value: object) -> bool:
@@ -73,28 +96,29 @@ class RandomWatch:
     def __init__(self) -> None:
         self.drew: str | None = None
         self._watched: dict[int, _Watched] = {}
+        self._drawn: tuple[_Watched, ...] = ()
 
     def start(self) -> None:
         """Begin to watch NumPy's global state, unless another thread might draw from it meanwhile."""
         if threading.active_count() == 1:
             self.watch(generator_of(np.random.rand), "np.random's global state, which a library drew from")
 
-    def watch(self, generator: object, description: str, *, anew: bool = False) -> None:
+    def watch(self, generator: object, description: str | None, *, anew: bool = False) -> None:
         """Remember the state of `generator`.
 
         Parameters
         ----------
         generator : object
             One of Python's or NumPy's.
-        description : str
-            What is said if it draws: the call, the file and the line.
+        description : str, optional
+            What is said if it draws: the call, the file and the line. None if the draw itself is noted.
         anew : bool
             Whether this description is better than an earlier one; the earlier state is kept.
         """
         known = self._watched.get(id(generator))
         if known is None:
             state = _state(generator)
-        elif anew and known.description.startswith("np.random's global state"):
+        elif anew and (known.description or "").startswith("np.random's global state"):
             state = known.state
         else:
             return
@@ -107,10 +131,16 @@ class RandomWatch:
 
     def finish(self) -> None:
         """Compare the states."""
-        for watched in self._watched.values():
-            if _state(watched.generator) != watched.state:
+        self._drawn = tuple(watched for watched in self._watched.values() if watched.has_drawn())
+        for watched in self._drawn:
+            if watched.description is not None:
                 self.note(watched.description)
         self._watched.clear()
+
+    def rewind(self) -> None:
+        """Let the generators that drew draw the same numbers once more."""
+        for watched in self._drawn:
+            watched.rewind()
 
     @staticmethod
     def is_draw(function: object) -> bool:
@@ -121,11 +151,11 @@ class RandomWatch:
 
 def _state(generator: object) -> object:
     if isinstance(generator, np.random.Generator):
-        return _frozen(generator.bit_generator.state)
+        return generator.bit_generator.state
     if isinstance(generator, np.random.RandomState):
-        return _frozen(generator.get_state(legacy=False))
+        return generator.get_state(legacy=False)
     if isinstance(generator, np.random.BitGenerator):
-        return _frozen(generator.state)
+        return generator.state
     if isinstance(generator, random.Random) and not isinstance(generator, random.SystemRandom):
         return generator.getstate()
     return None

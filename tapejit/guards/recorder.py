@@ -20,11 +20,11 @@ from tapejit.guards.check import GuardSet
 from tapejit.guards.collect import Changed, Collected, Collector, Site, Unguarded
 from tapejit.guards.origin import Origin, Origins
 from tapejit.guards.paths import GlobalRoot, Location, ObjectRoot, step_into
-from tapejit.guards.randomness import RandomWatch, is_clock, makes_generator
+from tapejit.guards.randomness import RandomWatch, makes_generator, new_each_time
 from tapejit.guards.scopes import Scope, Scopes, readable_name
 from tapejit.guards.values import is_container
 
-__all__ = ["Recorder", "Unguarded"]
+__all__ = ["AssignedOnceError", "Recorder", "Unguarded"]
 
 #: Containers whose contents are part of the call signature.
 _DESCRIBED = (list, tuple, dict, set, frozenset)
@@ -34,6 +34,22 @@ _TYPE_CHECKS = frozenset({"__instancecheck__", "__subclasscheck__"})
 
 #: An instruction that is being executed may have moved on over its inline caches, by at most so many bytes.
 _CACHES = 8
+
+
+class AssignedOnceError(Exception):
+    """A function assigned what it read before: a trace after that fits later calls, not this one.
+
+    Parameters
+    ----------
+    change : object
+        What it assigned.
+    again : bool
+        Whether it assigns something each time, though nothing that a trace would take for a constant.
+    """
+
+    def __init__(self, change: object, *, again: bool) -> None:
+        super().__init__(f"a call ran eagerly, because it assigned what it read: {change}; the next one is compiled")
+        self.again = again
 
 
 class Recorder:
@@ -75,7 +91,7 @@ class Recorder:
         self._given: set[int] = set()
         self._arguments: list[object] | None = None
         self._collected: Collected | None = None
-        self._clock: str | None = None
+        self._anew: tuple[str, str] | None = None  # what gives another value each time, and the way out
         self._too_large: tuple[Unguarded, ...] = ()
 
     @property
@@ -95,17 +111,36 @@ class Recorder:
 
     @property
     def repeats(self) -> str | None:
-        """What Python did that gives another value each time: it drew a number, read a clock, advanced an iterator."""
-        if self._random.drew is not None:
-            return f"{self._random.drew} draws a number while the step is traced"
-        for location, site in self._settled().iterators:
-            return f"the iterator {location.text} at {site.file}:{site.line} advances while the step is traced"
-        return self._clock and f"{self._clock} reads a clock while the step is traced"
+        """What Python did that gives another value each time, and the way out; None if it did nothing of the kind.
 
-    def undo(self) -> None:
-        """Put back what the function read and changed, as after a trace that came to nothing."""
-        for change in reversed(self._settled().changed):
+        It drew a number, advanced an iterator or read a clock.
+        """
+        if self._random.drew is not None:
+            return _repeating(
+                f"{self._random.drew} draws a number", "use tj.random.Generator, or draw outside and pass the value"
+            )
+        for location, site in self._settled().iterators:
+            return _repeating(
+                f"the iterator {location.text} at {site.file}:{site.line} advances",
+                "take the item outside and pass it as an argument",
+            )
+        return self._anew and _repeating(*self._anew)
+
+    def undo(self, *, runs_again: bool = True) -> None:
+        """Put back what the function read and changed, as after a trace that came to nothing.
+
+        Parameters
+        ----------
+        runs_again : bool
+            Whether the same call is run again. Then generators draw the same numbers once more, and what was only put
+            into containers is taken out too; else it stays, as it does after an exception.
+        """
+        settled = self._settled()
+        for change in reversed(settled.changed):
             change.undo()
+        if runs_again:
+            settled.snapshots.restore()
+            self._random.rewind()
 
     def guards(self, by_reference: Callable[[np.ndarray], bool] = lambda array: True) -> GuardSet:
         """Return the guards for what was recorded.
@@ -204,10 +239,12 @@ class Recorder:
         elif event == "return":
             self._scopes.leave(frame)
         elif event == "c_call" and RandomWatch.is_draw(argument):
+            self._random.watch(argument.__self__, None)  # type: ignore[attr-defined]
             self._note_draw(frame, "random." + argument.__qualname__.rpartition(".")[2])  # type: ignore[attr-defined]
-        elif event == "c_call" and is_clock(argument) and self._origin(frame) is Origin.USER:
+        elif event == "c_call" and (anew := new_each_time(argument)) and self._origin(frame) is Origin.USER:
             name = self._called(frame)[0] or argument.__qualname__  # type: ignore[attr-defined]
-            self._clock = self._clock or f"{name}() at {frame.f_code.co_filename}:{frame.f_lineno}"
+            place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+            self._anew = self._anew or (f"{name}() at {place} {anew[0]}", anew[1])
 
     def _origin(self, frame: FrameType) -> Origin:
         return self._origins.of_code(frame.f_code, frame.f_globals)
@@ -336,6 +373,10 @@ class Recorder:
                 self._random.note(f"{text}() at {current.f_code.co_filename}:{current.f_lineno}")
                 return
             current = current.f_back
+
+
+def _repeating(what: str, way_out: str) -> str:
+    return f"{what} while the step is traced, and compiled calls would repeat the value; {way_out}"
 
 
 def _parts(value: object) -> tuple[object, ...]:

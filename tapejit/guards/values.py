@@ -368,6 +368,13 @@ class Contents:
                 if key in value and expected.same(value[key]):
                     yield key, expected
 
+    def first_change(self, value: object) -> tuple[Expectation, object] | None:
+        """Return the first element's expectation and value that differ; None if length or keys do."""
+        if len(value) != self.length or not self._same_keys(value):  # type: ignore[arg-type]
+            return None
+        pairs = zip((expected for _, expected in self.items), _values(value), strict=False)
+        return next((pair for pair in pairs if not pair[0].same(pair[1])), None)
+
     def difference(self, value: object, text: str) -> Difference:
         """Return the first element that differs, or the container itself."""
         if type(value) is not self.kind or len(value) != self.length:  # type: ignore[arg-type]

@@ -23,8 +23,15 @@ from .shaping import Apply, broadcast_to, expand_dims, reshape
 if TYPE_CHECKING:
     from ..tensor import Tensor
 
+__all__ = ["cholesky", "inv", "slogdet", "solve"]
+
 _LAPACK = (np.dtype(np.float32), np.dtype(np.float64))
 _SINGULAR, _INDEFINITE = "singular", "not positive definite"
+
+
+def __dir__() -> list[str]:
+    """What is public, for tab completion."""
+    return __all__
 
 
 def _lapack_dtype(kinds: tuple[Any, ...]) -> tuple[np.dtype, ...]:

@@ -191,6 +191,7 @@ class GradientTape:
         zero = _wants_zeros(unconnected_gradients)
         self._begin("jacobian")
         value = _tensor_or_variable("jacobian: the target", target)
+        _is_differentiable("jacobian", value)
         wanted, treedef = _flat("jacobian: a source", sources)
         rows = self._rows(value, wanted, zero)
         self._end()
@@ -220,6 +221,7 @@ class GradientTape:
         """
         zero = _wants_zeros(unconnected_gradients)
         value = _tensor_or_variable("batch_jacobian: the target", target)
+        _is_differentiable("batch_jacobian", value)
         by = _tensor_or_variable("batch_jacobian: the source", source)
         if not value.shape or not by.shape or value.shape[0] != by.shape[0]:
             raise ShapeError(
@@ -295,12 +297,19 @@ def _seeds(nest: Any, output_gradients: Any) -> dict[int, Any]:
     given = _weights(targets, treedef, output_gradients)
     seeds: dict[int, Any] = {}
     for target, weight in zip(targets, given, strict=True):
-        if not is_floating(target.dtype):
-            warn(f"gradient: a target of dtype {target.dtype.name} is not differentiable; its gradients are None")
+        if not _is_differentiable("gradient", target):
             continue
         seed = _seed(target, weight)
         seeds[target.key] = seeds[target.key] + seed if target.key in seeds else seed
     return seeds
+
+
+def _is_differentiable(operation: str, target: Any) -> bool:
+    """Whether a target has derivatives; there is a warning if not."""
+    if is_floating(target.dtype):
+        return True
+    warn(f"{operation}: a target of dtype {target.dtype.name} is not differentiable; its gradients are None")
+    return False
 
 
 def _weights(targets: list[Any], treedef: TreeDef, output_gradients: Any) -> list[Any]:
@@ -314,10 +323,20 @@ def _weights(targets: list[Any], treedef: TreeDef, output_gradients: Any) -> lis
         return given
     if len(targets) == 1 and not isinstance(output_gradients, (list, tuple, dict)):
         return [output_gradients]
-    count = len(output_gradients) if hasattr(output_gradients, "__len__") else 1
+    nests = "" if all(child == LEAF for child in treedef.children) else ", with the same nests inside"
     raise ShapeError(
-        at_user_line(f"gradient: {len(targets)} targets but {count} output_gradients; give one for each target")
+        at_user_line(
+            "gradient: output_gradients must have the nest of the targets: "
+            f"{_in_words(treedef)}{nests}; got {_in_words(flatten(output_gradients)[1])}"
+        )
     )
+
+
+def _in_words(nest: TreeDef) -> str:
+    if not nest.children:
+        return "one array or number"
+    members = f"with the keys {', '.join(map(repr, nest.keys))}" if nest.keys else f"of {len(nest.children)}"
+    return f"a {getattr(nest.kind, '__name__', nest.kind)} {members}"
 
 
 def _is_nest_of_one(value: Any, shape: Shape) -> bool:

@@ -33,13 +33,33 @@ def load(name: str) -> ModuleType:
     return module
 
 
+def run(name: str, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_an_example_runs_as_a_program(name: str) -> None:
-    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")]
-    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = run(name)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_an_example_takes_what_its_help_names_and_nothing_else(name: str, tmp_path: Path) -> None:
+    described, refused = run(name, "--help", folder=tmp_path), run(name, "--nonsense", folder=tmp_path)
+    assert (described.returncode, described.stderr) == (0, "")
+    assert described.stdout.startswith(f"usage: {name}.py")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "unrecognized arguments: --nonsense" in refused.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_in_a_folder_that_is_not_there_is_refused_before_the_work(tmp_path: Path) -> None:
+    done = run("fit_physics", "nope/x.png", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "there is no folder nope for the picture\n"
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

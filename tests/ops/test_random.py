@@ -211,6 +211,9 @@ def test_bad_arguments_are_explained() -> None:
     for seed in (-1, 2**64):
         with pytest.raises(ValueError, match="seed"):
             tj.random.Generator(seed)
+    for seed in ("x", 1.5):
+        with pytest.raises(TypeError, match=rf"Generator: the seed is an int .*, got {seed!r} \(at .*test_random"):
+            tj.random.Generator(seed)
     assert generator.get_state().tolist() == [0, 0]
 
 

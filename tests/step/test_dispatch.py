@@ -341,7 +341,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "dates": (np.array(["2020-01-01"], "M8[D]"), r"dtype datetime64\[D\]"),
     "durations": (np.array([1], "m8[s]"), r"dtype timedelta64\[s\]"),
     "records": (np.zeros(2, [("a", "f4")]), "dtype .*a"),
-    "masked": (np.ma.masked_array(np.ones(3), [True, False, False]), "MaskedArray computes in its own way"),
+    "masked": (np.ma.masked_array(np.ones(3), [True, False, False]), "MaskedArray .* and what that loses"),
     "nothing masked": (np.ma.masked_array(np.ones(3)), "MaskedArray computes in its own way"),
     "units": (np.ones(3).view(Quantity), "Quantity computes in its own way"),
 }

@@ -16,6 +16,7 @@ import math
 import operator
 import os
 import pickle
+import random
 import time
 import types
 import warnings
@@ -26,7 +27,7 @@ import numpy as np
 import pytest
 
 import tapejit as tj
-from tapejit.errors import CompileError, DtypeError, TapejitWarning
+from tapejit.errors import CompileError, DtypeError, TapejitError, TapejitWarning
 from tapejit.kernel.kernels import compilations
 
 X = np.array([1.0, 2.0, 3.0])
@@ -588,11 +589,201 @@ def a_counter_in_a_cell_and_a_dict(wrap: Wrap) -> list[Any]:
     return [step(X), step(X), count, table]
 
 
+def _appends_and_counts(x: Any, kept: list[Any]) -> Any:
+    kept.append(1.0)
+    return x * len(kept)
+
+
+def _goes_on_from_the_last(x: Any, kept: list[Any]) -> Any:
+    kept.append(kept[-1] * 2 if kept else 1.0)
+    return x * kept[-1]
+
+
+def _warms_up(x: Any, kept: list[Any]) -> Any:
+    kept.append("a call")
+    return x * (1.0 if len(kept) < 3 else 0.1)
+
+
+def _sums(x: Any, kept: list[Any]) -> Any:
+    kept += [2.0]
+    return x * sum(kept)
+
+
+def _inside_another(x: Any, kept: list[Any]) -> Any:
+    if not kept:
+        kept.append([])
+    for part in kept:
+        part.append(3.0)
+    return x * len(kept[0])
+
+
+FILLED = [_appends_and_counts, _goes_on_from_the_last, _warms_up, _sums, _inside_another]
+
+
+@program
+def a_list_that_the_step_fills(wrap: Wrap) -> list[Any]:
+    def run(function: Any) -> Any:
+        kept: list[Any] = []
+        step = wrap(lambda x: function(x, kept))
+        return [step(X), step(X), step(X), kept]
+
+    return list(map(run, FILLED))
+
+
+@program
+def other_containers_that_the_step_fills(wrap: Wrap) -> list[Any]:
+    numbers, table, last, default = {1}, {}, collections.deque([1.0, 2.0], maxlen=2), []
+    lists, count = collections.defaultdict(list), collections.Counter()
+
+    def in_a_set(x: Any) -> Any:
+        numbers.add(len(numbers) + 1)
+        return x * len(numbers)
+
+    def in_a_dict(x: Any) -> Any:
+        key = f"k{len(table)}"
+        table[key] = 1
+        return x * len(table)
+
+    def in_a_deque(x: Any) -> Any:
+        last.append(sum(last))
+        return x * last[-1]
+
+    def in_a_default(x: Any, kept: list[float] = default) -> Any:
+        kept.append(1.5)
+        return x * sum(kept)
+
+    def in_a_key_that_is_made(x: Any) -> Any:
+        lists["a"].append(1.0)
+        return x * len(lists["a"])
+
+    def in_a_counter(x: Any) -> Any:
+        count.update(["n"])
+        return x * count["n"]
+
+    steps = list(map(wrap, (in_a_set, in_a_dict, in_a_deque, in_a_default, in_a_key_that_is_made, in_a_counter)))
+    return [[step(X), step(X), step(X)] for step in steps] + [len(numbers), table, list(last), default, lists, count]
+
+
+@pytest.mark.parametrize("function", FILLED)
+def test_a_container_that_the_step_fills_and_reads_is_refused(function: Any) -> None:
+    kept: list[Any] = []
+    step = strict(lambda x: function(x, kept))
+    with pytest.raises(CompileError, match="it changes what it reads"):
+        step(X)
+    assert kept == []
+
+
+@pytest.mark.parametrize("make", [list, set, dict, collections.deque])
+def test_what_is_only_put_into_a_container_compiles(make: Any) -> None:
+    kept, name = make(), "loss"
+
+    def step(x: Any) -> Any:
+        if make is set:
+            kept.add(name)
+        elif make is dict:
+            kept[name] = 1.0
+        else:
+            kept.append(name)
+        return x * 2
+
+    step = strict(step)
+    for _ in range(3):
+        np.testing.assert_array_equal(step(X).numpy(), X * 2)
+    assert step.report()["traces"] == len(kept) == 1
+
+
+def test_an_exception_keeps_what_the_step_noted() -> None:
+    log: list[str] = []
+
+    def step(x: Any) -> Any:
+        log.append("called")
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        strict(step)(X)
+    assert log == ["called"]
+
+
+@program
+def a_flag_that_the_first_call_sets(wrap: Wrap) -> list[Any]:
+    flag, notes = types.SimpleNamespace(previous=None, kept=None), []
+
+    def plain_value(x: Any) -> Any:
+        result = x * 2 if flag.previous is None else x * 3
+        flag.previous = 1
+        return result
+
+    def tensor(x: Any) -> Any:
+        result = x * 2 if flag.kept is None else x * 3
+        flag.kept = tj.constant(1.0)
+        return result
+
+    def once(x: Any) -> Any:
+        if "factor" not in table:
+            table["factor"] = float(x.shape[0])
+            notes.append("made")
+        return x * table["factor"]
+
+    table: dict[str, float] = {}
+    return [[step(X), step(X), step(X)] for step in map(wrap, (plain_value, tensor, once))] + [notes, flag.previous]
+
+
+def test_the_first_call_runs_eagerly_if_it_assigned_what_it_read() -> None:
+    flag = types.SimpleNamespace(previous=None)
+
+    def step(x: Any) -> Any:
+        result = x * 2 if flag.previous is None else x * 3
+        flag.previous = 1
+        return result
+
+    step = strict(step)
+    with pytest.raises(CompileError, match="call it first"):
+        step.lower(X)
+    assert flag.previous is None
+    np.testing.assert_array_equal(step(X).numpy(), X * 2)
+    assert step.report()["traces"] == 0
+    assert "a call ran eagerly, because it assigned what it read: flag.previous: None → 1" in step.explain()
+    np.testing.assert_array_equal(step(X).numpy(), X * 3)
+    np.testing.assert_array_equal(step(X).numpy(), X * 3)
+    assert step.report()["traces"] == 1
+    for _ in range(2):  # as often as the program takes the flag back
+        flag.previous = None
+        np.testing.assert_array_equal(step(X).numpy(), X * 2)
+        np.testing.assert_array_equal(step(X).numpy(), X * 3)
+    assert step.report()["eager_because"] is None
+
+
+DRAWS: dict[str, Callable[[], Callable[[], float]]] = {
+    "NumPy's global state": lambda: np.random.rand,
+    "NumPy's generator": lambda: np.random.default_rng(3).random,
+    "NumPy's old generator": lambda: np.random.RandomState(3).rand,
+    "Python's global state": lambda: random.random,
+    "a Python function of it": lambda: lambda: random.gauss(0.0, 1.0),
+    "Python's generator": lambda: random.Random(3).random,
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_the_numbers_drawn_are_those_of_the_eager_program(name: str) -> None:
+    def run(wrap: Wrap) -> list[Any]:
+        np.random.seed(0)  # noqa: NPY002
+        random.seed(0)
+        draw = DRAWS[name]()
+        step = wrap(lambda x: x * draw())
+        return [plain(step(X)) for _ in range(3)]
+
+    expected = run(lambda function: tj.compile(function).eager)
+    with pytest.warns(TapejitWarning, match="draws a number"):
+        assert run(tj.compile) == expected
+
+
 @pytest.mark.parametrize("way", ["count", "remember", "mean"])
 def test_a_state_that_python_keeps_is_refused_by_name(way: str) -> None:
     counter = Counter()
     step = strict(getattr(counter, way))
-    with pytest.raises(CompileError, match=r"(it changes what it reads.*self\.t: 1 → 2.*tj.Variable|another trace)"):
+    with pytest.raises(
+        CompileError, match=r"(it changes what it reads.*self\.t: 1 → 2.*tj.Variable|a trace that is over)"
+    ):
         step(X)
     assert counter.t == 0
     assert counter.average == 0.0
@@ -695,13 +886,20 @@ def test_generator_functions_coroutines_and_classes_still_run() -> None:
         time.time,
         lambda: time.perf_counter(),  # noqa: PLW0108 (a function of the user's)
         lambda: dt.datetime.now().timestamp(),
-        lambda: os.urandom(4)[0] + 0.5,
     ],
-    ids=["time", "perf_counter", "datetime", "urandom"],
+    ids=["time", "perf_counter", "datetime"],
 )
 def test_a_clock_is_noticed(draw: Any) -> None:
     step = tj.compile(lambda x: x * draw())
-    with pytest.warns(TapejitWarning, match=r"test_semantics.py:\d+ reads a clock while the step is traced"):
+    told = r"test_semantics.py:\d+ reads a clock while the step is traced, .*; read it outside and pass the value"
+    with pytest.warns(TapejitWarning, match=told):
+        step(X)
+
+
+def test_the_systems_entropy_is_noticed() -> None:
+    step = tj.compile(lambda x: x * (os.urandom(4)[0] + 0.5))
+    told = r"os.urandom\(\) at .* draws from the system's entropy while .*; use tj.random.Generator, or draw outside"
+    with pytest.warns(TapejitWarning, match=told):
         step(X)
 
 
@@ -715,7 +913,9 @@ def made(values: Any) -> Any:
 def test_an_iterator_from_outside_is_noticed(make: Any) -> None:
     batches = make([1.0, 2.0, 3.0, 4.0, 5.0])
     step = tj.compile(lambda x: x * np.sum(next(batches)))
-    with pytest.warns(TapejitWarning, match="the iterator batches at .* advances while the step is traced"):
+    with pytest.warns(
+        TapejitWarning, match="the iterator batches at .* advances while the step is traced, .*; take the item"
+    ):
         first = step(X)
     assert float(step(X)[0]) != float(first[0])
 
@@ -927,3 +1127,30 @@ def test_programs_agree_with_their_eager_selves(name: str) -> None:
         warnings.simplefilter("ignore", TapejitWarning)  # some can't be compiled, which is no excuse
         found = PROGRAMS[name](tj.compile)
     assert plain(found) == plain(wanted)
+
+
+def test_a_tensor_that_outlived_its_trace_says_so_whatever_is_done_with_it() -> None:
+    kept: list[Any] = []
+
+    @tj.compile
+    def step(x, n):
+        kept.extend([x * 2, n * 2])
+        return x
+
+    step(np.ones(2), 3.0)
+    tensor, number = kept
+    w = tj.Variable(np.zeros(2))
+    uses: list[Callable[[], Any]] = [
+        lambda: tensor + 1,
+        lambda: tj.exp(tensor),
+        lambda: w.assign(tensor),
+        lambda: str(tensor),
+        tensor.numpy,
+        lambda: float(number),
+        lambda: tj.compile(lambda x: x * tensor, strict=True)(np.ones(2)),
+    ]
+    for use in uses:
+        with pytest.raises(TapejitError, match="a tensor of a trace that is over was used: it has no numbers"):
+            use()
+    assert repr(tensor) == "TracedTensor(shape=(2,), dtype=float64)"
+    np.testing.assert_array_equal(w, np.zeros(2))

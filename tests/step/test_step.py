@@ -2,6 +2,7 @@
 
 import gc
 import random
+import re
 import threading
 import weakref
 
@@ -501,7 +502,7 @@ def test_a_traced_tensor_kept_from_an_earlier_trace_is_an_error():
     with pytest.raises(ConcretizationError):
         kept[0].numpy()
     other = strict(lambda x: x + kept[0])
-    with pytest.raises(CompileError, match="another trace"):
+    with pytest.raises(CompileError, match="a trace that is over"):
         other(np.ones(2))
 
 
@@ -639,3 +640,39 @@ def test_lower_does_all_but_running():
     eager = tj.compile(lambda x: float(x[0]))
     with pytest.warns(TapejitWarning), pytest.raises(CompileError, match="runs eagerly"):
         eager.lower(np.ones(2))
+
+
+def test_a_set_of_tensors_names_the_way_out():
+    with pytest.raises(TypeError, match=r"unhashable.*return tensors in a list or a tuple, not in a set.*test_step"):
+        tj.compile(lambda x: {x})(np.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (("abc",), TypeError, "TensorSpec: a shape is made of ints, got 'abc'"),
+        (((2, -1),), ValueError, "TensorSpec: negative length in shape (2, -1)"),
+        (((2,), "float31"), TypeError, "TensorSpec: 'float31' is not a dtype"),
+    ],
+)
+def test_a_specification_is_checked_when_it_is_made(arguments, error, words):
+    with pytest.raises(error, match=re.escape(words) + r".* \(at .*test_step\.py:\d+\)$"):
+        tj.TensorSpec(*arguments)
+    assert tj.TensorSpec(3) == tj.TensorSpec((3,))
+    assert tj.TensorSpec([2, 3], float) == tj.TensorSpec((2, 3), "float64")
+
+
+@pytest.mark.filterwarnings("ignore:.*runs eagerly")
+def test_what_is_missing_of_an_eager_step_is_told_with_each_place_once():
+    def step(x):
+        return float(x[0])
+
+    compiled = tj.compile(step)
+    compiled(np.ones(2))
+    with pytest.raises(CompileError) as caught:
+        compiled.source()
+    called, reason = str(caught.value).split("; it runs eagerly: ")
+    assert called.startswith("step.source(): there is no kernel (at ")
+    for part in (called, reason):
+        assert part.count("(at ") == 1
+        assert part.endswith(")")

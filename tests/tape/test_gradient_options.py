@@ -114,13 +114,32 @@ def test_output_gradients_of_another_shape_are_refused(weights: Any) -> None:
         weighted(weights)
 
 
-@pytest.mark.parametrize("weights", [[1.0], [[1.0, 2.0]], 1.0, {"y": 1.0}, np.ones((3, 2))])
-def test_another_number_of_output_gradients_is_refused(weights: Any) -> None:
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ([1.0], "a list of 1"),
+        ([[1.0, 2.0]], "a list of 1"),
+        (1.0, "one array or number"),
+        ({"y": 1.0}, "a dict with the keys 'y'"),
+        (np.ones((3, 2)), "one array or number"),
+        (np.ones(2), "one array or number"),  # an array is no nest, however long it is
+    ],
+)
+def test_another_nest_of_output_gradients_is_refused(weights: Any, words: str) -> None:
     x = tj.Variable([1.0, 2.0])
     with tj.GradientTape() as tape:
         y, z = x * x, 3.0 * x
-    with pytest.raises(ShapeError, match=r"gradient: 2 targets but \d output_gradients; give one for each target"):
+    expected = f"gradient: output_gradients must have the nest of the targets: a list of 2; got {words} (at "
+    with pytest.raises(ShapeError, match=re.escape(expected)):
         tape.gradient([y, z], x, weights)
+
+
+def test_the_nests_inside_a_nest_of_output_gradients_are_told() -> None:
+    x = tj.Variable([1.0, 2.0])
+    with tj.GradientTape() as tape:
+        y, z = x * x, 3.0 * x
+    with pytest.raises(ShapeError, match="a tuple of 2, with the same nests inside; got a tuple of 2"):
+        tape.gradient((y, {"z": z}), x, (y, z))
 
 
 def test_output_gradients_are_differentiable() -> None:

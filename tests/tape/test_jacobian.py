@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tapejit as tj
-from tapejit.errors import DtypeError, ShapeError
+from tapejit.errors import DtypeError, ShapeError, TapejitWarning
 
 X = np.arange(1.0, 7.0).reshape(2, 3)
 
@@ -152,3 +152,12 @@ def test_batch_jacobian_needs_a_shared_first_axis(target: tuple[int, ...]) -> No
         tape.batch_jacobian(y, x)
     assert f"target {target} and source (2, 3) must share their first axis" in str(caught.value)
     assert tape.gradient(y, x) is not None, "a refused call does not free the tape"
+
+
+@pytest.mark.parametrize("take", ["jacobian", "batch_jacobian"])
+def test_a_target_that_is_not_differentiable_is_told(take: str) -> None:
+    w = tj.Variable([1.0, 2.0])
+    with tj.GradientTape() as tape:
+        steps = tj.astype(w, "int32")
+    with pytest.warns(TapejitWarning, match=f"^{take}: a target of dtype int32 is not differentiable; its gradients"):
+        assert getattr(tape, take)(steps, w) is None
