@@ -1,6 +1,6 @@
 """Where stored values live: outside, in the workspace, in a row's scratch, or in a local variable."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -15,6 +15,8 @@ from .loops import Leaf, Loop, item_in, leaves, shared_loops
 from .schedule import Schedule
 
 ALIGNMENT = 64
+
+_Span = tuple[int, int]  # the first and the last outermost item that write or read a node
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,11 @@ def places_of(
                 loop = producers[0].reduced()[0]
                 count *= blocks_of(loop, blocks[loop])
             sizes[node] = _padded(count * node.aval.dtype.itemsize)
-    offsets, total = _packed(tree, sizes, consumers, _successions(tree, sizes, axes, consumers))
+    spans = {}
+    for node in sizes:
+        used = [item_in(leaf, 0).place for leaf in (*tree.placed[node], *consumers.get(node, ()))]
+        spans[node] = min(used), max(used)
+    offsets, total = _packed(sizes, spans, _successions(tree, axes, spans, consumers))
     for node, offset in offsets.items():
         places[node] = Place("workspace", offset, axes[node])
     return places, total
@@ -140,8 +146,8 @@ def _own_storage(node: Node, producers: Sequence[Leaf], users: Sequence[Leaf]) -
 
 def _successions(
     tree: Schedule,
-    sizes: Mapping[Node, int],
     axes: Mapping[Node, tuple[int, ...]],
+    spans: Mapping[Node, _Span],
     consumers: Mapping[Node, Sequence[Leaf]],
 ) -> dict[Node, Node]:
     """For nodes that may take the buffer of another one, element by element, that one: it is read for the last time.
@@ -149,29 +155,24 @@ def _successions(
     The outermost item that computes the new node reads the old one's elements before it writes them, each iteration
     its own, and did not compute them.
     """
-    order = {id(leaf): number for number, leaf in enumerate(leaves(tree.items))}
+    order = _positions(leaves(tree.items))
+    whole = [node for node in spans if len(axes[node]) == sum(length != 1 for length in node.aval.shape)]
     ending: dict[tuple[int, Shape, np.dtype], list[Node]] = {}
-    for node in sizes:
-        _, ended = _span(tree, node, consumers)
-        computed = max(item_in(leaf, 0).place for leaf in tree.placed[node])
-        if computed < ended and len(axes[node]) == sum(length != 1 for length in node.aval.shape):
+    for node in whole:
+        computed, ended = max(item_in(leaf, 0).place for leaf in tree.placed[node]), spans[node][1]
+        if computed < ended:
             ending.setdefault((ended, node.aval.shape, node.aval.dtype), []).append(node)
     found: dict[Node, Node] = {}
-    for node in sizes:
-        candidates = ending.get((_span(tree, node, consumers)[0], node.aval.shape, node.aval.dtype), [])
-        if not candidates or len(axes[node]) != sum(length != 1 for length in node.aval.shape):
-            continue
+    for node in whole:
+        candidates = ending.get((spans[node][0], node.aval.shape, node.aval.dtype), [])
         writers = tree.placed[node]
-        if not all(writer.statement.is_plain() and item_in(writer, 0) is item_in(writers[0], 0) for writer in writers):
+        item = item_in(writers[0], 0)
+        if not all(writer.statement.is_plain() and item_in(writer, 0) is item for writer in writers):
             continue
         for old in candidates:
-            here = [leaf for leaf in consumers[old] if item_in(leaf, 0) is item_in(writers[0], 0)]
+            here = [leaf for leaf in consumers[old] if item_in(leaf, 0) is item]
             if all(leaf.statement.is_plain() or leaf.statement.reduced for leaf in here) and all(
-                order[id(leaf)] <= order[id(writer)] and _reads_own_part(load, leaf, writer)
-                for writer in writers
-                for leaf in here
-                for load in leaf.statement.loads()
-                if load.root is old
+                _is_read_before(old, here, writer, order) for writer in writers
             ):
                 found[node] = old
                 candidates.remove(old)
@@ -179,17 +180,8 @@ def _successions(
     return found
 
 
-def _span(tree: Schedule, node: Node, consumers: Mapping[Node, Sequence[Leaf]]) -> tuple[int, int]:
-    """The first and the last outermost item that write or read a node."""
-    used = [item_in(leaf, 0).place for leaf in (*tree.placed[node], *consumers.get(node, ()))]
-    return min(used), max(used)
-
-
 def _packed(
-    tree: Schedule,
-    sizes: Mapping[Node, int],
-    consumers: Mapping[Node, Sequence[Leaf]],
-    successions: Mapping[Node, Node],
+    sizes: Mapping[Node, int], spans: Mapping[Node, _Span], successions: Mapping[Node, Node]
 ) -> tuple[dict[Node, int], int]:
     """Offsets in the workspace, the largest buffers first; one whose last reader is done serves again."""
     first = {}  # of those that share a buffer
@@ -198,17 +190,16 @@ def _packed(
         while first[node] in successions:
             first[node] = successions[first[node]]
     numbers = {node: number for number, node in enumerate(dict.fromkeys(first.values()))}
-    spans = np.full((len(numbers), 2), (np.iinfo(np.int64).max, -1))
-    for node in sizes:
-        begun, ended = _span(tree, node, consumers)
-        span = spans[numbers[first[node]]]
+    taken = np.full((len(numbers), 2), (np.iinfo(np.int64).max, -1))
+    for node, (begun, ended) in spans.items():
+        span = taken[numbers[first[node]]]
         span[:] = min(span[0], begun), max(span[1], ended)
     lengths = np.array([sizes[node] for node in numbers], np.int64)
     order = np.argsort(-lengths, kind="stable")
     begins, ends = np.zeros_like(lengths), np.zeros_like(lengths)
     for count, number in enumerate(order):
         placed = order[:count]
-        meets = placed[(spans[placed, 0] <= spans[number, 1]) & (spans[number, 0] <= spans[placed, 1])]
+        meets = placed[(taken[placed, 0] <= taken[number, 1]) & (taken[number, 0] <= taken[placed, 1])]
         meets = meets[np.argsort(begins[meets], kind="stable")]
         free = np.concatenate(([0], np.maximum.accumulate(ends[meets])))  # from where on, behind each of them
         fits = begins[meets] - free[:-1] >= lengths[number]
@@ -236,20 +227,30 @@ def in_place(tree: Schedule, updates: Sequence[tuple[Node, Node]]) -> tuple[bool
         The variables and the stored nodes of their new values.
     """
     every = list(leaves(tree.items))
-    order = {id(leaf): number for number, leaf in enumerate(every)}
+    order = _positions(every)
     readers = _consumers(every)
 
     def fits(variable: Node, writer: Leaf) -> bool:
         if any(order[id(leaf)] > order[id(writer)] or shared_loops(leaf, writer) for leaf in tree.fallible):
             return False
-        return all(
-            order[id(leaf)] <= order[id(writer)] and _reads_own_part(load, leaf, writer)
-            for leaf in readers.get(variable, ())
-            for load in leaf.statement.loads()
-            if load.root is variable
-        )
+        return _is_read_before(variable, readers.get(variable, ()), writer, order)
 
     return tuple(all(fits(variable, writer) for writer in tree.placed[target]) for variable, target in updates)
+
+
+def _positions(every: Iterable[Leaf]) -> dict[int, int]:
+    """Where each leaf stands among all, by ``id(leaf)``."""
+    return {id(leaf): number for number, leaf in enumerate(every)}
+
+
+def _is_read_before(node: Node, readers: Iterable[Leaf], writer: Leaf, order: Mapping[int, int]) -> bool:
+    """Whether what is written in a node's place comes after every read of the element that it overwrites."""
+    return all(
+        order[id(leaf)] <= order[id(writer)] and _reads_own_part(load, leaf, writer)
+        for leaf in readers
+        for load in leaf.statement.loads()
+        if load.root is node
+    )
 
 
 def _reads_own_part(load: Load, leaf: Leaf, writer: Leaf) -> bool:
