@@ -94,11 +94,13 @@ def outline(source: str, resolve: Resolve, constants: Mapping[str, np.generic], 
     result.tree = ast.parse(source)
     function = result.tree.body[0]
     assert isinstance(function, ast.FunctionDef)
-    known = [statement for statement in function.body if _is_address(result, statement)]
-    function.body = [statement for statement in function.body if statement not in known]
+    known: list[ast.stmt] = []
+    body: list[ast.stmt] = []
+    for statement in function.body:
+        (known if _is_address(result, statement) else body).append(statement)
     types = {argument.arg: Typed("int64") for argument in function.args.args}
     types[_TABLE] = Typed("int64*")
-    function.body = _without_runs(result, function.body, types)
+    function.body = _without_runs(result, body, types)
     _find_parameters(result, function, types)
     _Calls(result).visit(function)
     # What Numba's own lines ask for: the pointers in the condition of a branch.

@@ -13,7 +13,7 @@ from ..errors import CompileError, warn
 from ..graph import Graph, Input, Literal, Node, Part
 from ..graph.evaluate import evaluate_node
 from ..lowering import Opaque
-from ..passes.split import CallPart, KernelPart, split
+from ..passes.split import CallPart, KernelPart, obstacle, split
 from ..tensor import Tensor
 from ..variable import Variable, holding
 from .executable import Executable
@@ -54,6 +54,9 @@ def executable_for(
     CompileError
         If a kernel can't be built or, with `strict`, an operation can't be compiled.
     """
+    if obstacle(graph) is None:
+        kernel = kernel_for(graph, name, names, cache)
+        return Executable(kernel, graph, around.variables, around.captures, around.numbers)
     parts = split(graph)
     unwanted = [part for part in parts if isinstance(part, CallPart) and not _is_opaque(part)]
     if unwanted and strict:
@@ -64,18 +67,15 @@ def executable_for(
             f"{name} is compiled in parts: {described(unwanted[0])}{more}. It runs in NumPy between kernels; "
             "report()['not_compiled'] lists all; @tapejit.compile(strict=True) makes this an error"
         )
-    if any(isinstance(part, CallPart) for part in parts):
-        return Relay(graph, parts, around, name, cache=cache)
-    return Executable(kernel_for(graph, name, names, cache), graph, around.variables, around.captures, around.numbers)
+    return Relay(graph, parts, around, name, cache=cache)
 
 
 def text_of(graph: Graph, name: str, names: Mapping[Node, str]) -> str:
     """The generated source of everything that runs a graph, calls between kernels as comments."""
-    parts = split(graph)
-    if not any(isinstance(part, CallPart) for part in parts):
+    if obstacle(graph) is None:
         return source_of(graph, name, names).source
     texts = []
-    for number, part in enumerate(parts):
+    for number, part in enumerate(split(graph)):
         if isinstance(part, CallPart):
             texts.append(f"# then {described(part)}\n")
         else:
@@ -114,11 +114,14 @@ class Relay:
         self._around = around
         self._steps: list[Callable[[dict[Node, Any]], None]] = []
         self.not_compiled = tuple(described(part) for part in parts if isinstance(part, CallPart))
+        results: dict[Node, list[Node]] = {}  # of operations that have several
+        for node in graph.nodes():
+            if isinstance(node.op, Part):
+                results.setdefault(node.inputs[0], []).append(node)
         kernels = []
         for number, part in enumerate(parts):
             if isinstance(part, CallPart):
-                results = [node for node in graph.nodes() if isinstance(node.op, Part) and part.node in node.inputs]
-                self._steps.append(_calling(part.node, results))
+                self._steps.append(_calling(part.node, results.get(part.node, ())))
             else:
                 kernels.append(kernel_for(part.graph, f"{name}_{number}", {}, cache))
                 self._steps.append(_running(part, kernels[-1]))

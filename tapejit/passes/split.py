@@ -50,6 +50,15 @@ def reason_against(node: Node) -> str | None:
     return None
 
 
+def obstacle(graph: Graph) -> str | None:
+    """The first operation that no kernel can hold, and why; None if one kernel can hold the whole graph."""
+    for node in graph.nodes():
+        reason = reason_against(node)
+        if reason is not None:
+            return f"{node!r}: {reason}"
+    return None
+
+
 def check_lowerable(graph: Graph) -> None:
     """Hold that a kernel can be made of a graph.
 
@@ -58,10 +67,9 @@ def check_lowerable(graph: Graph) -> None:
     NotLowerableError
         With the first operation that no kernel can hold, and why.
     """
-    for node in graph.nodes():
-        reason = reason_against(node)
-        if reason is not None:
-            raise NotLowerableError(f"{node!r}: {reason}")
+    found = obstacle(graph)
+    if found is not None:
+        raise NotLowerableError(found)
 
 
 def split(graph: Graph) -> list[KernelPart | CallPart]:
@@ -77,14 +85,12 @@ class _Split:
     """`stage` says for each node which kernel computes it, or after which kernel it is called."""
 
     graph: Graph
-    order: list[Node] = field(init=False)
     reasons: dict[Node, str] = field(default_factory=dict)
     stage: dict[Node, int] = field(default_factory=dict)
     fixed: set[Node] = field(default_factory=set)  # made of literals alone
 
     def __post_init__(self) -> None:
-        self.order = self.graph.nodes()
-        for node in self.order:
+        for node in self.graph.nodes():
             reason = reason_against(node)
             if isinstance(node.op, Part) and node.inputs[0] in self.reasons:
                 reason = ""  # a result of a call, not a call
