@@ -4,7 +4,6 @@ It prints one line of JSON and leaves the results in INTO. With `another`, anoth
 loaded) before, so that what an engine imports at its first compilation is not in the figure.
 """
 
-import importlib
 import json
 import os
 import resource
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.worker import settle, versions
+from benchmarks.worker import seconds_to_import, settle, versions
 
 
 def compile_another(needs: str) -> None:
@@ -45,15 +44,10 @@ def main(workload_name: str, engine_name: str, inputs: str, into: str, *before: 
 
     workload = FIRST_CALLS[workload_name]
     engine = workload.engine(engine_name)
-    start = perf_counter()
-    try:
-        importlib.import_module(engine.needs)
-    except ModuleNotFoundError as error:
-        if error.name != engine.needs:
-            raise  # it is there, and something that it needs isn't
+    import_seconds = seconds_to_import(engine.needs)
+    if import_seconds is None:
         reply.write(json.dumps({"needs": engine.needs}))
         return
-    import_seconds = perf_counter() - start
     settle(engine.needs)
     if before:
         compile_another(engine.needs)

@@ -85,6 +85,18 @@ def serve(session: Session, answer: Callable[..., None]) -> None:
             answer(event="round", seconds=per_step, steps=steps)
 
 
+def seconds_to_import(module: str) -> float | None:
+    """How long a library takes to import; None where it is not installed."""
+    start = perf_counter()
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise  # it is there, and something that it needs isn't
+        return None
+    return perf_counter() - start
+
+
 def main(workload_name: str, engine_name: str, inputs: str) -> None:
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a library prints must not get between the lines of JSON
@@ -95,15 +107,10 @@ def main(workload_name: str, engine_name: str, inputs: str) -> None:
     from benchmarks.workloads import STEPS
 
     engine = STEPS[workload_name].engine(engine_name)
-    start = perf_counter()
-    try:
-        importlib.import_module(engine.needs)
-    except ModuleNotFoundError as error:
-        if error.name != engine.needs:
-            raise  # it is there, and something that it needs isn't
+    import_seconds = seconds_to_import(engine.needs)
+    if import_seconds is None:
         answer(event="not_installed", needs=engine.needs)
         return
-    import_seconds = perf_counter() - start
     settle(engine.needs)
     with np.load(inputs) as data:
         arrays = dict(data)

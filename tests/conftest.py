@@ -1,7 +1,9 @@
 """What every test stands on: a kernel store of its own, settings at their defaults, reproducible examples."""
 
+import gc
 import os
 import tempfile
+from collections.abc import Iterator
 
 import hypothesis
 import numpy as np
@@ -31,3 +33,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def rng() -> np.random.Generator:
     """NumPy's generator, with the same draws in every run."""
     return np.random.default_rng(20_240_601)
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    """Only reference counts free anything."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

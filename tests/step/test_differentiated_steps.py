@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -755,17 +755,6 @@ def test_a_long_chain_is_differentiated():
 
 def is_gone(reference: "weakref.ref[Any]") -> bool:
     return reference() is None
-
-
-@pytest.fixture
-def without_collector() -> Iterator[None]:
-    """Only reference counts free anything."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def test_what_a_call_kept_is_gone_with_the_records(without_collector: None):

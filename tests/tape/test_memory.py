@@ -4,7 +4,7 @@ import gc
 import threading
 import tracemalloc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,6 @@ import pytest
 
 import tapejit as tj
 from tapejit.primitive import current
-
-
-@pytest.fixture
-def without_collector() -> Iterator[None]:
-    """Only reference counts free anything."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def is_gone(reference: "weakref.ref[Any]") -> bool:
