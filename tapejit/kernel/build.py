@@ -53,6 +53,7 @@ from .instructions import (
 from .outline import STRAIGHT, Block, Outline, outline
 from .routines import ROUTINES
 from .straight import Call, TextError
+from .tiles import dot
 
 NUMBA = {name: types.boolean if name == "bool" else getattr(types, name) for name in runtime.DTYPES}
 _DTYPE_OF = {numba_type: dtype for dtype, numba_type in NUMBA.items()}
@@ -231,6 +232,15 @@ def _gemm(dtype: str) -> Resolve:
     return _fixed(types.none, (*[number] * 6, pointer, number, pointer, number, pointer, number), lower)
 
 
+def _dot(dtype: str) -> Resolve:
+    def lower(b: ir.IRBuilder, x: Value, x_first: Value, x_step: Value, *others: Value) -> Value:
+        y, y_first, y_step, count = others
+        return dot(b, dtype, count, b.gep(x, [x_first]), x_step, b.gep(y, [y_first]), y_step)
+
+    number, pointer = types.int64, types.CPointer(NUMBA[dtype])
+    return _fixed(NUMBA[dtype], (pointer, number, number, pointer, number, number, number), lower)
+
+
 def _resolve_routine(name: str, dtype: str) -> Resolve:
     """A routine for whole rows or matrices, as a function of the kernel's own."""
     write = {**lapack.ROUTINES, **sorting.ROUTINES}[name]
@@ -324,6 +334,7 @@ def _prepared() -> _Prepared:
         "combine_pairwise": _resolve_combine("add"),
         "combine_pairwise_product": _resolve_combine("mul"),
         **{f"gemm_{dtype}": _gemm(dtype) for dtype in FLOATS},
+        **{f"dot_{dtype}": _dot(dtype) for dtype in FLOATS},
         **{
             f"{name}_{dtype}": _resolve_routine(name, dtype)
             for name, routine in ROUTINES.items()

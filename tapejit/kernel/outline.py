@@ -3,7 +3,7 @@
 Type inference statement by statement is what makes Numba slow. So `outline` replaces each run of assignments by one
 call, ``a, b = straight(number, table, i, a)``, and `Block.lower` emits the run's instructions where Numba meets the
 call. What is computed is the text, line by line: with ``TAPEJIT_EMIT=source`` Numba compiles the text as it stands,
-and gets the same bits.
+and gets the same bits. The loops of a matrix product become one call with their lines; see `epilogue`.
 """
 
 # llvmlite's functions carry no types.
@@ -16,8 +16,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from llvmlite import ir
 
+from .epilogue import Nest, nest_of
 from .instructions import Value
-from .straight import Resolve, Scalars, TextError, Typed
+from .objects import host_cpu
+from .straight import Known, Resolve, Scalars, TextError, Typed
+from .tiles import target_of
 
 STRAIGHT = "straight"
 """What the call of a block is called."""
@@ -27,12 +30,14 @@ _TABLE = "table"
 
 @dataclass(slots=True)
 class Block:
-    """A run of assignments.
+    """A run of assignments, or the loops of a matrix product.
 
     Attributes
     ----------
     statements : list of ast.stmt
         The lines.
+    nest : Nest, optional
+        The loops.
     reads : tuple of (str, type)
         What it takes from outside: its parameters.
     writes : tuple of (str, type)
@@ -41,13 +46,17 @@ class Block:
 
     statements: list[ast.stmt]
     outline: "Outline"
+    nest: Nest | None = None
     reads: tuple[tuple[str, str], ...] = ()
     writes: tuple[tuple[str, str], ...] = ()
 
     def lower(self, b: ir.IRBuilder, *values: Value) -> list[Value]:
         """Emit the instructions, given the parameters; returns the results."""
         scope = {name: Typed(type_, value) for (name, type_), value in zip(self.reads, values, strict=True)}
-        scalars = self.outline.scalars(scope, b)
+        if self.nest is not None:
+            self.nest.lower(b, self.outline.known(), scope, target_of(host_cpu()[1]))
+            return []
+        scalars = Scalars(self.outline.known(), scope, b)
         for statement in self.statements:
             scalars.statement(statement)
         return [scope[name].value for name, _ in self.writes]
@@ -75,9 +84,9 @@ class Outline:
     addresses: dict[str, ast.expr] = field(default_factory=dict)
     """Pointers and numbers that each block takes from the table by itself, by the names that the text gives them."""
 
-    def scalars(self, scope: dict[str, Typed], builder: ir.IRBuilder | None) -> Scalars:
-        """What goes through assignments, for these names."""
-        return Scalars(self.resolve, self.constants, self.addresses, scope, builder)
+    def known(self) -> Known:
+        """What names mean in all of the text."""
+        return Known(self.resolve, self.constants, self.addresses)
 
 
 def outline(source: str, resolve: Resolve, constants: Mapping[str, np.generic], fixed: frozenset[int]) -> Outline:
@@ -147,26 +156,33 @@ def _without_runs(result: Outline, body: list[ast.stmt], types: dict[str, Typed]
     new: list[ast.stmt] = []
     run: list[ast.stmt] = []
 
+    def add(block: Block) -> None:
+        number = ast.Constant(len(result.blocks))
+        new.append(ast.Expr(ast.Call(ast.Name(STRAIGHT, ast.Load()), [number], [])))
+        result.blocks.append(block)
+
     def close() -> None:
         if run:
-            number = ast.Constant(len(result.blocks))
-            new.append(ast.Expr(ast.Call(ast.Name(STRAIGHT, ast.Load()), [number], [])))
-            result.blocks.append(Block(run.copy(), result))
+            add(Block(run.copy(), result))
             run.clear()
 
-    scalars = result.scalars(types, None)
+    scalars = Scalars(result.known(), types, None)
     for statement in body:
         match statement:
             case ast.Assign([ast.Name() | ast.Subscript()]) | ast.Expr():
-                try:
-                    scalars.statement(statement)
-                except TextError as error:
-                    raise TextError(f"{ast.unparse(statement)}: {error}") from error
+                _learn(scalars, statement)
                 run.append(statement)
                 continue
             case ast.For(ast.Name(name)):
                 close()
                 types[name] = Typed("int64")
+                nest = nest_of(statement)
+                if nest is not None:
+                    types[nest.column] = Typed("int64")
+                    for line in nest.lines:
+                        _learn(scalars, line)
+                    add(Block([statement], result, nest))
+                    continue
                 statement.body = _without_runs(result, statement.body, types)
             case ast.If():
                 close()
@@ -179,6 +195,14 @@ def _without_runs(result: Outline, body: list[ast.stmt], types: dict[str, Typed]
         new.append(statement)
     close()
     return new
+
+
+def _learn(scalars: Scalars, statement: ast.stmt) -> None:
+    """Go through one line."""
+    try:
+        scalars.statement(statement)
+    except TextError as error:
+        raise TextError(f"{ast.unparse(statement)}: {error}") from error
 
 
 def _find_parameters(result: Outline, function: ast.FunctionDef, types: Mapping[str, Typed]) -> None:
@@ -199,6 +223,11 @@ def _names_of(statements: Iterable[ast.stmt]) -> tuple[dict[str, None], dict[str
     reads: dict[str, None] = {}
     writes: dict[str, None] = {}
     for statement in statements:
+        match statement:
+            case ast.For(ast.Name(name), bounds, body):  # of a matrix product; what is assigned in it stays in it
+                inside, assigned = _names_of(body)
+                reads.update((each, None) for each in [*_read([bounds]), *inside] if each not in {*writes, name})
+                continue
         reads.update((name, None) for name in _read([statement]) if name not in writes)
         match statement:
             case ast.Assign([ast.Name(name)]):

@@ -241,6 +241,19 @@ def gemm_float64(  # noqa: PLR0913, PLR0917 - BLAS's own parameters
 gemm_float32 = gemm_float64
 
 
+def dot_float64(  # noqa: PLR0913, PLR0917 - two operands, each with where it begins and its steps
+    x: Pointer, x_first: int, x_step: int, y: Pointer, y_first: int, y_step: int, count: int
+) -> Scalar:  # fmt: skip
+    """The sum of `count` products ``x[x_first + p * x_step] * y[y_first + p * y_step]``, in order."""
+    total = np.dtype(x.dtype).type(0)
+    for term in range(count):
+        total += x[x_first + term * x_step] * y[y_first + term * y_step]
+    return total
+
+
+dot_float32 = dot_float64
+
+
 UNARY: Final = (
     "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "asin", "acos",
     "atan", "floor", "ceil", "rint", "absolute", "sign", "isnan", "isinf", "isfinite", "logical_not",
@@ -264,6 +277,8 @@ NAMES: Final[Mapping[str, Any]] = {
         )
     },
     "gemm_float32": gemm_float32,
+    "dot_float32": dot_float32,
+    "dot_float64": dot_float64,
     **{
         f"{name}_{dtype}": routine.plain
         for name, routine in ROUTINES.items()

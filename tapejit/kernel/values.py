@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..graph import Input, Node
 from ..lowering import Affine, Pointwise
-from ..passes import Choose, Compute, Expression, Fetch, Item, Key, Leaf, Load, Loop, Number, leaves
+from ..passes import Choose, Compute, Dot, Expression, Fetch, Item, Key, Leaf, Load, Loop, Number, leaves
 from ..passes.access import operands_of
 from . import expressions as ex
 from .addresses import Addresses
@@ -184,6 +184,8 @@ class Values:
             return self._choose(leaf, expression, texts)
         if isinstance(expression, Fetch):
             return self._fetched(leaf, expression, texts)
+        if isinstance(expression, Dot):
+            return self._dot(leaf, expression)
         operands = tuple(texts[key] for key in expression.operands)
         return ex.compute(expression, operands, lambda axis: self._affine(leaf, expression.index[axis]))
 
@@ -198,6 +200,18 @@ class Values:
             return ex.name(name)
         place = self._addresses.plan.places[load.root]
         return ex.element(self._addresses.pointer(load.root), self._affine(leaf, place.linear(load)))
+
+    def _dot(self, leaf: Leaf, dot: Dot) -> ast.expr:
+        """The sum that an element of a product is: for each operand where it begins, and in which steps it goes on."""
+        arguments: list[ast.expr] = []
+        own = len(leaf.variable)
+        for load in (dot.left, dot.right):
+            linear = self._addresses.plan.places[load.root].linear(load)
+            start = Affine(linear.offset, tuple((axis, factor) for axis, factor in linear.terms if axis < own))
+            step = dict(linear.terms).get(own, 0)
+            arguments += [ex.name(self._addresses.pointer(load.root)), self._affine(leaf, start), ast.Constant(step)]
+        dtype = leaf.statement.node.aval.dtype.name
+        return ex.call(f"dot_{dtype}", *arguments, ast.Constant(dot.length))
 
     def fetch(self, leaf: Leaf, target: Fetch) -> ast.expr:
         """The text of an element at a computed index."""

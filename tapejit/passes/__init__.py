@@ -4,7 +4,7 @@ Floor 10. `prepare` runs what makes graphs simpler; `plan_loops` turns the resul
 primitives for properties (`lowering`) and never name one.
 """
 
-from .access import Choose, Compute, Expression, Fetch, Key, Load, Number
+from .access import Choose, Compute, Dot, Expression, Fetch, Key, Load, Number
 from .loops import Item, Leaf, Loop, leaves
 from .measure import MEASURED, measure
 from .plan import LoopPlan, plan_loops
@@ -16,6 +16,7 @@ __all__ = [
     "MEASURED",
     "Choose",
     "Compute",
+    "Dot",
     "Expression",
     "Fetch",
     "Item",

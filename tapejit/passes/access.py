@@ -93,7 +93,19 @@ class Fetch:
         return replace(self, dynamic=tuple((key, stride, length) for (_, stride, length), key in pairs))
 
 
-Expression = Load | Compute | Number | Choose | Fetch
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """An element of a matrix product: the sum over `length` products of an element of each of two stored values.
+
+    In both loads the statement's axes are followed by the one that is summed over, for which it has no loop.
+    """
+
+    left: Load
+    right: Load
+    length: int
+
+
+Expression = Load | Compute | Number | Choose | Fetch | Dot
 Values = dict[Key, Expression]
 
 

@@ -26,19 +26,19 @@ def measure(plan: LoopPlan, workspace: int) -> dict[str, int]:
     Returns
     -------
     dict
-        ``loop_nests``, ``matrix_products``, ``library_calls`` (matrix products, linear algebra and sorts, as they
-        stand in the text), ``intermediate_bytes``, ``bytes_read`` (inputs, once each), ``bytes_written`` (results and
+        ``loop_nests``, ``matrix_products`` (in tiles or by the library), ``library_calls`` (large matrix products,
+        linear algebra and sorts, as they stand in the text), ``intermediate_bytes``, ``bytes_read`` (inputs, once each), ``bytes_written`` (results and
         assigned variables), and ``flops`` (elementary operations, one for each function such as ``exp`` as well; two
         for each term of a matrix product).
     """
-    products = plan.matrix_products()
+    library_products = sum(leaf.statement.product is not None for leaf in plan.leaves)
     read: set[Node] = set()
     for leaf in plan.leaves:
         read.update(load.root for load in leaf.statement.loads())
     return {
         "loop_nests": plan.loop_nests(),
-        "matrix_products": products,
-        "library_calls": products + len(plan.calls()),
+        "matrix_products": plan.matrix_products(),
+        "library_calls": library_products + len(plan.calls()),
         "intermediate_bytes": workspace,
         "bytes_read": sum(node.aval.nbytes for node in plan.graph.inputs if node in read),
         "bytes_written": sum(node.aval.nbytes for node in plan.targets),
@@ -57,6 +57,9 @@ def _flops(plan: LoopPlan) -> int:
         iterations = prod(loop.extent for loop in leaf.loops)
         if leaf.statement.product is not None:
             total += 2 * prod(leaf.statement.product.shape) * iterations
+            continue
+        if leaf.statement.dot is not None:
+            total += 2 * leaf.statement.dot.length * iterations
             continue
         total += iterations * (_new_values(leaf, counted) + bool(leaf.statement.reduced))
     return total

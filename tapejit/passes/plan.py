@@ -59,7 +59,9 @@ class LoopPlan:
     workspace: int
 
     def loop_nests(self) -> int:
-        """Number of outermost loops, but for those that only fill: accumulators with their first value, and padding."""
+        """Number of outermost loops, but for those that only fill (accumulators with their first value, padding), or
+        that are nothing but a matrix product.
+        """
         moves = {
             (loop, tuple(leaf.statement.node.aval.shape[axis] for axis in row_axes(leaf, loop)))
             for leaf in self.leaves
@@ -67,7 +69,8 @@ class LoopPlan:
             if loop in self.blocks and loop in leaf.reduced()[:1] and self._leaves_the_workspace(leaf, loop)
         }
         return len(moves) + sum(
-            isinstance(item, Loop) and not all(leaf.statement.only_fills() for leaf in leaves([item]))
+            isinstance(item, Loop)
+            and not all(leaf.statement.only_fills() or _is_bare(leaf, item) for leaf in leaves([item]))
             for stage in self.stages
             for item in stage.items
         )
@@ -82,8 +85,13 @@ class LoopPlan:
         return [leaf for leaf in self.leaves if leaf.statement.call is not None]
 
     def matrix_products(self) -> int:
-        """Number of calls of the BLAS library in the text."""
-        return sum(leaf.statement.product is not None for leaf in self.leaves)
+        """Number of matrix products in the text, in tiles or by the BLAS library."""
+        return sum(leaf.statement.product is not None or leaf.statement.dot is not None for leaf in self.leaves)
+
+
+def _is_bare(leaf: Leaf, item: Loop) -> bool:
+    """Whether an outermost loop goes over the rows of a matrix product, with which nothing else goes."""
+    return leaf.statement.dot is not None and item.tiled and len(leaf.loops[-1].body) == 1
 
 
 def plan_loops(graph: Graph) -> LoopPlan:
@@ -188,6 +196,7 @@ def _splittable(loop: Loop, axes: Mapping[Node, tuple[int, ...]]) -> bool:
         or leaf.statement.check is not None
         or leaf.statement.target is not None
         or leaf.statement.call is not None  # whose scratch is one for all
+        or leaf.statement.dot is not None  # whose tiles have a fixed number of rows
         for leaf in leaves([loop])
     )
     return not sequential and keeps_to_itself(loop, axes)

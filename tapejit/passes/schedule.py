@@ -48,14 +48,16 @@ class Schedule:
             needs += self.fallible
         around, variable = [self.root], {}
         remaining = list(statement.order)
-        while remaining and statement.check is None:  # a check may leave the kernel, so its loop is its own
-            loop = self._shareable(around, statement.extents[remaining[0]], remaining[0], loads, needs)
+        own = 2 if statement.dot is not None else 0  # a product has rows and columns of its own, which others join
+        while len(remaining) > own and statement.check is None:  # a check may leave the kernel: its loop is its own
+            loop = self._shareable(around, statement, remaining, loads, needs)
             if loop is None:
                 break
             variable[remaining.pop(0)] = loop
             around.append(loop)
         for axis in remaining:
             loop = variable[axis] = Loop(statement.extents[axis], alone=statement.check is not None)
+            loop.tiled = bool(own) and axis == remaining[-2]
             _append(around[-1], loop)
             around.append(loop)
         leaf = Leaf(statement, tuple(around[1:]), tuple(variable[axis] for axis in range(len(statement.extents))))
@@ -81,19 +83,41 @@ class Schedule:
                     readers.append(loop)
 
     def _shareable(
-        self, around: list[Loop], extent: int, axis: int, loads: Sequence[Load], needs: Sequence[Leaf]
+        self,
+        around: Sequence[Loop],
+        statement: Statement,
+        remaining: Sequence[int],
+        loads: Sequence[Load],
+        needs: Sequence[Leaf],
     ) -> Loop | None:
         """The loop of this body that the statement's axis can join: one with a value it needs, else a shared input."""
-        body, depth = around[-1], len(around) - 1
+        body, depth, axis = around[-1], len(around) - 1, remaining[0]
+        extent = statement.extents[axis]
         here = {item_in(leaf, depth) for leaf in needs if depth == 0 or leaf.loops[depth - 1 : depth] == (body,)}
         producers = [item for item in here if isinstance(item, Loop)]
         with_input = {loop for load in loads for loop in body.readers.get(load.root, ())[-CANDIDATES:]}
         for loops in (producers, with_input - here):
             for loop in sorted(loops, key=lambda item: -item.place):
-                if loop.extent == extent and not loop.alone and self._aligned(loop, loads, axis):  # noqa: SIM102
-                    if _placed_before(body, here - {loop}, loop):
-                        return loop
+                if loop.extent != extent or loop.alone or not self._aligned(loop, loads, axis):
+                    continue
+                if loop.tiled and not self._goes_in_tiles(loop, statement, remaining, loads):
+                    continue
+                if _placed_before(body, here - {loop}, loop):
+                    return loop
         return None
+
+    def _goes_in_tiles(
+        self, rows: Loop, statement: Statement, remaining: Sequence[int], loads: Sequence[Load]
+    ) -> bool:
+        """Whether a statement can share both loops of a product: element by element, or added up over rows."""
+        (columns,) = rows.body
+        assert isinstance(columns, Loop)
+        return (
+            len(remaining) == 2
+            and columns.extent == statement.extents[remaining[1]]
+            and statement.goes_in_lanes(remaining[1])
+            and self._aligned(columns, loads, remaining[1])
+        )
 
     def _aligned(self, loop: Loop, loads: Sequence[Load], axis: int) -> bool:
         """Whether all that is read from inside the loop is complete there at the loop's own index."""

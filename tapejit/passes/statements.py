@@ -24,6 +24,7 @@ from ..lowering import (
 from .access import (
     Choose,
     Compute,
+    Dot,
     Expression,
     Fetch,
     Key,
@@ -35,6 +36,7 @@ from .access import (
     linear_index,
     resolve,
 )
+from .products import in_tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class Statement:
     values : dict
         The expressions of all keys.
     product : Product, optional
-        The matrix product, where it is one.
+        The matrix product, where it is one that the library computes.
     call : Call, optional
         The call of a routine, where it is one.
     scanned : int, optional
@@ -136,6 +138,12 @@ class Statement:
         return lowering.combine if isinstance(lowering, Reduction) else None
 
     @property
+    def dot(self) -> Dot | None:
+        """The sum that an element of a matrix product is, where the statement is one without the library."""
+        expression = None if self.value is None else self.values[self.value]
+        return expression if isinstance(expression, Dot) else None
+
+    @property
     def results(self) -> tuple[Node, ...]:
         """All nodes that it stores."""
         return (self.node,) if self.call is None else self.call.results
@@ -149,6 +157,12 @@ class Statement:
         """Whether it computes each element by itself, once, at its own index."""
         special = (self.product, self.call, self.target, self.check, self.scanned)
         return not self.reduced and all(each is None for each in special)
+
+    def goes_in_lanes(self, axis: int) -> bool:
+        """Whether it can be computed for neighbouring indices of an axis at once, as what it does there is the same."""
+        special = (self.product, self.call, self.target, self.check, self.scanned)
+        alike = axis not in self.reduced and all(each is None for each in special)
+        return alike and not any(isinstance(each, (Choose, Fetch, Dot)) for each in self.values.values())
 
     def axes_of(self, node: Node) -> tuple[int | None, ...]:
         """`own_axes` for one of the results."""
@@ -187,11 +201,13 @@ class Statement:
         return self.target is not None or any(isinstance(expression, Fetch) for expression in self.values.values())
 
     def loads(self) -> list[Load]:
-        """All loads, those of a product's and a call's operands included."""
+        """All loads, those of the operands of products and calls included."""
         if self.product is not None:
             return [self.product.left.load, self.product.right.load]
         if self.call is not None:
             return list(self.call.operands)
+        if self.dot is not None:
+            return [self.dot.left, self.dot.right]
         found = [expression for expression in self.values.values() if isinstance(expression, Load)]
         return [*found, *(Load(root, Affine(), None) for root in self._fetched())]
 
@@ -398,14 +414,33 @@ def _always_within(expression: Expression, length: int) -> bool:
 
 def _product(node: Node, stored: Collection[Node]) -> Statement:
     *batch, m, n = node.aval.shape
-    axes, _ = iteration(tuple(batch))
     left, right = (_operand(value, stored) for value in node.inputs)
     assert left is not None
     assert right is not None
-    own = (*(axes.index(axis) if axis in axes else None for axis in range(len(batch))), None, None)
     k = node.inputs[0].aval.shape[-1]
+    if in_tiles((m, n, k), node.aval.dtype):
+        return _dot(node, left.load, right.load, k)
+    axes, _ = iteration(tuple(batch))
+    own = (*(axes.index(axis) if axis in axes else None for axis in range(len(batch))), None, None)
     extents = tuple(batch[axis] for axis in axes)
     return Statement(node, extents, own, tuple(range(len(axes))), product=Product(left, right, (m, n, k)))
+
+
+def _dot(node: Node, left: Load, right: Load, k: int) -> Statement:
+    """A product element by element, each a sum over k; the operands are in terms of rows and columns of their own."""
+    shape = node.aval.shape
+    axes, index = iteration(shape)
+    count = len(axes)  # the last two of them are rows and columns of the product, the one after them is summed over
+    row, column, term = (Affine.axis(axis) for axis in (count - 2, count - 1, count))
+    outer = tuple(map(Affine.axis, range(count - 2)))
+    dot = Dot(_substituted(left, (*outer, row, term)), _substituted(right, (*outer, term, column)), k)
+    extents = tuple(shape[axis] for axis in axes)
+    return Statement(node, extents, _own(shape, axes), tuple(range(count)), value=(node, index), values={(node, index): dot})
+
+
+def _substituted(load: Load, axes: IndexMap) -> Load:
+    index = None if load.index is None else tuple(affine.substitute(axes) for affine in load.index)
+    return Load(load.root, load.linear.substitute(axes), index)
 
 
 def _call(node: Node, routine: Routine, stored: Collection[Node]) -> Statement:
