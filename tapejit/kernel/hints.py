@@ -4,7 +4,8 @@ LLVM writes out several copies of a vectorised body, so that the processor has m
 enough for that, and its copies would take several times as long to compile. Two kinds of bodies are not vectorised at
 all: enormous ones (the forward and backward pass of a chain of some thousand operations would keep the vectoriser busy
 for half a minute), and those with many calls of scalar functions, each of which would be written out for every lane.
-Works on the modules that Numba hands over, whichever emitter they come from.
+Works on the modules that Numba hands over, whichever emitter they come from. Loops that are written out in vectors
+already are marked by `as_written`.
 """
 
 # llvmlite's classes carry no types.
@@ -27,34 +28,54 @@ _VECTORS = ("fabs", "sqrt", "floor", "ceil", "rint", "copysign", "maximum", "min
 _COUNTED = frozenset(("fadd", "fsub", "fmul", "fdiv", "frem", "fneg", "call"))
 _ALONE = '!"llvm.loop.interleave.count", i32 1'
 _SCALAR = '!"llvm.loop.vectorize.enable", i1 false'
+_ONCE = '!"llvm.loop.unroll.disable"'
 _FIRST_ID = 1_000_000  # beyond the numbers that llvmlite gives
 
 
 class _LoopId:
     """The name of a loop, as metadata, with what holds for the loop."""
 
-    def __init__(self, number: int, hint: str) -> None:
-        self.number = number
-        self.hint = hint
+    def __init__(self, *hints: str) -> None:
+        self.number = _FIRST_ID
+        self.hints = hints
 
     def get_reference(self) -> str:
         """How the branch refers to it."""
         return f"!{self.number}"
 
     def definition(self) -> str:
-        """A name that names itself, which llvmlite can't write, and the hint."""
-        own, hint = self.number, self.number + 1
-        return f"!{own} = distinct !{{!{own}, !{hint}}}\n!{hint} = !{{{self.hint}}}\n"
+        """A name that names itself, which llvmlite can't write, and the hints."""
+        own, first = self.number, self.number + 1
+        hints = "".join(f", !{first + i}" for i in range(len(self.hints)))
+        lines = [f"!{own} = distinct !{{!{own}{hints}}}"]
+        lines += [f"!{first + i} = !{{{hint}}}" for i, hint in enumerate(self.hints)]
+        return "\n".join(lines) + "\n"
+
+
+def as_written(latch: ir.Instruction) -> None:
+    """Mark the branch that closes a loop whose body is not to be changed: it is in vectors, and large enough."""
+    latch.set_metadata("llvm.loop", _LoopId(_ONCE, _SCALAR))
 
 
 def with_loop_hints(module: ir.Module) -> str:
-    """The module's text, with the hint at each large innermost loop."""
+    """The module's text, with the hint at each large innermost loop, and the names of loops that have hints."""
     ids: list[_LoopId] = []
     for function in module.functions:
         for latch, hint in _large_bodies(function):
-            ids.append(_LoopId(_FIRST_ID + 2 * len(ids), hint))
-            latch.terminator.set_metadata("llvm.loop", ids[-1])
+            latch.terminator.set_metadata("llvm.loop", _LoopId(hint))
+        ids += _loop_ids(function)
+    number = _FIRST_ID
+    for each in ids:
+        each.number = number
+        number += 1 + len(each.hints)
     return f"{module}\n" + "".join(each.definition() for each in ids)
+
+
+def _loop_ids(function: ir.Function) -> Iterator[_LoopId]:
+    for block in function.blocks:
+        found = getattr(block.terminator, "metadata", {}).get("llvm.loop")
+        if found is not None:
+            yield found
 
 
 def _large_bodies(function: ir.Function) -> Iterator[tuple[ir.Block, str]]:

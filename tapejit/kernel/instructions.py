@@ -36,7 +36,7 @@ def _number(dtype: str, value: float) -> Value:
     return ir.Constant(type_of(dtype), value)
 
 
-def _function(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: Value) -> Value:
+def call_function(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: Value) -> Value:
     known = b.module.globals.get(name)
     if known is None:
         known = ir.Function(b.module, ir.FunctionType(result, [argument.type for argument in arguments]), name)
@@ -45,7 +45,7 @@ def _function(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: Value) ->
 
 def _intrinsic(name: str) -> Lower:
     def lower(b: ir.IRBuilder, dtype: str, *arguments: Value) -> Value:
-        return _function(b, f"llvm.{name}.f{8 * np.dtype(dtype).itemsize}", type_of(dtype), *arguments)
+        return call_function(b, f"llvm.{name}.f{8 * np.dtype(dtype).itemsize}", type_of(dtype), *arguments)
 
     return lower
 
@@ -53,9 +53,9 @@ def _intrinsic(name: str) -> Lower:
 def _from_float(b: ir.IRBuilder, source: str, target: str, x: Value) -> Value:
     wide = 64 if target in {"uint32", "int64", "uint64"} else 32
     name = f"i{wide}.f{8 * np.dtype(source).itemsize}"
-    result = _function(b, f"llvm.fptosi.sat.{name}", ir.IntType(wide), x)
+    result = call_function(b, f"llvm.fptosi.sat.{name}", ir.IntType(wide), x)
     if target == "uint64":
-        large = _function(b, f"llvm.fptoui.sat.{name}", I64, x)
+        large = call_function(b, f"llvm.fptoui.sat.{name}", I64, x)
         return b.select(b.fcmp_ordered("<", x, _number(source, 2.0**63)), result, large)
     return b.trunc(result, type_of(target))
 
@@ -127,7 +127,7 @@ def _softplus(b: ir.IRBuilder, dtype: str, x: Value) -> Value:
 
 def _libm(name: str) -> Lower:
     def lower(b: ir.IRBuilder, dtype: str, *arguments: Value) -> Value:
-        result = _function(b, name + ("f" if dtype == "float32" else ""), type_of(dtype), *arguments)
+        result = call_function(b, name + ("f" if dtype == "float32" else ""), type_of(dtype), *arguments)
         result.callee.attributes.add("readnone")  # nobody reads errno: calls may be moved and merged
         result.callee.attributes.add("nounwind")
         return result

@@ -1,0 +1,345 @@
+"""Matrix products as register tiles: blocks of the result that stay in vector registers while the sum runs.
+
+A round of the innermost loop loads some vectors of a row of the right matrix and, for each row of the tile, one number
+of the left matrix, and adds their products to the accumulators. Whoever wants the product says what happens with a
+finished vector, so that what follows is computed before it is ever stored. Each element is the sum over p in increasing
+order, one (fused) multiplication and addition each, so that it has the same bits whatever the tile, the vectors or the
+number of threads; sums of more than `BLOCK` terms are sums of blocks. Written with llvmlite's `ir` alone. Start reading
+at `tiled_product`; `tile_shape` says how a matrix is cut.
+"""
+
+# llvmlite's functions carry no types.
+# mypy: disable-error-code="no-untyped-call,attr-defined"
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+
+from .instructions import FLOATS, I64, Value, own_function
+from .packing import pack, packs
+from .tile_shape import Columns, Rows, Target, cut
+from .vectors import (
+    Matrix,
+    counted,
+    load_vector,
+    mask_of,
+    multiply_add,
+    place,
+    shuffle,
+    splat,
+    store_vector,
+    times,
+    vector_type,
+)
+
+BLOCK = 1024
+"""The most terms that are added up one after the other; sums of so many are added up in turn."""
+
+_ROUND = 32
+"""A round of the innermost loop is repeated in its body while that has no more multiplications than this."""
+
+Finish = Callable[[ir.IRBuilder, Value, Value, Value, int, Any], object]
+"""``finish(builder, row, column, value, lanes, mask)`` emits what happens with one finished vector."""
+
+
+def tiled_product(
+    b: ir.IRBuilder,
+    dtype: str,
+    shape: tuple[int, int, int],
+    left: Matrix,
+    right: Matrix,
+    finish: Finish,
+    target: Target,
+    *,
+    once: bool = False,
+) -> None:
+    """Emit a matrix product into the current function.
+
+    Parameters
+    ----------
+    b : ir.IRBuilder
+        Where the instructions go; it stands in another block afterwards.
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+    shape : tuple of int
+        (m, n, k): the product is (m, n), and each element the sum of k products.
+    left, right : Matrix
+        Of shapes (m, k) and (k, n). What they hold may not change before the product is finished.
+    finish : callable
+        ``finish(b, row, column, value, lanes, mask)`` is called, while instructions are emitted, for each vector of a
+        tile, and emits what happens with it: `row` and `column` are the int64 indices of the element in its first lane,
+        `value` is the vector of `lanes` sums of this row, and `mask` is a constant vector of booleans, or None if all
+        lanes are elements of the product. Each element comes once, in no particular order.
+    target : Target
+        The CPU.
+    once : bool
+        Emit what `finish` emits once for each vector of a tile's row instead of once for each vector of the tile, in a
+        loop over its rows, with the sums in memory: for long epilogues, whose code would take too long to compile.
+    """
+    m, n, k = shape
+    if not m or not n:
+        return
+    for strip in cut(m, n, max(k, 1), dtype, target):
+        _strip(b, _Product(dtype, k, left, right, finish, target, once), strip, m)
+
+
+class _Product:
+    """What all tiles of a product share."""
+
+    def __init__(
+        self, dtype: str, k: int, left: Matrix, right: Matrix, finish: Finish, target: Target, once: bool
+    ) -> None:
+        self.dtype = dtype
+        self.k = k
+        self.left = left
+        self.right = right
+        self.finish = finish
+        self.target = target
+        self.once = once
+
+
+def _strip(b: ir.IRBuilder, product: _Product, strip: Columns, m: int) -> None:
+    """All strips of columns that are cut alike, one after the other, and in each the tiles downwards."""
+    copied = packs(product.right, product.k, strip, m, product.dtype)
+    copy = place(b, product.dtype, product.k * strip.width) if copied else None
+
+    def one(index: Value) -> None:
+        column = b.add(I64(strip.first), times(b, index, strip.width))
+        right = product.right.beside(b, I64(0), column)
+        if copied:
+            pack(b, product.dtype, right, copy, product.k, strip)
+            right = Matrix(copy, strip.width, 1)
+        for rows in strip.rows:
+            _tiles(b, product, _Panel(right, copied), column, strip, rows)
+
+    counted(b, strip.count, one)
+
+
+class _Panel(NamedTuple):
+    """The columns of the right matrix that a strip reads, and whether there are numbers in all of its lanes."""
+
+    matrix: Matrix
+    filled: bool
+
+
+def _tiles(b: ir.IRBuilder, product: _Product, panel: _Panel, column: Value, strip: Columns, rows: Rows) -> None:
+    def one(index: Value) -> None:
+        row = b.add(I64(rows.first), times(b, index, rows.height))
+        tile = _Tile(b, product, panel, strip, rows.height)
+        tile.finish(row, column, tile.sums(product.left.beside(b, row, I64(0))))
+
+    counted(b, rows.count, one)
+
+
+class _Tile:
+    """The instructions of one shape of tile."""
+
+    def __init__(self, b: ir.IRBuilder, product: _Product, panel: _Panel, strip: Columns, height: int) -> None:
+        self.b = b
+        self.product = product
+        self.right = panel.matrix
+        self.filled = panel.filled
+        self.height = height
+        self.lanes = strip.lanes
+        self.offsets = [sum(strip.lanes[:i]) for i in range(len(strip.lanes))]
+        self.masks = [mask_of(lanes, lanes) for lanes in strip.lanes[:-1]] + [mask_of(strip.used, strip.lanes[-1])]
+
+    def sums(self, left: Matrix) -> list[Value]:
+        """The finished accumulators, row by row."""
+        k, each = self.product.k, self.height * len(self.lanes)
+        zeros = [ir.Constant(vector_type(self.product.dtype, lanes), None) for lanes in self.lanes] * self.height
+        if k == 0:
+            return zeros
+        if k <= BLOCK:
+            unrolled = max((u for u in (1, 2, 4) if k % u == 0 and u * each <= _ROUND), default=1)
+            return self._block(left, I64(0), k, zeros, unrolled)
+        return self._blocks(left, zeros)
+
+    def _blocks(self, left: Matrix, zeros: list[Value]) -> list[Value]:
+        """The sum of the blocks' sums, which wait in memory while a block is computed."""
+        b, dtype, k = self.b, self.product.dtype, self.product.k
+        # A negative zero is what changes no number that is added to it.
+        totals = [splat(b, FLOATS[dtype](-0.0), zero.type.count) for zero in zeros]
+        places = self._stored(totals)
+
+        def add(index: Value) -> None:
+            first = b.mul(index, I64(BLOCK))
+            left_over = b.sub(I64(k), first)
+            count = b.select(b.icmp_signed("<", left_over, I64(BLOCK)), left_over, I64(BLOCK))
+            sums = self._block(left, first, count, zeros, 1)
+            self._stored([b.fadd(self._load(at, one), one) for at, one in zip(places, sums, strict=True)], places)
+
+        counted(b, -(-k // BLOCK), add)
+        return [self._load(at, zero) for at, zero in zip(places, zeros, strict=True)]
+
+    def _load(self, at: Value, like: Value) -> Value:
+        return load_vector(self.b, self.product.dtype, at, like.type.count)
+
+    def _stored(self, values: Sequence[Value], places: Sequence[Value] | None = None) -> Sequence[Value]:
+        """Write the tile's vectors to the stack; returns where."""
+        if places is None:
+            width = sum(self.lanes)
+            room = place(self.b, self.product.dtype, self.height * width)
+            places = [
+                self.b.gep(room, [I64(i * width + offset)]) for i in range(self.height) for offset in self.offsets
+            ]
+        for value, at in zip(values, places, strict=True):
+            store_vector(self.b, self.product.dtype, value, at)
+        return places
+
+    def _block(self, left: Matrix, first: Value, count: Value | int, zeros: list[Value], unrolled: int) -> list[Value]:
+        """The sums of `count` terms from term `first` on."""
+        b = self.b
+        start = left.beside(b, I64(0), first), self.right.beside(b, first, I64(0))
+
+        def terms(index: Value, *accumulators: Value) -> list[Value]:
+            found = list(accumulators)
+            here = start[0].beside(b, I64(0), index), start[1].beside(b, index, I64(0))
+            for p in range(unrolled):
+                found = self._term(here[0].beside(b, I64(0), I64(p)), here[1].beside(b, I64(p), I64(0)), found)
+            return found
+
+        return counted(b, count, terms, zeros, unrolled)
+
+    def _term(self, left: Matrix, right: Matrix, accumulators: list[Value]) -> list[Value]:
+        """The accumulators after one more term: a column of `left` times a row of `right`."""
+        b, dtype, fma = self.b, self.product.dtype, self.product.target.fma
+        row = [self._vector(right, *one) for one in zip(self.offsets, self.lanes, self.masks, strict=True)]
+        result = []
+        for i in range(self.height):
+            wide = splat(b, b.load(b.gep(left.pointer, [I64(i * left.down)])), self.lanes[0])
+            for j, vector in enumerate(row):
+                lanes = self.lanes[j]
+                number = wide if lanes == self.lanes[0] else shuffle(b, wide, wide, range(lanes))
+                total = accumulators[i * len(row) + j]
+                result.append(multiply_add(b, dtype, number, vector, total, fma))
+        return result
+
+    def _vector(self, right: Matrix, offset: int, lanes: int, mask: Value | None) -> Value:
+        """One vector of a row of `right`; number by number where its columns are no neighbours."""
+        b, dtype = self.b, self.product.dtype
+        at = b.gep(right.pointer, [I64(offset * right.across)])
+        if right.across == 1:
+            return load_vector(b, dtype, at, lanes, None if self.filled else mask)
+        vector = ir.Constant(vector_type(dtype, lanes), None)
+        for lane in range(lanes if mask is None else sum(bit.constant for bit in mask.constant)):
+            vector = b.insert_element(vector, b.load(b.gep(at, [I64(lane * right.across)])), I64(lane))
+        return vector
+
+    def finish(self, row: Value, column: Value, sums: list[Value]) -> None:
+        """What follows for the finished vectors."""
+        b, across = self.b, len(self.lanes)
+        vectors = list(zip(self.offsets, self.lanes, self.masks, strict=True))
+
+        def one_row(below: Value, found: Sequence[Value]) -> None:
+            for value, (offset, lanes, mask) in zip(found, vectors, strict=True):
+                self.product.finish(b, below, b.add(column, I64(offset)), value, lanes, mask)
+
+        if not self.product.once or self.height == 1:
+            for i in range(self.height):
+                one_row(b.add(row, I64(i)), sums[i * across : (i + 1) * across])
+            return
+        first = self._stored(sums)[:across]
+        width = sum(self.lanes)
+
+        def again(i: Value) -> None:
+            places = [b.gep(at, [b.mul(i, I64(width))]) for at in first]
+            one_row(b.add(row, i), [self._load(at, like) for at, like in zip(places, sums, strict=False)])
+
+        counted(b, self.height, again)
+
+
+# --- whole products -----------------------------------------------------------------------------------------
+
+
+def product(
+    b: ir.IRBuilder,
+    dtype: str,
+    shape: tuple[int, int, int],
+    left: Matrix,
+    right: Matrix,
+    result: Matrix,
+    target: Target,
+) -> Value:
+    """Emit the call of a function of the kernel's own that writes a product to memory.
+
+    Parameters
+    ----------
+    b, dtype, shape, left, right, target
+        As for `tiled_product`.
+    result : Matrix
+        Where the product goes, by rows; it overlaps neither operand.
+
+    Returns
+    -------
+    Value
+        0. Products of the same lengths and strides share one function.
+    """
+
+    def body(inner: ir.IRBuilder, *pointers: Value) -> Value:
+        x, y, z = (one._replace(pointer=at) for one, at in zip((left, right, result), pointers, strict=True))
+
+        def store(b: ir.IRBuilder, row: Value, column: Value, value: Value, _: int, mask: Value | None) -> None:
+            store_vector(b, dtype, value, z.at(b, row, column), mask)
+
+        tiled_product(inner, dtype, shape, x, y, store, target)
+        return I64(0)
+
+    numbers = (*shape, left.down, left.across, right.down, right.across, result.down)
+    name = "_".join(["product", dtype, *map(str, numbers)])
+    called = own_function(b, name, (left.pointer, right.pointer, result.pointer), body)
+    called.callee.attributes.add("noinline")  # its registers are its own
+    return called
+
+
+def dot(
+    b: ir.IRBuilder,
+    dtype: str,
+    k: int,
+    left: tuple[Value, int],
+    right: tuple[Value, int],
+    target: Target,
+) -> Value:
+    """Emit one element of a product, with the bits that it has in a tile.
+
+    Parameters
+    ----------
+    b : ir.IRBuilder
+        Where the instructions go.
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+    k : int
+        The number of products.
+    left, right : tuple of Value and int
+        Where the row and the column begin, and the distance of their elements.
+    target : Target
+        The CPU.
+
+    Returns
+    -------
+    Value
+        The sum.
+    """
+    zero = FLOATS[dtype](0)
+    if k == 0:
+        return zero
+
+    def terms(first: Value, count: Value | int) -> Value:
+        def term(index: Value, total: Value) -> list[Value]:
+            p = b.add(first, index)
+            x, y = (b.load(b.gep(at, [times(b, p, stride)])) for at, stride in (left, right))
+            return [multiply_add(b, dtype, x, y, total, target.fma)]
+
+        return counted(b, count, term, [zero])[0]
+
+    if k <= BLOCK:
+        return terms(I64(0), k)
+
+    def block(index: Value, total: Value) -> list[Value]:
+        first = b.mul(index, I64(BLOCK))
+        left_over = b.sub(I64(k), first)
+        count = b.select(b.icmp_signed("<", left_over, I64(BLOCK)), left_over, I64(BLOCK))
+        return [b.fadd(total, terms(first, count))]
+
+    return counted(b, -(-k // BLOCK), block, [FLOATS[dtype](-0.0)])[0]
