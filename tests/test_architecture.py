@@ -53,13 +53,18 @@ ONLY_IMPORTED_BY = {
     "numba": {"tapejit.kernel.build"},
     "llvmlite": {
         "tapejit.kernel.build",
+        "tapejit.kernel.epilogue",
         "tapejit.kernel.hints",
         "tapejit.kernel.instructions",
         "tapejit.kernel.lapack",
         "tapejit.kernel.objects",
         "tapejit.kernel.outline",
+        "tapejit.kernel.packing",
         "tapejit.kernel.sorting",
         "tapejit.kernel.straight",
+        "tapejit.kernel.tiles",
+        "tapejit.kernel.vector_lines",
+        "tapejit.kernel.vectors",
     },
 }
 VAGUE_NAMES = {"utils", "common", "base", "misc", "helpers"}

@@ -53,6 +53,7 @@ from .instructions import (
 from .outline import STRAIGHT, Block, Outline, outline
 from .routines import ROUTINES
 from .straight import Call, TextError
+from .tile_shape import target_of
 from .tiles import dot
 
 NUMBA = {name: types.boolean if name == "bool" else getattr(types, name) for name in runtime.DTYPES}
@@ -234,8 +235,10 @@ def _gemm(dtype: str) -> Resolve:
 
 def _dot(dtype: str) -> Resolve:
     def lower(b: ir.IRBuilder, x: Value, x_first: Value, x_step: Value, *others: Value) -> Value:
-        y, y_first, y_step, count = others
-        return dot(b, dtype, count, b.gep(x, [x_first]), x_step, b.gep(y, [y_first]), y_step)
+        y, y_first, *rest = others
+        x_stride, y_stride, count = (int(one.constant) for one in (x_step, *rest))  # literals of the text
+        left, right = (b.gep(x, [x_first]), x_stride), (b.gep(y, [y_first]), y_stride)
+        return dot(b, dtype, count, left, right, target_of(objects.host_cpu()[1]))
 
     number, pointer = types.int64, types.CPointer(NUMBA[dtype])
     return _fixed(NUMBA[dtype], (pointer, number, number, pointer, number, number, number), lower)

@@ -16,8 +16,10 @@ from llvmlite import ir
 
 from .instructions import I64, Value
 from .straight import Known, Scalars, TextError, Typed
-from .tiles import Matrix, Target, tiled_product
-from .vectors import Vectors
+from .tile_shape import Target
+from .tiles import tiled_product
+from .vector_lines import Vectors
+from .vectors import Matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +80,27 @@ class Nest:
         outer = Scalars(known, around, b)
         left, left_first, left_step, right, right_first, right_step, count = self.product.args
         k, left_across, right_down = (_offset(tree) for tree in (count, left_step, right_step))
-        matrices = [
+        x, y = (
             Matrix(b.gep(outer.value(pointer).value, [outer.value(begin).value]), down, across)
             for pointer, begin, down, across in (
                 (left, left_first, _slope(left_first, self.row), left_across),
                 (right, right_first, right_down, _slope(right_first, self.column)),
             )
-        ]
+        )
         dtype = outer.value(left).type[:-1]
-        assert isinstance(self.product.func, ast.Name)
-        function = self.product.func.id
         start = around[self.row].value
 
-        def finish(inner: ir.IRBuilder, row: Value, column: Value, value: Value, lanes: int, mask: Value | None) -> None:
+        def finish(
+            inner: ir.IRBuilder, row: Value, column: Value, value: Value, lanes: int, mask: Value | None
+        ) -> None:
             scope = dict(around)
             scope[self.row] = Typed("int64", inner.add(start, row))
             scope[self.column] = Typed("int64", column, 1)
-            vectors = Vectors(known, scope, inner, lanes, mask, (function, Typed(dtype, value)))
+            vectors = Vectors(known, scope, inner, lanes, mask, (_function(self.product), Typed(dtype, value)))
             for line in self.lines:
                 vectors.statement(line)
 
-        tiled_product(b, dtype, (rows, self.columns, k), *matrices, finish, target)
+        tiled_product(b, dtype, (rows, self.columns, k), x, y, finish, target, once=len(self.lines) > 1)
 
 
 def nest_of(loop: ast.For) -> Nest | None:
@@ -110,18 +112,18 @@ def nest_of(loop: ast.For) -> Nest | None:
             [*before, ast.For(ast.Name(column), ast.Call(_, [ast.Constant(int(columns))]), inside)],
         ):
             lines = [*before, *inside]
-            calls = [part for line in inside for part in ast.walk(line) if _is_product(part)]
         case _:
             return None
-    if len(calls) != 1:
-        return None
     if not all(isinstance(line, ast.Assign) for line in lines):
-        raise TextError(f"a product goes with straight lines only: {ast.unparse(loop)}")
-    return Nest(row, column, *_bounds(bounds), columns, lines, calls[0])
+        return None
+    parts = (part for line in inside for part in ast.walk(line))
+    products = [part for part in parts if isinstance(part, ast.Call) and _function(part).startswith("dot_")]
+    return Nest(row, column, *_bounds(bounds), columns, lines, products[0]) if products else None
 
 
-def _is_product(tree: ast.AST) -> bool:
-    return isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id.startswith("dot_")
+def _function(call: ast.Call) -> str:
+    assert isinstance(call.func, ast.Name)
+    return call.func.id
 
 
 def _bounds(bounds: list[ast.expr]) -> tuple[ast.expr, int, int | None]:

@@ -20,7 +20,7 @@ from .epilogue import Nest, nest_of
 from .instructions import Value
 from .objects import host_cpu
 from .straight import Known, Resolve, Scalars, TextError, Typed
-from .tiles import target_of
+from .tile_shape import target_of
 
 STRAIGHT = "straight"
 """What the call of a block is called."""
@@ -225,7 +225,7 @@ def _names_of(statements: Iterable[ast.stmt]) -> tuple[dict[str, None], dict[str
     for statement in statements:
         match statement:
             case ast.For(ast.Name(name), bounds, body):  # of a matrix product; what is assigned in it stays in it
-                inside, assigned = _names_of(body)
+                inside, _ = _names_of(body)
                 reads.update((each, None) for each in [*_read([bounds]), *inside] if each not in {*writes, name})
                 continue
         reads.update((name, None) for name in _read([statement]) if name not in writes)

@@ -241,7 +241,7 @@ def gemm_float64(  # noqa: PLR0913, PLR0917 - BLAS's own parameters
 gemm_float32 = gemm_float64
 
 
-def dot_float64(  # noqa: PLR0913, PLR0917 - two operands, each with where it begins and its steps
+def dot_float64(  # noqa: PLR0917 - two operands, each with where it begins and its steps
     x: Pointer, x_first: int, x_step: int, y: Pointer, y_first: int, y_step: int, count: int
 ) -> Scalar:  # fmt: skip
     """The sum of `count` products ``x[x_first + p * x_step] * y[y_first + p * y_step]``, in order."""

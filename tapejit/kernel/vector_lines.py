@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from llvmlite import ir
 
-from .instructions import I1, I8, I32, I64, Value, kind, type_of
+from .instructions import I32, I64, Value, call_function, kind, type_of
 from .straight import Known, Scalars, TextError, Typed
+from .vectors import splat
 
 Lower = Callable[..., Value]
 
@@ -35,7 +36,7 @@ class Vectors(Scalars):
         The name of the function whose one call stands for the value that comes with the indices, and that value.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what scalars need, and what vectors do
+    def __init__(
         self,
         known: Known,
         scope: dict[str, Typed],
@@ -82,7 +83,7 @@ class Vectors(Scalars):
         if self._mask is None:
             return self._b.load(at, align=size)
         zero = ir.Constant(row, None)
-        return _called(self._b, f"llvm.masked.load.{_suffix(row)}.p0", row, at, I32(size), self._mask, zero)
+        return call_function(self._b, f"llvm.masked.load.{_suffix(row)}.p0", row, at, I32(size), self._mask, zero)
 
     def _store(self, pointer: Typed, index: Typed, value: Typed) -> None:
         if not _varies(index):
@@ -101,7 +102,7 @@ class Vectors(Scalars):
             self._b.store(lanes, at, align=size)
         else:
             name = f"llvm.masked.store.{_suffix(row)}.p0"
-            _called(self._b, name, ir.VoidType(), lanes, at, I32(size), self._mask)
+            call_function(self._b, name, ir.VoidType(), lanes, at, I32(size), self._mask)
 
     def _scatter(self, pointer: Typed, index: Typed, lanes: Value) -> None:
         first = self._b.extract_element(lanes, I32(0))
@@ -182,15 +183,6 @@ def _step(instruction: str, left: Typed, right: Typed) -> int | None:
     return None
 
 
-def splat(b: ir.IRBuilder, value: Value, lanes: int) -> Value:
-    """A vector that has a scalar in every lane."""
-    type_ = ir.VectorType(value.type, lanes)
-    if isinstance(value, ir.Constant):
-        return ir.Constant(type_, [value.constant] * lanes)
-    first = b.insert_element(ir.Constant(type_, ir.Undefined), value, I32(0))
-    return b.shuffle_vector(first, ir.Constant(type_, ir.Undefined), ir.Constant(ir.VectorType(I32, lanes), None))
-
-
 # Functions
 
 
@@ -243,16 +235,9 @@ def _bytes_of(cell: ir.Type) -> int:
     return 4 if isinstance(cell, ir.FloatType) else 8
 
 
-def _called(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: Value) -> Value:
-    known = b.module.globals.get(name)
-    if known is None:
-        known = ir.Function(b.module, ir.FunctionType(result, [argument.type for argument in arguments]), name)
-    return b.call(known, arguments)
-
-
 def _intrinsic(name: str) -> Lower:
     def write(b: ir.IRBuilder, _dtype: str, *operands: Value) -> Value:
-        return _called(b, f"llvm.{name}.{_suffix(operands[0].type)}", operands[0].type, *operands)
+        return call_function(b, f"llvm.{name}.{_suffix(operands[0].type)}", operands[0].type, *operands)
 
     return write
 
@@ -278,9 +263,9 @@ def _converted(b: ir.IRBuilder, source: str, target: str, x: Value) -> Value:
 def _from_float(b: ir.IRBuilder, source: str, target: str, x: Value) -> Value:
     wide = ir.VectorType(I64 if target in {"uint32", "int64", "uint64"} else I32, x.type.count)
     name = f"{_suffix(wide)}.{_suffix(x.type)}"
-    result = _called(b, f"llvm.fptosi.sat.{name}", wide, x)
+    result = call_function(b, f"llvm.fptosi.sat.{name}", wide, x)
     if target == "uint64":
-        large = _called(b, f"llvm.fptoui.sat.{name}", wide, x)
+        large = call_function(b, f"llvm.fptoui.sat.{name}", wide, x)
         return b.select(b.fcmp_ordered("<", x, ir.Constant(x.type, 2.0**63)), result, large)
     to = ir.VectorType(type_of(target), x.type.count)
     return result if wide == to else b.trunc(result, to)

@@ -26,10 +26,10 @@ def measure(plan: LoopPlan, workspace: int) -> dict[str, int]:
     Returns
     -------
     dict
-        ``loop_nests``, ``matrix_products`` (in tiles or by the library), ``library_calls`` (large matrix products,
-        linear algebra and sorts, as they stand in the text), ``intermediate_bytes``, ``bytes_read`` (inputs, once each), ``bytes_written`` (results and
-        assigned variables), and ``flops`` (elementary operations, one for each function such as ``exp`` as well; two
-        for each term of a matrix product).
+        ``loop_nests``, ``matrix_products`` (in tiles or by the library), ``library_calls`` (the library's matrix
+        products, linear algebra and sorts, as they stand in the text), ``intermediate_bytes``, ``bytes_read`` (inputs,
+        once each), ``bytes_written`` (results and assigned variables), and ``flops`` (elementary operations, one for
+        each function such as ``exp`` as well; two for each term of a matrix product).
     """
     library_products = sum(leaf.statement.product is not None for leaf in plan.leaves)
     read: set[Node] = set()

@@ -59,8 +59,9 @@ class LoopPlan:
     workspace: int
 
     def loop_nests(self) -> int:
-        """Number of outermost loops, but for those that only fill (accumulators with their first value, padding), or
-        that are nothing but a matrix product.
+        """Number of outermost loops but for those that only fill, or are nothing but a matrix product.
+
+        What fills: accumulators that get their first value, and padding.
         """
         moves = {
             (loop, tuple(leaf.statement.node.aval.shape[axis] for axis in row_axes(leaf, loop)))

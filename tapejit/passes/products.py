@@ -9,7 +9,6 @@ from ..graph import Builder, Node
 from ..lowering import Affine, Contraction, IndexMap, View
 from ..primitive import in_role
 
-
 TILE_PRODUCT = 1 << 21
 
 

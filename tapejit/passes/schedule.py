@@ -90,13 +90,25 @@ class Schedule:
         loads: Sequence[Load],
         needs: Sequence[Leaf],
     ) -> Loop | None:
-        """The loop of this body that the statement's axis can join: one with a value it needs, else a shared input."""
+        """The loop of this body that the statement's axis can join: one with a value it needs, else a shared input.
+
+        What is computed in tiles, but read by another loop as well, is in memory for that one: there it costs no more.
+        """
         body, depth, axis = around[-1], len(around) - 1, remaining[0]
         extent = statement.extents[axis]
         here = {item_in(leaf, depth) for leaf in needs if depth == 0 or leaf.loops[depth - 1 : depth] == (body,)}
         producers = [item for item in here if isinstance(item, Loop)]
-        with_input = {loop for load in loads for loop in body.readers.get(load.root, ())[-CANDIDATES:]}
-        for loops in (producers, with_input - here):
+        tiled = [loop for loop in producers if loop.tiled]
+        roots = dict.fromkeys(load.root for load in loads)
+        readers = {root: body.readers.get(root, ())[-CANDIDATES:] for root in roots}
+        with_input = {loop for root in roots for loop in readers[root]}
+        with_tiled = {loop for root in roots if any(root in each.results for each in tiled) for loop in readers[root]}
+        for loops in (
+            [loop for loop in producers if not loop.tiled],
+            [loop for loop in with_tiled if not loop.tiled],
+            tiled,
+            with_input - here,
+        ):
             for loop in sorted(loops, key=lambda item: -item.place):
                 if loop.extent != extent or loop.alone or not self._aligned(loop, loads, axis):
                     continue
@@ -106,9 +118,7 @@ class Schedule:
                     return loop
         return None
 
-    def _goes_in_tiles(
-        self, rows: Loop, statement: Statement, remaining: Sequence[int], loads: Sequence[Load]
-    ) -> bool:
+    def _goes_in_tiles(self, rows: Loop, statement: Statement, remaining: Sequence[int], loads: Sequence[Load]) -> bool:
         """Whether a statement can share both loops of a product: element by element, or added up over rows."""
         (columns,) = rows.body
         assert isinstance(columns, Loop)

@@ -435,7 +435,9 @@ def _dot(node: Node, left: Load, right: Load, k: int) -> Statement:
     outer = tuple(map(Affine.axis, range(count - 2)))
     dot = Dot(_substituted(left, (*outer, row, term)), _substituted(right, (*outer, term, column)), k)
     extents = tuple(shape[axis] for axis in axes)
-    return Statement(node, extents, _own(shape, axes), tuple(range(count)), value=(node, index), values={(node, index): dot})
+    return Statement(
+        node, extents, _own(shape, axes), tuple(range(count)), value=(node, index), values={(node, index): dot}
+    )
 
 
 def _substituted(load: Load, axes: IndexMap) -> Load:

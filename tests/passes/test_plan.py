@@ -18,21 +18,37 @@ def drawn(*shapes: tuple[int, ...], dtype: str = "float32") -> list[np.ndarray]:
 
 
 def nests(traced: Traced) -> list[ast.For]:
-    """The outermost loops of the emitted text, but for those that only fill accumulators with their first value."""
+    """The outermost loops of the emitted text but for those that only fill accumulators, or only multiply matrices."""
     function = ast.parse(traced.emitted().source).body[0]
     assert isinstance(function, ast.FunctionDef)
     # Stages stand behind a test of their number, unless there is only one.
     lines = [line for node in function.body for line in (node.body if isinstance(node, ast.If) else [node])]
-    return [node for node in lines if isinstance(node, ast.For) and not _only_fills(node)]
+    loops = [node for node in lines if isinstance(node, ast.For)]
+    return [node for node in loops if not _only_fills(node) and not _is_a_product(node)]
 
 
 def _only_fills(loop: ast.For) -> bool:
     return all(
         _only_fills(node)
         if isinstance(node, ast.For)
-        else isinstance(node, ast.Assign) and not any(isinstance(part, ast.Subscript) for part in ast.walk(node.value))
+        else isinstance(node, ast.Assign) and not any(map(_reads_memory, ast.walk(node.value)))
         for node in loop.body
     )
+
+
+def _reads_memory(part: ast.AST) -> bool:
+    match part:
+        case ast.Call(ast.Name(name)):
+            return name.startswith("dot_")
+    return isinstance(part, ast.Subscript)
+
+
+def _is_a_product(loop: ast.For) -> bool:
+    """Whether there is a stored element of a product in two loops, and nothing else."""
+    match loop.body:
+        case [ast.For(body=[ast.Assign([ast.Subscript()], ast.Call(ast.Name(name)))])]:
+            return name.startswith("dot_")
+    return False
 
 
 def depth(loop: ast.For) -> int:
@@ -44,7 +60,7 @@ def plan_of(function: Callable[..., Any], *arguments: np.ndarray) -> tuple[int, 
     traced = trace(function, arguments)
     emitted = traced.emitted()
     loops = len(nests(traced))
-    products = emitted.source.count("= gemm_") + emitted.source.count("    gemm_")
+    products = sum(emitted.source.count(start) for start in ("    gemm_", "dot_"))
     report = emitted.layout.report
     assert (report["loop_nests"], report["matrix_products"]) == (loops, products), emitted.source
     assert report["intermediate_bytes"] == emitted.layout.workspace
@@ -192,7 +208,7 @@ IN_PLACE = {
     "update_and_result": [True],
     "update_from_reductions": [True, True],
     "update_from_products": [True, True],
-    "update_from_own_product": [True],
+    "update_from_own_product": [False],  # written in tiles, element by element, while whole rows of it are read
     "update_by_own_total": [True],
     "update_by_own_rows": [True],
     "update_by_own_columns": [True],
