@@ -18,7 +18,7 @@ from llvmlite import ir
 
 from .instructions import FLOATS, I64, Value, own_function
 from .packing import pack, packs
-from .tile_shape import Columns, Rows, Target, cut
+from .tile_shape import Columns, Rows, Target, cut, limits_of
 from .vectors import (
     Matrix,
     counted,
@@ -80,7 +80,8 @@ def tiled_product(
     m, n, k = shape
     if not m or not n:
         return
-    for strip in cut(m, n, max(k, 1), dtype, target):
+    limits = limits_of((left.down, left.across), (right.down, right.across), k, dtype, target)
+    for strip in cut(m, n, max(k, 1), dtype, target, limits):
         _strip(b, _Product(dtype, k, left, right, finish, target, once), strip, m)
 
 
