@@ -5,6 +5,7 @@ that complain about indices out of range, reads of what was not written and writ
 Start reading at `check_agreement`.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -161,6 +162,8 @@ def guarded_kernel(emitted: Emitted, regions: Mapping[int, Region]) -> runtime.K
         "shifted": lambda pointer, count: pointer.shifted(count),
         "gemm_float32": _guarded_gemm,
         "gemm_float64": _guarded_gemm,
+        "product_float32": functools.partial(_guarded_gemm, 0),
+        "product_float64": functools.partial(_guarded_gemm, 0),
     }
     return runtime.define(emitted.source, emitted.name, names, emitted.constants)
 

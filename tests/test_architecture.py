@@ -58,8 +58,11 @@ ONLY_IMPORTED_BY = {
         "tapejit.kernel.lapack",
         "tapejit.kernel.objects",
         "tapejit.kernel.outline",
+        "tapejit.kernel.packing",
         "tapejit.kernel.sorting",
         "tapejit.kernel.straight",
+        "tapejit.kernel.tiles",
+        "tapejit.kernel.vectors",
     },
 }
 VAGUE_NAMES = {"utils", "common", "base", "misc", "helpers"}

@@ -53,6 +53,9 @@ from .instructions import (
 from .outline import STRAIGHT, Block, Outline, outline
 from .routines import ROUTINES
 from .straight import Call, TextError
+from .tile_shape import target_of
+from .tiles import product
+from .vectors import Matrix
 
 NUMBA = {name: types.boolean if name == "bool" else getattr(types, name) for name in runtime.DTYPES}
 _DTYPE_OF = {numba_type: dtype for dtype, numba_type in NUMBA.items()}
@@ -231,6 +234,27 @@ def _gemm(dtype: str) -> Resolve:
     return _fixed(types.none, (*[number] * 6, pointer, number, pointer, number, pointer, number), lower)
 
 
+def _product(dtype: str) -> Resolve:
+    target = target_of(objects.host_cpu()[1])
+
+    def lower(b: ir.IRBuilder, *values: Value) -> Value:
+        trans_a, trans_b, m, n, k, lda, ldb, ldc = (_literal(values[i]) for i in (0, 1, 2, 3, 4, 6, 8, 10))
+        left = Matrix(values[5], *((1, lda) if trans_a else (lda, 1)))
+        right = Matrix(values[7], *((1, ldb) if trans_b else (ldb, 1)))
+        product(b, dtype, (m, n, k), left, right, Matrix(values[9], ldc, 1), target)
+        return _NOTHING
+
+    number, pointer = types.int64, types.CPointer(NUMBA[dtype])
+    return _fixed(types.none, (*[number] * 5, pointer, number, pointer, number, pointer, number), lower)
+
+
+def _literal(value: Value) -> int:
+    """A number that the text gives: instructions depend on it."""
+    if not isinstance(value, ir.Constant):
+        raise TextError(f"{value} where a literal is wanted")
+    return int(value.constant)
+
+
 def _resolve_routine(name: str, dtype: str) -> Resolve:
     """A routine for whole rows or matrices, as a function of the kernel's own."""
     write = {**lapack.ROUTINES, **sorting.ROUTINES}[name]
@@ -324,6 +348,7 @@ def _prepared() -> _Prepared:
         "combine_pairwise": _resolve_combine("add"),
         "combine_pairwise_product": _resolve_combine("mul"),
         **{f"gemm_{dtype}": _gemm(dtype) for dtype in FLOATS},
+        **{f"product_{dtype}": _product(dtype) for dtype in FLOATS},
         **{
             f"{name}_{dtype}": _resolve_routine(name, dtype)
             for name, routine in ROUTINES.items()

@@ -7,6 +7,7 @@ from ..lowering import Affine
 from ..passes import Leaf, Load, Statement
 from ..passes.access import linear_index
 from ..passes.statements import Operand, iteration
+from ..passes.tiling import in_tiles
 from . import blas
 from . import expressions as ex
 from .addresses import Addresses
@@ -33,18 +34,21 @@ class Calls:
         self._rows: dict[tuple[str, np.dtype], str] = {}
 
     def product(self, leaf: Leaf) -> None:
-        """A matrix product by the BLAS library."""
+        """A matrix product, made of register tiles or by the BLAS library."""
         statement = leaf.statement
         product = statement.product
         assert product is not None
-        dtype = statement.node.aval.dtype.name
-        address = self._function("cblas_?gemm", dtype)
+        dtype = statement.node.aval.dtype
+        tiles = in_tiles(product.shape, dtype, right_transposed=product.right.transposed)
+        function = (
+            f"product_{dtype.name}(" if tiles else f"gemm_{dtype.name}({self._function('cblas_?gemm', dtype.name)}, "
+        )
         m, n, k = product.shape
         left = self._matrix(leaf, product.left, m if product.left.transposed else k)
         right = self._matrix(leaf, product.right, k if product.right.transposed else n)
         target = self._addresses.result(leaf, statement.node)
         flags = f"{int(product.left.transposed)}, {int(product.right.transposed)}"
-        self._text.line(f"gemm_{dtype}({address}, {flags}, {m}, {n}, {k}, {left}, {right}, {target}, {n})")
+        self._text.line(f"{function}{flags}, {m}, {n}, {k}, {left}, {right}, {target}, {n})")
         self._values.finish(statement.node)
 
     def routine(self, leaf: Leaf) -> None:

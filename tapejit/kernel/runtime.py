@@ -241,6 +241,14 @@ def gemm_float64(  # noqa: PLR0913, PLR0917 - BLAS's own parameters
 gemm_float32 = gemm_float64
 
 
+def product_float64(*arguments: Any) -> None:
+    """The same without the address: a kernel computes it itself. Only pointers may be other than literals."""
+    gemm_float64(0, *arguments)
+
+
+product_float32 = product_float64
+
+
 UNARY: Final = (
     "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "asin", "acos",
     "atan", "floor", "ceil", "rint", "absolute", "sign", "isnan", "isinf", "isfinite", "logical_not",
@@ -260,10 +268,11 @@ NAMES: Final[Mapping[str, Any]] = {
         function.__name__: function
         for function in (
             erf, select, sigmoid, softplus, power, accumulate, accumulate_product, philox_word, shifted, span, status,
-            combine_pairwise, combine_pairwise_product, gemm_float64,
+            combine_pairwise, combine_pairwise_product, gemm_float64, product_float64,
         )
     },
     "gemm_float32": gemm_float32,
+    "product_float32": product_float32,
     **{
         f"{name}_{dtype}": routine.plain
         for name, routine in ROUTINES.items()

@@ -1,9 +1,9 @@
-"""Which matrix products are made of register tiles, how they are cut, and what that may assume of the CPU.
+"""How a matrix product is cut into register tiles, and what that may assume of the CPU.
 
 A tile is a block of the result that stays in vector registers while the sum runs: some rows by some vectors of columns.
 The larger it is, the fewer numbers are loaded for each multiplication; but it has to fit the registers, and rows or
 lanes that stick out of the matrix are lost work. `cut` weighs that for given lengths. Imports no compiler. Start
-reading at `in_tiles` and `cut`.
+reading at `cut`. Which products are made of tiles at all says `passes.tiling`.
 """
 
 import functools
@@ -20,7 +20,7 @@ _SAME_SET = 2048
 """Rows whose distance is a multiple of so many bytes share one or two sets of the first cache."""
 
 _FEW_ROWS = 7
-"""How many such rows a tile may have: a set has eight places (measured: 7 rows at 0.97 of the peak, 14 at 0.5 to 0.1)."""
+"""How many such rows a tile may have: a set has eight places (7 rows reach 0.97 of the peak, 14 rows 0.1 to 0.5)."""
 
 _MOST_VECTORS = 4
 """The most vectors of columns in a tile; more rows than that are always the better use of registers."""
@@ -183,9 +183,7 @@ def cut(m: int, n: int, k: int, dtype: str, target: Target, limits: Limits) -> t
     return min(map(option, range(1, most + 1)), key=lambda found: found[0])[1]
 
 
-def _strips(
-    whole: int, rest: int, lanes: int, fewest: int, vectors: int
-) -> Iterator[tuple[tuple[int, ...], int, int]]:
+def _strips(whole: int, rest: int, lanes: int, fewest: int, vectors: int) -> Iterator[tuple[tuple[int, ...], int, int]]:
     """For each kind of strip the lanes of its vectors, those of the last one that are used, and how many there are."""
     count, left = divmod(whole, vectors)
     if count:

@@ -1,6 +1,7 @@
 """What the planner makes of programs: how many loops, what is stored, which updates are in place."""
 
 import ast
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -44,7 +45,7 @@ def plan_of(function: Callable[..., Any], *arguments: np.ndarray) -> tuple[int, 
     traced = trace(function, arguments)
     emitted = traced.emitted()
     loops = len(nests(traced))
-    products = emitted.source.count("= gemm_") + emitted.source.count("    gemm_")
+    products = len(re.findall(r"^ +(?:gemm|product)_float", emitted.source, re.MULTILINE))
     report = emitted.layout.report
     assert (report["loop_nests"], report["matrix_products"]) == (loops, products), emitted.source
     assert report["intermediate_bytes"] == emitted.layout.workspace
