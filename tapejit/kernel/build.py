@@ -236,12 +236,19 @@ def _gemm(dtype: str) -> Resolve:
 def _dot(dtype: str) -> Resolve:
     def lower(b: ir.IRBuilder, x: Value, x_first: Value, x_step: Value, *others: Value) -> Value:
         y, y_first, *rest = others
-        x_stride, y_stride, count = (int(one.constant) for one in (x_step, *rest))  # literals of the text
+        x_stride, y_stride, count = map(_literal, (x_step, *rest))
         left, right = (b.gep(x, [x_first]), x_stride), (b.gep(y, [y_first]), y_stride)
         return dot(b, dtype, count, left, right, target_of(objects.host_cpu()[1]))
 
     number, pointer = types.int64, types.CPointer(NUMBA[dtype])
     return _fixed(NUMBA[dtype], (pointer, number, number, pointer, number, number, number), lower)
+
+
+def _literal(value: Value) -> int:
+    """A number that the text gives: instructions depend on it."""
+    if not isinstance(value, ir.Constant):
+        raise TextError(f"{value} where a literal is wanted")
+    return int(value.constant)
 
 
 def _resolve_routine(name: str, dtype: str) -> Resolve:

@@ -37,6 +37,7 @@ def _number(dtype: str, value: float) -> Value:
 
 
 def call_function(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: Value) -> Value:
+    """A call of a function outside the kernel, or of one of LLVM's own."""
     known = b.module.globals.get(name)
     if known is None:
         known = ir.Function(b.module, ir.FunctionType(result, [argument.type for argument in arguments]), name)

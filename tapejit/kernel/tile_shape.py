@@ -3,17 +3,24 @@
 A tile is a block of the result that stays in vector registers while the sum runs: some rows by some vectors of columns.
 The larger it is, the fewer numbers are loaded for each multiplication; but it has to fit the registers, and rows or
 lanes that stick out of the matrix are lost work. `cut` weighs that for given lengths. Imports no compiler. Start
-reading at `cut`.
+reading at `cut`. Which products are made of tiles at all says `passes.tiling`.
 """
 
 import functools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 SCRATCH_BYTES = 65536
 """The most that a copy of some columns of the right matrix may take, on the stack."""
+
+_SAME_SET = 2048
+"""Rows whose distance is a multiple of so many bytes share one or two sets of the first cache."""
+
+_FEW_ROWS = 7
+"""How many such rows a tile may have: a set has eight places (7 rows reach 0.97 of the peak, 14 rows 0.1 to 0.5)."""
 
 _MOST_VECTORS = 4
 """The most vectors of columns in a tile; more rows than that are always the better use of registers."""
@@ -104,8 +111,43 @@ class Columns:
         return sum(self.lanes)
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the matrices' places in memory ask of the tiles.
+
+    Parameters
+    ----------
+    rows : int
+        The most rows that a tile may have.
+    vectors : int
+        The most vectors of columns.
+    """
+
+    rows: int
+    vectors: int
+
+
+def limits_of(left: tuple[int, int], right: tuple[int, int], k: int, dtype: str, target: Target) -> Limits:
+    """The limits of a product's tiles.
+
+    Parameters
+    ----------
+    left, right : tuple of int
+        Each matrix's distances of rows and of columns, in elements.
+    k : int
+        The number of terms of a sum.
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+    target : Target
+        The CPU.
+    """
+    crowded = left[1] == 1 and left[0] * np.dtype(dtype).itemsize % _SAME_SET == 0
+    fitting = SCRATCH_BYTES // (target.vector_bytes * max(k, 1)) if right[1] != 1 else _MOST_VECTORS
+    return Limits(_FEW_ROWS if crowded else target.registers, max(1, min(fitting, _MOST_VECTORS)))
+
+
 @functools.cache
-def cut(m: int, n: int, k: int, dtype: str, target: Target) -> tuple[Columns, ...]:
+def cut(m: int, n: int, k: int, dtype: str, target: Target, limits: Limits) -> tuple[Columns, ...]:
     """The strips and tiles of an (m, n) result, summed over k.
 
     Parameters
@@ -116,42 +158,47 @@ def cut(m: int, n: int, k: int, dtype: str, target: Target) -> tuple[Columns, ..
         ``"float32"`` or ``"float64"``.
     target : Target
         The CPU.
+    limits : Limits
+        As from `limits_of`.
 
     Returns
     -------
     tuple of Columns
         One or two, so that there are four shapes of tiles at most, whatever the lengths.
     """
-    whole, rest = divmod(n, target.lanes(dtype))
-    most = min(_MOST_VECTORS, whole + bool(rest))
-    options = [_strips(m, n, k, dtype, target, vectors) for vectors in range(1, most + 1)]
-    return min(options, key=lambda option: option[0])[1]
-
-
-def _strips(m: int, n: int, k: int, dtype: str, target: Target, vectors: int) -> tuple[float, tuple[Columns, ...]]:
-    """The strips, `vectors` wide but for the last one, and how long they take."""
     lanes = target.lanes(dtype)
     whole, rest = divmod(n, lanes)
+    most = min(limits.vectors, whole + bool(rest))
+
+    def option(vectors: int) -> tuple[float, tuple[Columns, ...]]:
+        """The strips, `vectors` wide but for the last one, and how long they take."""
+        cost, first, strips = 0.0, 0, []
+        for each, used, count in _strips(whole, rest, lanes, 16 // np.dtype(dtype).itemsize, vectors):
+            each_cost, rows = _tiles(m, k, len(each), target, limits.rows)
+            strips.append(Columns(first, each, used, count, rows))
+            first += count * sum(each)
+            cost += count * each_cost
+        return cost, tuple(strips)
+
+    return min(map(option, range(1, most + 1)), key=lambda found: found[0])[1]
+
+
+def _strips(whole: int, rest: int, lanes: int, fewest: int, vectors: int) -> Iterator[tuple[tuple[int, ...], int, int]]:
+    """For each kind of strip the lanes of its vectors, those of the last one that are used, and how many there are."""
     count, left = divmod(whole, vectors)
-    cost, strips = 0.0, []
-    kinds = [((lanes,) * vectors, lanes, count)] if count else []
-    if left or rest:
-        # As narrow as will do, but no register is narrower than 16 bytes.
-        narrow = max(1 << (rest - 1).bit_length(), 16 // np.dtype(dtype).itemsize) if rest else 0
-        kinds.append(((lanes,) * left + ((narrow,) if rest else ()), rest or lanes, 1))
-    first = 0
-    for each, used, repeats in kinds:
-        each_cost, rows = _tiles(m, k, len(each), target)
-        strips.append(Columns(first, each, used, repeats, rows))
-        first += repeats * sum(each)
-        cost += repeats * each_cost
-    return cost, tuple(strips)
+    if count:
+        yield (lanes,) * vectors, lanes, count
+    if rest:
+        narrow = max(1 << (rest - 1).bit_length(), fewest)  # as narrow as will do, and as a register can be
+        yield (*(lanes,) * left, narrow), rest, 1
+    elif left:
+        yield (lanes,) * left, lanes, 1
 
 
-def _tiles(m: int, k: int, vectors: int, target: Target) -> tuple[float, tuple[Rows, ...]]:
+def _tiles(m: int, k: int, vectors: int, target: Target, most: int) -> tuple[float, tuple[Rows, ...]]:
     """The tiles of one strip, as equal in height as can be, and how long they take."""
     # The accumulators, one row of the right matrix and one number of the left one are in registers.
-    highest = (target.registers - vectors - 1) // vectors
+    highest = min((target.registers - vectors - 1) // vectors, most)
     fewest = math.ceil(m / highest)
     options = []
     for count in range(fewest, min(fewest + 2, m) + 1):

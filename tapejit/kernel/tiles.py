@@ -12,13 +12,14 @@ at `tiled_product`; `tile_shape` says how a matrix is cut.
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from llvmlite import ir
 
 from .instructions import FLOATS, I64, Value, own_function
 from .packing import pack, packs
-from .tile_shape import Columns, Rows, Target, cut
+from .tile_shape import Columns, Rows, Target, cut, limits_of
 from .vectors import (
     Matrix,
     counted,
@@ -43,7 +44,7 @@ Finish = Callable[[ir.IRBuilder, Value, Value, Value, int, Any], object]
 """``finish(builder, row, column, value, lanes, mask)`` emits what happens with one finished vector."""
 
 
-def tiled_product(
+def tiled_product(  # noqa: PLR0917 - two matrices, their lengths, and what becomes of the product
     b: ir.IRBuilder,
     dtype: str,
     shape: tuple[int, int, int],
@@ -80,23 +81,22 @@ def tiled_product(
     m, n, k = shape
     if not m or not n:
         return
-    for strip in cut(m, n, max(k, 1), dtype, target):
+    limits = limits_of((left.down, left.across), (right.down, right.across), k, dtype, target)
+    for strip in cut(m, n, max(k, 1), dtype, target, limits):
         _strip(b, _Product(dtype, k, left, right, finish, target, once), strip, m)
 
 
+@dataclass(frozen=True, slots=True)
 class _Product:
     """What all tiles of a product share."""
 
-    def __init__(
-        self, dtype: str, k: int, left: Matrix, right: Matrix, finish: Finish, target: Target, once: bool
-    ) -> None:
-        self.dtype = dtype
-        self.k = k
-        self.left = left
-        self.right = right
-        self.finish = finish
-        self.target = target
-        self.once = once
+    dtype: str
+    k: int
+    left: Matrix
+    right: Matrix
+    finish: Finish
+    target: Target
+    once: bool
 
 
 def _strip(b: ir.IRBuilder, product: _Product, strip: Columns, m: int) -> None:
@@ -253,7 +253,7 @@ class _Tile:
 # --- whole products -----------------------------------------------------------------------------------------
 
 
-def product(
+def product(  # noqa: PLR0917 - three matrices and their lengths
     b: ir.IRBuilder,
     dtype: str,
     shape: tuple[int, int, int],

@@ -3,19 +3,9 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
-import numpy as np
-
 from ..graph import Builder, Node
 from ..lowering import Affine, Contraction, IndexMap, View
 from ..primitive import in_role
-
-TILE_PRODUCT = 1 << 21
-
-
-def in_tiles(shape: tuple[int, int, int], dtype: np.dtype) -> bool:
-    """Whether a product of (m, k) and (k, n) matrices, given as (m, n, k), is computed in tiles."""
-    m, n, k = shape
-    return dtype.kind == "f" and min(shape) > 1 and m * n * k <= TILE_PRODUCT
 
 
 def used_once(nodes: Iterable[Node], roots: Iterable[Node]) -> set[Node]:

@@ -36,7 +36,7 @@ from .access import (
     linear_index,
     resolve,
 )
-from .products import in_tiles
+from .tiling import in_tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,7 +418,7 @@ def _product(node: Node, stored: Collection[Node]) -> Statement:
     assert left is not None
     assert right is not None
     k = node.inputs[0].aval.shape[-1]
-    if in_tiles((m, n, k), node.aval.dtype):
+    if min(m, n) > 1 and in_tiles((m, n, k), node.aval.dtype, right_transposed=right.transposed):
         return _dot(node, left.load, right.load, k)
     axes, _ = iteration(tuple(batch))
     own = (*(axes.index(axis) if axis in axes else None for axis in range(len(batch))), None, None)

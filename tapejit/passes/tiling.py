@@ -1,0 +1,62 @@
+"""Which matrix products are made of register tiles, and which ones the BLAS library computes: `in_tiles`.
+
+The choice depends on lengths alone, so that a program's plan is the same on every machine, and with it the order in
+which the numbers of a sum are added. It is what was measured (one thread, AMD Zen 4 with AVX-512, OpenBLAS with its
+kernels for AVX-512; µs, float32):
+
+====================================  =====  ========
+(m, k) · (k, n)                       tiles  OpenBLAS
+====================================  =====  ========
+64×64 · 64×128                        9.1    9.8
+256×32 · 32×16                        2.3    3.0
+64×128 · 128×10                       2.2    3.0
+(64×64)ᵀ · 64×128                     9.1    9.9
+64×10 · 10×128                        1.6    2.2
+64×128 · (64×128)ᵀ                    9.4    12.6
+1797×64 · 64×10                       32     48
+(1797×64)ᵀ · 1797×10                  31     51
+4×512 · 512×512                       18     51
+2×512 · (512×512)ᵀ                    32     13
+16×1000 · (1000×1000)ᵀ                354    473
+256×256 · 256×256                     291    319
+512×512 · 512×512                     2330   2500
+====================================  =====  ========
+
+So tiles are the better choice but where few rows are to pay for turning the right matrix over. Large products, which
+take more than a few hundred µs, are left to the library nonetheless, as it spreads them over threads; long and narrow
+ones are not, as it is slow at them.
+"""
+
+import numpy as np
+
+LARGE = 1 << 24
+"""Products of more multiplications than this are large."""
+
+NARROW = 32
+"""A large product of at most so many rows or columns, or terms of a sum, is narrow."""
+
+_FEW_ROWS = 4
+"""Fewer rows are not worth the copy of a transposed right matrix."""
+
+_LONGEST_COPY = 1024
+"""More terms do not fit the space for that copy."""
+
+
+def in_tiles(shape: tuple[int, int, int], dtype: np.dtype, *, right_transposed: bool = False) -> bool:
+    """Whether a product is made of register tiles.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (m, n, k): the lengths of an (m, k) and a (k, n) matrix.
+    dtype : dtype
+        Of the matrices.
+    right_transposed : bool
+        Whether the right matrix's columns are contiguous, and not its rows.
+    """
+    m, n, k = shape
+    if dtype.kind != "f":
+        return False
+    if right_transposed and (m < _FEW_ROWS or k > _LONGEST_COPY):
+        return False
+    return m * n * k <= LARGE or min(m, n, k) <= NARROW
