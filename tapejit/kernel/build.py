@@ -2,7 +2,7 @@
 
 Reached through `door` only. Numba reads the loops and branches of the text; its straight lines, and every name of
 `runtime.NAMES`, are given to it as LLVM instructions (see `outline` and `instructions`), which costs no type
-inference. What Numba hands over is LLVM's text, which `objects.assemble` turns into machine code: Numba's caches,
+inference. What Numba hands over is LLVM's text, which `assembly.assemble` turns into machine code: Numba's caches,
 wrappers and run time take no part. Start reading at `build`, at the end.
 """
 
@@ -30,7 +30,7 @@ from numba.core.typing.templates import AbstractTemplate, Registry, builtin_regi
 from numba.cpython import builtins, numbers, rangeobj, tupleobj  # noqa: F401 - they register
 
 from ..config import emits_source
-from . import lapack, objects, runtime, sorting
+from . import assembly, lapack, runtime, sorting
 from .hints import with_loop_hints
 from .instructions import (
     FLOATS,
@@ -376,7 +376,7 @@ def build(
     symbol: str,
     constants: Mapping[str, np.generic],
     fixed: Iterable[int] = (),
-) -> objects.BuiltObject:
+) -> assembly.BuiltObject:
     """Compile one kernel.
 
     Parameters
@@ -394,7 +394,7 @@ def build(
 
     Returns
     -------
-    objects.BuiltObject
+    assembly.BuiltObject
 
     Raises
     ------
@@ -426,4 +426,4 @@ def build(
         finally:
             prepared.outlined = None
         texts = [cgutils.normalize_ir_text(with_loop_hints(module)) for module in library.modules]
-        return objects.assemble(texts, symbol, made.fndesc.llvm_func_name, started)
+        return assembly.assemble(texts, symbol, made.fndesc.llvm_func_name, started)

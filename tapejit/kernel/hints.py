@@ -14,6 +14,8 @@ from collections.abc import Iterator
 
 from llvmlite import ir
 
+from .mathlib.linking import is_vectorised
+
 LARGE_BODY = 192
 """Bodies with at least as many calls and floating-point operations are vectorised without copies."""
 
@@ -70,7 +72,9 @@ def _large_bodies(function: ir.Function) -> Iterator[tuple[ir.Block, str]]:
 
 def _is_scalar_call(instruction: ir.Instruction) -> bool:
     """Whether a function is called that has no form for vectors."""
-    return instruction.opname == "call" and not instruction.callee.name.removeprefix("llvm.").startswith(_VECTORS)
+    if instruction.opname != "call" or is_vectorised(instruction.callee.name):
+        return False
+    return not instruction.callee.name.removeprefix("llvm.").startswith(_VECTORS)
 
 
 def _leads_to(header: ir.Block, body: ir.Block) -> bool:

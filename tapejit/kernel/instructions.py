@@ -14,6 +14,8 @@ import numpy as np
 from llvmlite import ir
 
 from ..ops.philox import MULTIPLIERS, ROUNDS, WEYL
+from .mathlib import linking
+from .mathlib.functions import FUNCTIONS
 
 Value = Any  # an `ir.Value`
 Lower = Callable[..., Value]  # (builder, dtype of the operands, *operands) -> result
@@ -123,6 +125,10 @@ def _sigmoid(b: ir.IRBuilder, dtype: str, x: Value) -> Value:
 def _softplus(b: ir.IRBuilder, dtype: str, x: Value) -> Value:
     small = _intrinsic("exp")(b, dtype, b.fneg(_intrinsic("fabs")(b, dtype, x)))
     return b.fadd(_intrinsic("maximum")(b, dtype, x, _number(dtype, 0)), _libm("log1p")(b, dtype, small))
+
+
+def _mathlib(name: str) -> Lower:
+    return lambda b, _, *operands: linking.call(b, name, *operands)
 
 
 def _libm(name: str) -> Lower:
@@ -316,4 +322,5 @@ OPERATIONS: Mapping[str, Operation] = {
     "logical_not": Operation(1, "biuf", _logical("not_"), "bool"),
     "accumulate": Operation(2, "iuf", _accumulate("add")),
     "accumulate_product": Operation(2, "iuf", _accumulate("mul")),
+    **{name: Operation(function.arity, "f", _mathlib(name)) for name, function in FUNCTIONS.items()},
 }
