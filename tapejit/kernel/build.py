@@ -2,7 +2,7 @@
 
 Reached through `door` only. Numba reads the loops and branches of the text; its straight lines, and every name of
 `runtime.NAMES`, are given to it as LLVM instructions (see `outline` and `instructions`), which costs no type
-inference. What Numba hands over is LLVM's text, which `objects.assemble` turns into machine code: Numba's caches,
+inference. What Numba hands over is LLVM's text, which `assembly.assemble` turns into machine code: Numba's caches,
 wrappers and run time take no part. Start reading at `build`, at the end.
 """
 
@@ -30,7 +30,7 @@ from numba.core.typing.templates import AbstractTemplate, Registry, builtin_regi
 from numba.cpython import builtins, numbers, rangeobj, tupleobj  # noqa: F401 - they register
 
 from ..config import emits_source
-from . import lapack, objects, runtime, sorting
+from . import assembly, lapack, runtime, sorting
 from .hints import with_loop_hints
 from .instructions import (
     FLOATS,
@@ -50,6 +50,7 @@ from .instructions import (
     variable,
     while_,
 )
+from .objects import target_cpu
 from .outline import STRAIGHT, Block, Outline, outline
 from .routines import ROUTINES
 from .straight import Call, TextError
@@ -238,7 +239,7 @@ def _dot(dtype: str) -> Resolve:
         y, y_first, *rest = others
         x_stride, y_stride, count = map(_literal, (x_step, *rest))
         left, right = (b.gep(x, [x_first]), x_stride), (b.gep(y, [y_first]), y_stride)
-        return dot(b, dtype, count, left, right, target_of(objects.host_cpu()[1]))
+        return dot(b, dtype, count, left, right, target_of(target_cpu()[1]))
 
     number, pointer = types.int64, types.CPointer(NUMBA[dtype])
     return _fixed(NUMBA[dtype], (pointer, number, number, pointer, number, number, number), lower)
@@ -397,7 +398,7 @@ def build(
     symbol: str,
     constants: Mapping[str, np.generic],
     fixed: Iterable[int] = (),
-) -> objects.BuiltObject:
+) -> assembly.BuiltObject:
     """Compile one kernel.
 
     Parameters
@@ -415,7 +416,7 @@ def build(
 
     Returns
     -------
-    objects.BuiltObject
+    assembly.BuiltObject
 
     Raises
     ------
@@ -444,7 +445,9 @@ def build(
                 prepared.typing, prepared.target, function, given, number, flags, {}, library=library,
                 pipeline_class=_Compiler,
             )  # fmt: skip
+            parallel = prepared.outlined.latches if prepared.outlined else {}
         finally:
             prepared.outlined = None
-        texts = [cgutils.normalize_ir_text(with_loop_hints(module)) for module in library.modules]
-        return objects.assemble(texts, symbol, made.fndesc.llvm_func_name, started)
+        masks = "+avx" in target_cpu()[1].split(",")
+        texts = [cgutils.normalize_ir_text(with_loop_hints(module, parallel, masks)) for module in library.modules]
+        return assembly.assemble(texts, symbol, made.fndesc.llvm_func_name, started)

@@ -17,8 +17,10 @@ import numpy as np
 from llvmlite import ir
 
 from .epilogue import Nest, nest_of
+from .hints import AccessGroup
 from .instructions import Value
-from .objects import host_cpu
+from .objects import target_cpu
+from .parallel import is_parallel
 from .straight import Known, Resolve, Scalars, TextError, Typed
 from .tile_shape import target_of
 
@@ -38,6 +40,8 @@ class Block:
         The lines.
     nest : Nest, optional
         The loops.
+    parallel : bool
+        Whether they are the body of a loop whose iterations don't meet in memory.
     reads : tuple of (str, type)
         What it takes from outside: its parameters.
     writes : tuple of (str, type)
@@ -47,6 +51,7 @@ class Block:
     statements: list[ast.stmt]
     outline: "Outline"
     nest: Nest | None = None
+    parallel: bool = False
     reads: tuple[tuple[str, str], ...] = ()
     writes: tuple[tuple[str, str], ...] = ()
 
@@ -54,11 +59,14 @@ class Block:
         """Emit the instructions, given the parameters; returns the results."""
         scope = {name: Typed(type_, value) for (name, type_), value in zip(self.reads, values, strict=True)}
         if self.nest is not None:
-            self.nest.lower(b, self.outline.known(), scope, target_of(host_cpu()[1]))
+            self.nest.lower(b, self.outline.known(), scope, target_of(target_cpu()[1]))
             return []
-        scalars = Scalars(self.outline.known(), scope, b)
+        group = AccessGroup(len(self.outline.latches)) if self.parallel else None
+        scalars = Scalars(self.outline.known(), scope, b, group)
         for statement in self.statements:
             scalars.statement(statement)
+        if group is not None:
+            self.outline.latches[b.block] = group
         return [scope[name].value for name, _ in self.writes]
 
 
@@ -83,6 +91,9 @@ class Outline:
     blocks: list[Block] = field(default_factory=list)
     addresses: dict[str, ast.expr] = field(default_factory=dict)
     """Pointers and numbers that each block takes from the table by itself, by the names that the text gives them."""
+
+    latches: dict[ir.Block, AccessGroup] = field(default_factory=dict)
+    """The blocks of LLVM's in which the bodies of parallel loops ended."""
 
     def known(self) -> Known:
         """What names mean in all of the text."""
@@ -168,11 +179,11 @@ def _without_runs(result: Outline, body: list[ast.stmt], types: dict[str, Typed]
 
     scalars = Scalars(result.known(), types, None)
     for statement in body:
+        if _is_line(statement):
+            _learn(scalars, statement)
+            run.append(statement)
+            continue
         match statement:
-            case ast.Assign([ast.Name() | ast.Subscript()]) | ast.Expr():
-                _learn(scalars, statement)
-                run.append(statement)
-                continue
             case ast.For(ast.Name(name)):
                 close()
                 types[name] = Typed("int64")
@@ -183,7 +194,10 @@ def _without_runs(result: Outline, body: list[ast.stmt], types: dict[str, Typed]
                         _learn(scalars, line)
                     add(Block([statement], result, nest))
                     continue
-                statement.body = _without_runs(result, statement.body, types)
+                lines = statement.body
+                statement.body = _without_runs(result, lines, types)
+                if all(map(_is_line, lines)):  # they are one run now
+                    result.blocks[-1].parallel = is_parallel(lines, name)
             case ast.If():
                 close()
                 statement.body = _without_runs(result, statement.body, types)
@@ -203,6 +217,14 @@ def _learn(scalars: Scalars, statement: ast.stmt) -> None:
         scalars.statement(statement)
     except TextError as error:
         raise TextError(f"{ast.unparse(statement)}: {error}") from error
+
+
+def _is_line(statement: ast.stmt) -> bool:
+    """Whether it is an assignment to a name or an element, or a call for what it does."""
+    match statement:
+        case ast.Assign([ast.Name() | ast.Subscript()]) | ast.Expr():
+            return True
+    return False
 
 
 def _find_parameters(result: Outline, function: ast.FunctionDef, types: Mapping[str, Typed]) -> None:
