@@ -169,10 +169,6 @@ class Vectors(Scalars):
         ast.Call: _call,
         ast.IfExp: _choice,
     }
-        **Scalars._EXPRESSIONS,
-        ast.Call: _call,
-        ast.IfExp: _choice,
-    }  # noqa: SLF001
 
 
 def _bytes_of(cell: ir.Type) -> int:
