@@ -197,8 +197,9 @@ def _strips(whole: int, rest: int, lanes: int, fewest: int, vectors: int) -> Ite
 
 def _tiles(m: int, k: int, vectors: int, target: Target, most: int) -> tuple[float, tuple[Rows, ...]]:
     """The tiles of one strip, as equal in height as can be, and how long they take."""
-    # The accumulators, one row of the right matrix and one number of the left one are in registers.
-    highest = min((target.registers - vectors - 1) // vectors, most)
+    # The accumulators, one row of the right matrix and one number of the left one are in registers; so are products
+    # that are not added at once.
+    highest = min((target.registers - vectors - (1 if target.fma else 3)) // vectors, most)
     fewest = math.ceil(m / highest)
     options = []
     for count in range(fewest, min(fewest + 2, m) + 1):

@@ -152,7 +152,8 @@ class _Tile:
         if k == 0:
             return zeros
         if k <= BLOCK:
-            unrolled = max((u for u in (1, 2, 4) if k % u == 0 and u * each <= _ROUND), default=1)
+            most = _ROUND if self.product.target.fma else 0  # loads that LLVM moves ahead take registers
+            unrolled = max((u for u in (1, 2, 4) if k % u == 0 and u * each <= most), default=1)
             return self._block(left, I64(0), k, zeros, unrolled)
         return self._blocks(left, zeros)
 
