@@ -2,14 +2,14 @@
 
 The loop over rows has some lines, perhaps, and the loop over columns; among the lines of this one is one call of
 ``dot_float32`` or ``dot_float64``. Instead of the loops, `Nest.lower` emits tiles, and for each the lines for its
-elements while they are in registers. Used by `outline`; start reading at `nest_of`.
+elements, of which a vector holds as many as it has lanes. Used by `outline`; start reading at `nest_of`.
 """
 
 # llvmlite's functions carry no types.
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from llvmlite import ir
@@ -19,7 +19,10 @@ from .straight import Known, Scalars, TextError, Typed
 from .tile_shape import Target
 from .tiles import tiled_product
 from .vector_lines import Vectors
-from .vectors import Matrix
+from .vectors import Matrix, counted, load_vector, mask_of, place, store_vector
+
+MOST_AT_ONCE = 1 << 14
+"""Elements of a product that may wait on the stack for their lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,52 +58,109 @@ class Nest:
 
     def lower(self, b: ir.IRBuilder, known: Known, scope: Mapping[str, Typed], target: Target) -> None:
         """Emit the loops, given what is known around them."""
-        around = dict(scope)
-        outer = Scalars(known, around, b)
-        # Addresses are taken from the table once, and not for each vector.
-        for name in dict.fromkeys(_names([*self.lines, ast.Expr(self.first)])):
-            if name in known.addresses:
-                around[name] = outer.value(ast.Name(name))
-        around[self.column] = Typed("int64", I64(0))
-        first = around[self.row] = outer.value(self.first)
+        tiles = _Tiles(self, b, known, scope, target)
         if self.limit is None:
-            self._tiles(b, known, around, self.rows, target)
+            tiles.emit(self.rows)
             return
-        whole = b.icmp_signed("<=", b.add(first.value, I64(self.rows)), I64(self.limit))
+        whole = b.icmp_signed("<=", b.add(tiles.first, I64(self.rows)), I64(self.limit))
         with b.if_else(whole) as (then, otherwise):
             with then:
-                self._tiles(b, known, around, self.rows, target)
+                tiles.emit(self.rows)
             with otherwise:
-                self._tiles(b, known, around, self.limit % self.rows, target)
+                tiles.emit(self.limit % self.rows)
 
-    def _tiles(self, b: ir.IRBuilder, known: Known, around: dict[str, Typed], rows: int, target: Target) -> None:
-        """The tiles of so many rows; the indices in `around` are those of the first element."""
-        if not (rows and self.columns):
+    def runs_on(self) -> bool:
+        """Whether what the lines read and write goes on from the end of one row to the next, as the elements do."""
+        indices: set[int] = set()
+        for part in _parts(self.lines):
+            if isinstance(part, ast.Subscript):
+                if _slope(part.slice, self.row) != self.columns * _slope(part.slice, self.column):
+                    return False
+                indices.update(map(id, _parts([part.slice])))
+            elif part is self.product:
+                indices.update(map(id, _parts([part])))
+        names = (part for part in _parts(self.lines) if isinstance(part, ast.Name))
+        return not any(name.id in {self.row, self.column} and id(name) not in indices for name in names)
+
+
+class _Tiles:
+    """Writes the instructions of a nest."""
+
+    def __init__(self, nest: Nest, b: ir.IRBuilder, known: Known, scope: Mapping[str, Typed], target: Target) -> None:
+        self.nest = nest
+        self.b = b
+        self.known = known
+        self.target = target
+        self.scope = dict(scope)
+        scalars = Scalars(known, self.scope, b)
+        # Addresses are taken from the table once, and not for each vector.
+        for part in _parts([*nest.lines, nest.first]):
+            if isinstance(part, ast.Name) and part.id in known.addresses:
+                self.scope[part.id] = scalars.value(part)
+        self.scope[nest.column] = Typed("int64", I64(0))
+        self.scope[nest.row] = scalars.value(nest.first)
+        left, left_first, left_step, right, right_first, right_step, count = nest.product.args
+        self.left = self._matrix(left, left_first, _slope(left_first, nest.row), _offset(left_step))
+        self.right = self._matrix(right, right_first, _offset(right_step), _slope(right_first, nest.column))
+        self.terms = _offset(count)
+        self.dtype = self.scope[_name(left)].type[:-1]
+
+    @property
+    def first(self) -> Value:
+        """The first row."""
+        return self.scope[self.nest.row].value
+
+    def _matrix(self, pointer: ast.expr, first: ast.expr, down: int, across: int) -> Matrix:
+        """An operand, from the first row and the first column on."""
+        scalars = Scalars(self.known, self.scope, self.b)
+        at = self.b.gep(scalars.value(pointer).value, [scalars.value(first).value])
+        return Matrix(at, down, across)
+
+    def emit(self, rows: int) -> None:
+        """So many rows."""
+        nest, lanes = self.nest, self.target.lanes(self.dtype)
+        shape = rows, nest.columns, self.terms
+        alone = len(nest.lines) == 1
+        if not alone and nest.columns % lanes and rows * nest.columns <= MOST_AT_ONCE and nest.runs_on():
+            self._stored(shape)
             return
-        outer = Scalars(known, around, b)
-        left, left_first, left_step, right, right_first, right_step, count = self.product.args
-        k, left_across, right_down = (_offset(tree) for tree in (count, left_step, right_step))
-        x, y = (
-            Matrix(b.gep(outer.value(pointer).value, [outer.value(begin).value]), down, across)
-            for pointer, begin, down, across in (
-                (left, left_first, _slope(left_first, self.row), left_across),
-                (right, right_first, right_down, _slope(right_first, self.column)),
-            )
-        )
-        dtype = outer.value(left).type[:-1]
-        start = around[self.row].value
+        start = self.first
 
-        def finish(
-            inner: ir.IRBuilder, row: Value, column: Value, value: Value, lanes: int, mask: Value | None
-        ) -> None:
-            scope = dict(around)
-            scope[self.row] = Typed("int64", inner.add(start, row))
-            scope[self.column] = Typed("int64", column, 1)
-            vectors = Vectors(known, scope, inner, lanes, mask, (_function(self.product), Typed(dtype, value)))
-            for line in self.lines:
-                vectors.statement(line)
+        def finish(b: ir.IRBuilder, row: Value, column: Value, value: Value, lanes: int, mask: Value | None) -> None:
+            self._lines(b.add(start, row), column, value, lanes, mask)
 
-        tiled_product(b, dtype, (rows, self.columns, k), x, y, finish, target, once=len(self.lines) > 1)
+        tiled_product(self.b, self.dtype, shape, self.left, self.right, finish, self.target, once=not alone)
+
+    def _stored(self, shape: tuple[int, int, int]) -> None:
+        """Rows that do not fill their vectors: once all are computed, the lines for all elements as one long row."""
+        b, dtype, lanes = self.b, self.dtype, self.target.lanes(self.dtype)
+        rows, columns, _ = shape
+        count = rows * columns
+        product = Matrix(place(b, dtype, count), columns, 1)
+
+        def finish(b: ir.IRBuilder, row: Value, column: Value, value: Value, _: int, mask: Value | None) -> None:
+            store_vector(b, dtype, value, product.at(b, row, column), mask)
+
+        tiled_product(b, dtype, shape, self.left, self.right, finish, self.target)
+
+        def some(first: Value, mask: Value | None) -> None:
+            value = load_vector(b, dtype, b.gep(product.pointer, [first]), lanes, mask)
+            self._lines(self.first, first, value, lanes, mask)
+
+        whole, rest = count - count % lanes, count % lanes
+        if whole:
+            counted(b, whole, lambda first: some(first, None), step=lanes)
+        if rest:
+            some(I64(whole), mask_of(rest, lanes))
+
+    def _lines(self, row: Value, column: Value, value: Value, lanes: int, mask: Value | None) -> None:
+        """What is done to the elements of one vector."""
+        nest = self.nest
+        scope = {**self.scope, nest.row: Typed("int64", row), nest.column: Typed("int64", column, 1)}
+        product = _name(nest.product.func), Typed(self.dtype, value)
+        vectors = Vectors(self.known, scope, self.b, lanes, mask, product)
+        for line in nest.lines:
+            vectors.statement(line)
 
 
 def nest_of(loop: ast.For) -> Nest | None:
@@ -116,14 +176,19 @@ def nest_of(loop: ast.For) -> Nest | None:
             return None
     if not all(isinstance(line, ast.Assign) for line in lines):
         return None
-    parts = (part for line in inside for part in ast.walk(line))
-    products = [part for part in parts if isinstance(part, ast.Call) and _function(part).startswith("dot_")]
-    return Nest(row, column, *_bounds(bounds), columns, lines, products[0]) if products else None
+    calls = (part for part in _parts(inside) if isinstance(part, ast.Call))
+    product = next((call for call in calls if _name(call.func).startswith("dot_")), None)
+    return Nest(row, column, *_bounds(bounds), columns, lines, product) if product is not None else None
 
 
-def _function(call: ast.Call) -> str:
-    assert isinstance(call.func, ast.Name)
-    return call.func.id
+def _name(tree: ast.expr) -> str:
+    assert isinstance(tree, ast.Name)
+    return tree.id
+
+
+def _parts(trees: Sequence[ast.AST]) -> Iterator[ast.AST]:
+    for tree in trees:
+        yield from ast.walk(tree)
 
 
 def _bounds(bounds: list[ast.expr]) -> tuple[ast.expr, int, int | None]:
@@ -164,10 +229,3 @@ def _at(tree: ast.expr, indices: Mapping[str, int]) -> int:
         case ast.UnaryOp(ast.USub(), operand):
             return -_at(operand, indices)
     raise TextError(f"not an index: {ast.unparse(tree)}")
-
-
-def _names(trees: list[ast.stmt]) -> Iterator[str]:
-    for tree in trees:
-        for part in ast.walk(tree):
-            if isinstance(part, ast.Name):
-                yield part.id
