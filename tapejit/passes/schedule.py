@@ -104,9 +104,9 @@ class Schedule:
         with_input = {loop for root in roots for loop in readers[root]}
         with_tiled = {loop for root in roots if any(root in each.results for each in tiled) for loop in readers[root]}
         for loops in (
-            [loop for loop in producers if not loop.tiled],
             [loop for loop in with_tiled if not loop.tiled],
             tiled,
+            [loop for loop in producers if not loop.tiled],
             with_input - here,
         ):
             for loop in sorted(loops, key=lambda item: -item.place):
