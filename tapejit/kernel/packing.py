@@ -49,21 +49,17 @@ def pack(b: ir.IRBuilder, dtype: str, right: Matrix, target: Value, k: int, stri
     strip : Columns
         How wide it is.
     """
-    whole = len(strip.lanes) - (strip.lanes[-1] != strip.lanes[0] or strip.used != strip.lanes[-1])
-    copy = Matrix(target, strip.width, 1)
+    copy, lanes = Matrix(target, strip.width, 1), strip.lanes
 
-    def vector(lanes: int, used: int, column: Value) -> None:
+    def vector(column: Value, used: int) -> None:
         source, to = right.beside(b, I64(0), column), copy.beside(b, I64(0), column)
-        if right.across == 1:
-            _rows(b, dtype, source, to, k, (lanes, used))
-        else:
-            _columns(b, dtype, source, to, k, (lanes, used))
+        (_rows if right.across == 1 else _columns)(b, dtype, source, to, k, (lanes, used))
 
-    lanes = strip.lanes[0]
+    whole = strip.vectors - (strip.used != lanes)
     if whole:
-        counted(b, whole, lambda index: vector(lanes, lanes, b.mul(index, I64(lanes))))
-    if whole < len(strip.lanes):
-        vector(strip.lanes[-1], strip.used, I64(whole * lanes))
+        counted(b, whole, lambda index: vector(b.mul(index, I64(lanes)), lanes))
+    if whole < strip.vectors:
+        vector(I64(whole * lanes), strip.used)
 
 
 def _rows(b: ir.IRBuilder, dtype: str, source: Matrix, to: Matrix, k: int, width: tuple[int, int]) -> None:
@@ -84,7 +80,7 @@ def _columns(b: ir.IRBuilder, dtype: str, source: Matrix, to: Matrix, k: int, wi
 
     def square(first: Value, height: int) -> None:
         here = source.beside(b, first, I64(0))
-        rows = _turned(b, [_column(b, dtype, here, j, height, lanes) for j in range(used)], dtype, lanes)
+        rows = turned(b, [_column(b, dtype, here, j, height, lanes) for j in range(used)], dtype, lanes)
         for p in range(height):
             store_vector(b, dtype, rows[p], to.at(b, b.add(first, I64(p)), I64(0)))
 
@@ -105,10 +101,21 @@ def _column(b: ir.IRBuilder, dtype: str, source: Matrix, column: int, height: in
     return vector
 
 
-def _turned(b: ir.IRBuilder, columns: Sequence[Value], dtype: str, lanes: int) -> list[Value]:
+def turned(b: ir.IRBuilder, columns: Sequence[Value], dtype: str, lanes: int) -> list[Value]:
     """The rows of the square that has these columns; missing ones are 0.
 
     Blocks of 1, 2, 4, … rows and columns change places with those beside them.
+
+    Parameters
+    ----------
+    b : ir.IRBuilder
+        Where the instructions go.
+    columns : sequence of Value
+        At most `lanes` vectors.
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+    lanes : int
+        The lanes of each of them, a power of 2.
     """
     zero = ir.Constant(vector_type(dtype, lanes), None)
     rows = [*columns, *[zero] * (lanes - len(columns))]
@@ -116,11 +123,11 @@ def _turned(b: ir.IRBuilder, columns: Sequence[Value], dtype: str, lanes: int) -
     while distance < lanes:
         upper = [lane if not lane & distance else lanes + lane - distance for lane in range(lanes)]
         lower = [lane + distance if not lane & distance else lanes + lane for lane in range(lanes)]
-        turned = rows.copy()
+        moved = rows.copy()
         for i in range(lanes):
             if not i & distance:
                 pair = rows[i], rows[i + distance]
-                turned[i], turned[i + distance] = (shuffle(b, *pair, order) for order in (upper, lower))
-        rows = turned
+                moved[i], moved[i + distance] = (shuffle(b, *pair, order) for order in (upper, lower))
+        rows = moved
         distance *= 2
     return rows

@@ -135,6 +135,11 @@ class Matrix(NamedTuple):
                 pointer = b.gep(pointer, [times(b, index, stride)])
         return pointer
 
+    @property
+    def transposed(self) -> "Matrix":
+        """The same numbers with rows and columns exchanged."""
+        return Matrix(self.pointer, self.across, self.down)
+
     def beside(self, b: ir.IRBuilder, row: Value, column: Value) -> "Matrix":
         """The matrix that begins at an element."""
         return self._replace(pointer=self.at(b, row, column))
