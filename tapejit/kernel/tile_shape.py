@@ -9,13 +9,25 @@ reading at `cut`. Which products are made of tiles at all says `passes.tiling`.
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 SCRATCH_BYTES = 65536
 """The most that a copy of some columns of the right matrix may take, on the stack."""
+
+FAR = 1024
+"""More than `NEAR_ROWS` rows so many bytes apart are far: each has a page, or a set of the cache, of its own."""
+
+NEAR_ROWS = 64
+
+_FAR_TERM = 24
+"""The cycles in which a column of the left matrix comes from far: tiles are to be high, so as not to wait for it."""
+
+_UNDER_WAY = 10
+"""How many additions a CPU works on at a time; a tile of fewer vectors leaves it waiting."""
 
 _SAME_SET = 2048
 """Rows whose distance is a multiple of so many bytes share one or two sets of the first cache."""
@@ -25,6 +37,12 @@ _FEW_ROWS = 7
 
 _WORTH_TURNING = 0.85
 """The transposed product is computed instead if it takes less than this part of the time."""
+
+_AS_FAST = 1.02
+"""What takes at most so many times as long as the fastest is as fast: then there should be little code."""
+
+_PLAIN_CODE = 4
+"""The code around the multiplications of a tile, in multiplications for each vector."""
 
 _MOST_VECTORS = 4
 """The most vectors of columns in a tile; more rows than that are always the better use of registers."""
@@ -137,6 +155,8 @@ class Cut:
     cycles: float
 
 
+_Choice = TypeVar("_Choice")
+
 Strides = tuple[int, int]
 """The distances of a matrix's rows and of its columns, in elements."""
 
@@ -176,6 +196,8 @@ class _Operands:
         The CPU.
     rows, vectors : int
         The most rows and vectors of columns that a tile may have.
+    least : int
+        The cycles that a term takes at least: long ones, where the left matrix's columns are read and far apart.
     copied : bool
         Whether the right matrix's columns are copied to where they are neighbours.
     scattered : bool
@@ -188,6 +210,7 @@ class _Operands:
     target: Target
     rows: int
     vectors: int
+    least: int
     copied: bool
     scattered: bool
     turned: bool = False
@@ -199,7 +222,8 @@ class _Operands:
         apart = right[1] != 1
         fitting = SCRATCH_BYTES // (target.vector_bytes * max(k, 1)) if apart else _MOST_VECTORS
         vectors = max(1, min(fitting, _MOST_VECTORS))
-        return cls(size, target, _FEW_ROWS if crowded else target.registers, vectors, apart, not fitting)
+        least = _FAR_TERM if left[0] == 1 and left[1] * size >= FAR and k > NEAR_ROWS else 0
+        return cls(size, target, _FEW_ROWS if crowded else target.registers, vectors, least, apart, not fitting)
 
     @property
     def lanes(self) -> int:
@@ -216,8 +240,19 @@ def _cut(m: int, n: int, k: int, operands: _Operands) -> Cut:
             strips.append(Columns(first, beside, lanes, used, count, rows))
             first += count * beside * lanes
             cycles += count * each
-        options.append(Cut(tuple(strips), operands.turned, cycles))
-    return min(options, key=lambda option: option.cycles)
+        options.append((cycles, Cut(tuple(strips), operands.turned, cycles)))
+    return _simplest(options, lambda found: sum(strip.vectors * _code(strip.rows) for strip in found.strips))
+
+
+def _simplest(options: Sequence[tuple[float, _Choice]], code: Callable[[_Choice], float]) -> _Choice:
+    """Of what takes little more time than the fastest, what is compiled in the least time: the least code."""
+    fastest = min(cycles for cycles, _ in options)
+    return min((option for cycles, option in options if cycles <= _AS_FAST * fastest), key=code)
+
+
+def _code(rows: Sequence[Rows]) -> float:
+    """How much code tiles are, in multiplications for each vector."""
+    return sum(each.height + _PLAIN_CODE for each in rows)
 
 
 def _strips(whole: int, rest: int, operands: _Operands, vectors: int) -> Iterator[tuple[int, int, int, int]]:
@@ -240,14 +275,14 @@ def _tiles(m: int, k: int, width: tuple[int, int], operands: _Operands) -> tuple
     # that are not added at once.
     target, vectors = operands.target, width[0]
     highest = min((target.registers - vectors - (1 if target.fma else 3)) // vectors, operands.rows)
-    fewest = math.ceil(m / highest)
     options = []
-    for count in range(fewest, min(fewest + 2, m) + 1):
+    for count in sorted({math.ceil(m / height) for height in range(1, highest + 1)}):
         low, more = divmod(m, count)
         rows = [Rows(0, low + 1, more)] if more else []
         rows.append(Rows(more * (low + 1), low, count - more))
         options.append((sum(each.count * _cycles(each.height, k, width, operands) for each in rows), tuple(rows)))
-    cycles, chosen = min(options, key=lambda option: option[0])
+    chosen = _simplest(options, _code)
+    cycles = sum(each.count * _cycles(each.height, k, width, operands) for each in chosen)
     return cycles + (_COPY * k * vectors if operands.copied else 0), chosen
 
 
@@ -258,12 +293,12 @@ _COPY = 6
 def _cycles(height: int, k: int, width: tuple[int, int], operands: _Operands) -> float:
     """About how many cycles a tile takes.
 
-    Per term of the sum either the multiplications (one vector of 64 bytes or two narrower ones a cycle), the loads
-    (two a cycle), or the latency of an addition decides; results are stored at the end.
+    Per term of the sum either the multiplications or the loads decide, each one a cycle for 64 bytes and half a cycle
+    for less; results are stored at the end.
     """
     vectors, lanes = width
-    multiplied = height * vectors * (1 if lanes * operands.size == 64 else 0.5)
     loads = height + vectors * (lanes if operands.scattered else 1)
-    term = max(multiplied, loads / 2, 4)
+    rate = 1 if lanes * operands.size == 64 else 0.5
+    term = max(max(height * vectors, loads, _UNDER_WAY) * rate, operands.least)
     stored = _COPY * operands.lanes if operands.turned else 2 * height
     return k * term + stored * vectors + 20

@@ -32,7 +32,7 @@ from .vectors import (
     splat,
     store_vector,
     times,
-    vector_type,
+    zeros,
 )
 
 BLOCK = 1024
@@ -164,29 +164,29 @@ class _Tile:
     def sums(self, left: Matrix) -> list[Value]:
         """The finished accumulators, row by row."""
         k, each = self.product.k, self.height * self.strip.vectors
-        zeros: list[Value] = [ir.Constant(vector_type(self.product.dtype, self.strip.lanes), None)] * each
+        start = [zeros(self.product.dtype, self.strip.lanes)] * each
         if k == 0:
-            return zeros
+            return start
         if k <= BLOCK:
             most = _ROUND if self.product.target.fma else 0  # loads that LLVM moves ahead take registers
             unrolled = max((u for u in (1, 2, 4) if k % u == 0 and u * each <= most), default=1)
-            return self._block(left, I64(0), k, zeros, unrolled)
-        return self._blocks(left, zeros)
+            return self._block(left, I64(0), k, start, unrolled)
+        return self._blocks(left, start)
 
-    def _blocks(self, left: Matrix, zeros: list[Value]) -> list[Value]:
+    def _blocks(self, left: Matrix, start: list[Value]) -> list[Value]:
         """The sum of the blocks' sums, which wait in memory while a block is computed."""
         b, dtype, k = self.b, self.product.dtype, self.product.k
         lanes = self.strip.lanes
-        room = place(b, dtype, len(zeros) * lanes)
-        places = [b.gep(room, [I64(i * lanes)]) for i in range(len(zeros))]
+        room = place(b, dtype, len(start) * lanes)
+        places = [b.gep(room, [I64(i * lanes)]) for i in range(len(start))]
         # A negative zero is what changes no number that is added to it.
-        self._store([splat(b, FLOATS[dtype](-0.0), lanes)] * len(zeros), places)
+        self._store([splat(b, FLOATS[dtype](-0.0), lanes)] * len(start), places)
 
         def add(index: Value) -> None:
             first = b.mul(index, I64(BLOCK))
             left_over = b.sub(I64(k), first)
             count = b.select(b.icmp_signed("<", left_over, I64(BLOCK)), left_over, I64(BLOCK))
-            sums = self._block(left, first, count, zeros, 1)
+            sums = self._block(left, first, count, start, 1)
             self._store(
                 [b.fadd(load_vector(b, dtype, at, lanes), one) for at, one in zip(places, sums, strict=True)], places
             )
@@ -198,7 +198,9 @@ class _Tile:
         for value, at in zip(values, places, strict=True):
             store_vector(self.b, self.product.dtype, value, at)
 
-    def _block(self, left: Matrix, first: Value, count: Value | int, zeros: list[Value], unrolled: int) -> list[Value]:
+    def _block(
+        self, left: Matrix, first: Value, count: Value | int, accumulators: list[Value], unrolled: int
+    ) -> list[Value]:
         """The sums of `count` terms from term `first` on."""
         b = self.b
         start = left.beside(b, I64(0), first), self.right.beside(b, first, I64(0))
@@ -210,7 +212,7 @@ class _Tile:
                 found = self._term(here[0].beside(b, I64(0), I64(p)), here[1].beside(b, I64(p), I64(0)), found)
             return found
 
-        return counted(b, count, terms, zeros, unrolled)
+        return counted(b, count, terms, accumulators, unrolled)
 
     def _term(self, left: Matrix, right: Matrix, accumulators: list[Value]) -> list[Value]:
         """The accumulators after one more term: a column of `left` times a row of `right`."""
@@ -232,7 +234,7 @@ class _Tile:
         at = b.gep(right.pointer, [I64(j * lanes * right.across)])
         if right.across == 1:
             return load_vector(b, dtype, at, lanes, None if self.filled else mask_of(used, lanes))
-        found = ir.Constant(vector_type(dtype, lanes), None)
+        found = zeros(dtype, lanes)
         for lane in range(used):
             found = b.insert_element(found, b.load(b.gep(at, [I64(lane * right.across)])), I64(lane))
         return found
