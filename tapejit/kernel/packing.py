@@ -9,16 +9,14 @@ at `pack`.
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
 
-from .instructions import I64, Value
-from .tile_shape import SCRATCH_BYTES, Columns
-from .vectors import Matrix, counted, load_vector, mask_of, shuffle, store_vector, vector_type
-
-_FAR = 1024
-"""Bytes between rows from which on a copy pays: each row is on a page or in a cache set of its own."""
+from .instructions import I64, Value, extreme
+from .tile_shape import FAR, NEAR_ROWS, SCRATCH_BYTES, Columns
+from .vectors import Matrix, counted, load_vector, mask_of, shuffle, store_vector, times, zeros
 
 
 def packs(right: Matrix, k: int, strip: Columns, m: int, dtype: str) -> bool:
@@ -26,7 +24,7 @@ def packs(right: Matrix, k: int, strip: Columns, m: int, dtype: str) -> bool:
     size = np.dtype(dtype).itemsize
     if not k or k * strip.width * size > SCRATCH_BYTES:
         return False
-    far = right.down * size >= _FAR and k > 64 and m > 2 * strip.rows[0].height
+    far = right.down * size >= FAR and k > NEAR_ROWS and m > 2 * strip.rows[0].height
     return right.across != 1 or far
 
 
@@ -42,85 +40,104 @@ def pack(b: ir.IRBuilder, dtype: str, right: Matrix, target: Value, k: int, stri
     right : Matrix
         It begins at the strip's first column.
     target : Value
-        Where the copy goes: the rows of the strip one after the other, each as wide as the strip. Lanes beyond the
-        matrix are 0.
+        Where the copy goes: the rows of the strip one after the other, each as wide as the strip. What is in lanes
+        beyond the matrix doesn't matter, but they may be read.
     k : int
         The number of rows.
     strip : Columns
         How wide it is.
     """
-    whole = len(strip.lanes) - (strip.lanes[-1] != strip.lanes[0] or strip.used != strip.lanes[-1])
-    copy = Matrix(target, strip.width, 1)
-
-    def vector(lanes: int, used: int, column: Value) -> None:
-        source, to = right.beside(b, I64(0), column), copy.beside(b, I64(0), column)
-        if right.across == 1:
-            _rows(b, dtype, source, to, k, (lanes, used))
-        else:
-            _columns(b, dtype, source, to, k, (lanes, used))
-
-    lanes = strip.lanes[0]
+    copy = _Copy(b, dtype, k, strip, right, Matrix(target, strip.width, 1))
+    if right.across != 1:
+        counted(b, strip.vectors, copy.columns)
+        return
+    whole = strip.vectors - (strip.used != strip.lanes)
     if whole:
-        counted(b, whole, lambda index: vector(lanes, lanes, b.mul(index, I64(lanes))))
-    if whole < len(strip.lanes):
-        vector(strip.lanes[-1], strip.used, I64(whole * lanes))
+        counted(b, whole, lambda index: copy.rows(index, strip.lanes))
+    if whole < strip.vectors:
+        copy.rows(I64(whole), strip.used)
 
 
-def _rows(b: ir.IRBuilder, dtype: str, source: Matrix, to: Matrix, k: int, width: tuple[int, int]) -> None:
-    """Copy one vector of each row."""
-    lanes, used = width
+class _Copy(NamedTuple):
+    """The copy of a strip, one vector of columns after the other."""
 
-    def row(p: Value) -> None:
-        vector = load_vector(b, dtype, source.at(b, p, I64(0)), lanes, mask_of(used, lanes))
-        store_vector(b, dtype, vector, to.at(b, p, I64(0)))
+    b: ir.IRBuilder
+    dtype: str
+    k: int
+    strip: Columns
+    right: Matrix
+    to: Matrix
 
-    counted(b, k, row)
+    def rows(self, index: Value, used: int) -> None:
+        """Copy a vector of each row."""
+        b, dtype, lanes = self.b, self.dtype, self.strip.lanes
+        column = times(b, index, lanes)
 
+        def row(p: Value) -> None:
+            vector = load_vector(b, dtype, self.right.at(b, p, column), lanes, mask_of(used, lanes))
+            store_vector(b, dtype, vector, self.to.at(b, p, column))
 
-def _columns(b: ir.IRBuilder, dtype: str, source: Matrix, to: Matrix, k: int, width: tuple[int, int]) -> None:
-    """Copy one vector of each row of a transposed matrix: squares, and what is left of them."""
-    lanes, used = width
-    whole, rest = divmod(k, lanes)
+        counted(b, self.k, row)
 
-    def square(first: Value, height: int) -> None:
-        here = source.beside(b, first, I64(0))
-        rows = _turned(b, [_column(b, dtype, here, j, height, lanes) for j in range(used)], dtype, lanes)
+    def columns(self, index: Value) -> None:
+        """Copy the columns of a vector, square by square."""
+        b, dtype, lanes = self.b, self.dtype, self.strip.lanes
+        column = times(b, index, lanes)
+        columns = [b.add(column, I64(j)) for j in range(self.strip.used if self.strip.vectors == 1 else lanes)]
+        if self.strip.used not in {lanes, len(columns)}:  # the last ones again, in lanes that nobody reads
+            last = I64(self.strip.width - lanes + self.strip.used - 1)
+            columns = [extreme("minimum")(b, "int64", each, last) for each in columns]
+        height = min(self.k, lanes)
+
+        def square(index: Value) -> None:
+            first = times(b, index, lanes)
+            if self.k % lanes:  # the last one ends where the columns end, and repeats some rows
+                first = extreme("minimum")(b, "int64", first, I64(self.k - height))
+            rows = turned(b, [self._column(first, each, height) for each in columns], dtype, lanes)
+            for p in range(height):
+                store_vector(b, dtype, rows[p], self.to.at(b, b.add(first, I64(p)), column))
+
+        counted(b, -(-self.k // lanes), square)
+
+    def _column(self, first: Value, column: Value, height: int) -> Value:
+        """So many elements of a column, as one vector."""
+        b, dtype, lanes, down = self.b, self.dtype, self.strip.lanes, self.right.down
+        at = self.right.at(b, first, column)
+        if down == 1:
+            return load_vector(b, dtype, at, lanes, mask_of(height, lanes))
+        vector = zeros(dtype, lanes)
         for p in range(height):
-            store_vector(b, dtype, rows[p], to.at(b, b.add(first, I64(p)), I64(0)))
-
-    if whole:
-        counted(b, whole, lambda index: square(b.mul(index, I64(lanes)), lanes))
-    if rest:
-        square(I64(whole * lanes), rest)
+            vector = b.insert_element(vector, b.load(b.gep(at, [I64(p * down)])), I64(p))
+        return vector
 
 
-def _column(b: ir.IRBuilder, dtype: str, source: Matrix, column: int, height: int, lanes: int) -> Value:
-    """The first elements of a column, as one vector."""
-    at = source.at(b, I64(0), I64(column))
-    if source.down == 1:
-        return load_vector(b, dtype, at, lanes, mask_of(height, lanes))
-    vector = ir.Constant(vector_type(dtype, lanes), None)
-    for p in range(height):
-        vector = b.insert_element(vector, b.load(b.gep(at, [I64(p * source.down)])), I64(p))
-    return vector
-
-
-def _turned(b: ir.IRBuilder, columns: Sequence[Value], dtype: str, lanes: int) -> list[Value]:
+def turned(b: ir.IRBuilder, columns: Sequence[Value], dtype: str, lanes: int) -> list[Value]:
     """The rows of the square that has these columns; missing ones are 0.
 
     Blocks of 1, 2, 4, … rows and columns change places with those beside them.
+
+    Parameters
+    ----------
+    b : ir.IRBuilder
+        Where the instructions go.
+    columns : sequence of Value
+        At most `lanes` vectors.
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+    lanes : int
+        The lanes of each of them, a power of 2.
     """
-    zero = ir.Constant(vector_type(dtype, lanes), None)
+    zero = zeros(dtype, lanes)
     rows = [*columns, *[zero] * (lanes - len(columns))]
     distance = 1
     while distance < lanes:
         upper = [lane if not lane & distance else lanes + lane - distance for lane in range(lanes)]
         lower = [lane + distance if not lane & distance else lanes + lane for lane in range(lanes)]
-        turned = rows.copy()
+        moved = rows.copy()
         for i in range(lanes):
             if not i & distance:
                 pair = rows[i], rows[i + distance]
-                turned[i], turned[i + distance] = (shuffle(b, *pair, order) for order in (upper, lower))
-        rows = turned
+                moved[i], moved[i + distance] = (shuffle(b, *pair, order) for order in (upper, lower))
+        rows = moved
         distance *= 2
     return rows

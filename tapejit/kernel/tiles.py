@@ -11,15 +11,16 @@ at `tiled_product`; `tile_shape` says how a matrix is cut.
 # llvmlite's functions carry no types.
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import ir
 
 from .instructions import FLOATS, I64, Value, own_function
-from .packing import pack, packs
-from .tile_shape import Columns, Rows, Target, cut, limits_of
+from .packing import pack, packs, turned
+from .tile_shape import Columns, Rows, Target, cut
 from .vectors import (
     Matrix,
     counted,
@@ -31,7 +32,7 @@ from .vectors import (
     splat,
     store_vector,
     times,
-    vector_type,
+    zeros,
 )
 
 BLOCK = 1024
@@ -81,9 +82,11 @@ def tiled_product(  # noqa: PLR0917 - two matrices, their lengths, and what beco
     m, n, k = shape
     if not m or not n:
         return
-    limits = limits_of((left.down, left.across), (right.down, right.across), k, dtype, target)
-    for strip in cut(m, n, max(k, 1), dtype, target, limits):
-        _strip(b, _Product(dtype, k, left, right, finish, target, once), strip, m)
+    found = cut(shape, (left.down, left.across), (right.down, right.across), dtype, target)
+    if found.turned:
+        m, left, right = n, right.transposed, left.transposed
+    for strip in found.strips:
+        _strip(b, _Product(dtype, k, left, right, finish, target, once, found.turned), strip, m)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class _Product:
     finish: Finish
     target: Target
     once: bool
+    turned: bool
 
 
 def _strip(b: ir.IRBuilder, product: _Product, strip: Columns, m: int) -> None:
@@ -127,9 +131,23 @@ def _tiles(b: ir.IRBuilder, product: _Product, panel: _Panel, column: Value, str
     def one(index: Value) -> None:
         row = b.add(I64(rows.first), times(b, index, rows.height))
         tile = _Tile(b, product, panel, strip, rows.height)
-        tile.finish(row, column, tile.sums(product.left.beside(b, row, I64(0))))
+        sums = tile.sums(product.left.beside(b, row, I64(0)))
+        if product.turned:
+            for below, block in tile.turned(column, sums):
+                _finish(b, product, below, row, block)
+        else:
+            _finish(b, product, row, column, _Block(sums, strip.vectors, strip.lanes, strip.used))
 
     counted(b, rows.count, one)
+
+
+class _Block(NamedTuple):
+    """Finished vectors, row by row: how many each row has, their lanes, and how many of the last one are elements."""
+
+    sums: list[Value]
+    across: int
+    lanes: int
+    used: int
 
 
 class _Tile:
@@ -141,55 +159,48 @@ class _Tile:
         self.right = panel.matrix
         self.filled = panel.filled
         self.height = height
-        self.lanes = strip.lanes
-        self.offsets = [sum(strip.lanes[:i]) for i in range(len(strip.lanes))]
-        self.masks = [mask_of(lanes, lanes) for lanes in strip.lanes[:-1]] + [mask_of(strip.used, strip.lanes[-1])]
+        self.strip = strip
 
     def sums(self, left: Matrix) -> list[Value]:
         """The finished accumulators, row by row."""
-        k, each = self.product.k, self.height * len(self.lanes)
-        zeros = [ir.Constant(vector_type(self.product.dtype, lanes), None) for lanes in self.lanes] * self.height
+        k, each = self.product.k, self.height * self.strip.vectors
+        start = [zeros(self.product.dtype, self.strip.lanes)] * each
         if k == 0:
-            return zeros
+            return start
         if k <= BLOCK:
             most = _ROUND if self.product.target.fma else 0  # loads that LLVM moves ahead take registers
             unrolled = max((u for u in (1, 2, 4) if k % u == 0 and u * each <= most), default=1)
-            return self._block(left, I64(0), k, zeros, unrolled)
-        return self._blocks(left, zeros)
+            return self._block(left, I64(0), k, start, unrolled)
+        return self._blocks(left, start)
 
-    def _blocks(self, left: Matrix, zeros: list[Value]) -> list[Value]:
+    def _blocks(self, left: Matrix, start: list[Value]) -> list[Value]:
         """The sum of the blocks' sums, which wait in memory while a block is computed."""
         b, dtype, k = self.b, self.product.dtype, self.product.k
+        lanes = self.strip.lanes
+        room = place(b, dtype, len(start) * lanes)
+        places = [b.gep(room, [I64(i * lanes)]) for i in range(len(start))]
         # A negative zero is what changes no number that is added to it.
-        totals = [splat(b, FLOATS[dtype](-0.0), zero.type.count) for zero in zeros]
-        places = self._stored(totals)
+        self._store([splat(b, FLOATS[dtype](-0.0), lanes)] * len(start), places)
 
         def add(index: Value) -> None:
             first = b.mul(index, I64(BLOCK))
             left_over = b.sub(I64(k), first)
             count = b.select(b.icmp_signed("<", left_over, I64(BLOCK)), left_over, I64(BLOCK))
-            sums = self._block(left, first, count, zeros, 1)
-            self._stored([b.fadd(self._load(at, one), one) for at, one in zip(places, sums, strict=True)], places)
+            sums = self._block(left, first, count, start, 1)
+            self._store(
+                [b.fadd(load_vector(b, dtype, at, lanes), one) for at, one in zip(places, sums, strict=True)], places
+            )
 
         counted(b, -(-k // BLOCK), add)
-        return [self._load(at, zero) for at, zero in zip(places, zeros, strict=True)]
+        return [load_vector(b, dtype, at, lanes) for at in places]
 
-    def _load(self, at: Value, like: Value) -> Value:
-        return load_vector(self.b, self.product.dtype, at, like.type.count)
-
-    def _stored(self, values: Sequence[Value], places: Sequence[Value] | None = None) -> Sequence[Value]:
-        """Write the tile's vectors to the stack; returns where."""
-        if places is None:
-            width = sum(self.lanes)
-            room = place(self.b, self.product.dtype, self.height * width)
-            places = [
-                self.b.gep(room, [I64(i * width + offset)]) for i in range(self.height) for offset in self.offsets
-            ]
+    def _store(self, values: Sequence[Value], places: Sequence[Value]) -> None:
         for value, at in zip(values, places, strict=True):
             store_vector(self.b, self.product.dtype, value, at)
-        return places
 
-    def _block(self, left: Matrix, first: Value, count: Value | int, zeros: list[Value], unrolled: int) -> list[Value]:
+    def _block(
+        self, left: Matrix, first: Value, count: Value | int, accumulators: list[Value], unrolled: int
+    ) -> list[Value]:
         """The sums of `count` terms from term `first` on."""
         b = self.b
         start = left.beside(b, I64(0), first), self.right.beside(b, first, I64(0))
@@ -201,54 +212,81 @@ class _Tile:
                 found = self._term(here[0].beside(b, I64(0), I64(p)), here[1].beside(b, I64(p), I64(0)), found)
             return found
 
-        return counted(b, count, terms, zeros, unrolled)
+        return counted(b, count, terms, accumulators, unrolled)
 
     def _term(self, left: Matrix, right: Matrix, accumulators: list[Value]) -> list[Value]:
         """The accumulators after one more term: a column of `left` times a row of `right`."""
         b, dtype, fma = self.b, self.product.dtype, self.product.target.fma
-        row = [self._vector(right, *one) for one in zip(self.offsets, self.lanes, self.masks, strict=True)]
-        result = []
+        row = [self._vector(right, j) for j in range(self.strip.vectors)]
+        result: list[Value] = []
         for i in range(self.height):
-            wide = splat(b, b.load(b.gep(left.pointer, [I64(i * left.down)])), self.lanes[0])
-            for j, vector in enumerate(row):
-                lanes = self.lanes[j]
-                number = wide if lanes == self.lanes[0] else shuffle(b, wide, wide, range(lanes))
-                total = accumulators[i * len(row) + j]
-                result.append(multiply_add(b, dtype, number, vector, total, fma))
+            number = splat(b, b.load(b.gep(left.pointer, [I64(i * left.down)])), self.strip.lanes)
+            result += [
+                multiply_add(b, dtype, number, vector, accumulators[len(result) + j], fma)
+                for j, vector in enumerate(row)
+            ]
         return result
 
-    def _vector(self, right: Matrix, offset: int, lanes: int, mask: Value | None) -> Value:
+    def _vector(self, right: Matrix, j: int) -> Value:
         """One vector of a row of `right`; number by number where its columns are no neighbours."""
-        b, dtype = self.b, self.product.dtype
-        at = b.gep(right.pointer, [I64(offset * right.across)])
+        b, dtype, lanes = self.b, self.product.dtype, self.strip.lanes
+        used = self.strip.used if j == self.strip.vectors - 1 else lanes
+        at = b.gep(right.pointer, [I64(j * lanes * right.across)])
         if right.across == 1:
-            return load_vector(b, dtype, at, lanes, None if self.filled else mask)
-        vector = ir.Constant(vector_type(dtype, lanes), None)
-        for lane in range(lanes if mask is None else sum(bit.constant for bit in mask.constant)):
-            vector = b.insert_element(vector, b.load(b.gep(at, [I64(lane * right.across)])), I64(lane))
-        return vector
+            return load_vector(b, dtype, at, lanes, None if self.filled else mask_of(used, lanes))
+        found = zeros(dtype, lanes)
+        for lane in range(used):
+            found = b.insert_element(found, b.load(b.gep(at, [I64(lane * right.across)])), I64(lane))
+        return found
 
-    def finish(self, row: Value, column: Value, sums: list[Value]) -> None:
-        """What follows for the finished vectors."""
-        b, across = self.b, len(self.lanes)
-        vectors = list(zip(self.offsets, self.lanes, self.masks, strict=True))
+    def turned(self, row: Value, sums: list[Value]) -> Iterator[tuple[Value, _Block]]:
+        """The sums of a transposed product as rows of the product itself: a block for each vector.
 
-        def one_row(below: Value, found: Sequence[Value]) -> None:
-            for value, (offset, lanes, mask) in zip(found, vectors, strict=True):
-                self.product.finish(b, below, b.add(column, I64(offset)), value, lanes, mask)
+        `row` is the product's row of the first lane.
+        """
+        b, strip = self.b, self.strip
+        least = max(1 << (self.height - 1).bit_length(), 16 // np.dtype(self.product.dtype).itemsize)
+        size = max(strip.lanes, least)
+        for j in range(strip.vectors):
+            columns = [_widened(b, sums[i * strip.vectors + j], size) for i in range(self.height)]
+            used = strip.used if j == strip.vectors - 1 else strip.lanes
+            rows = [
+                shuffle(b, each, each, range(least)) if size > least else each
+                for each in turned(b, columns, self.product.dtype, size)[:used]
+            ]
+            yield b.add(row, I64(j * strip.lanes)), _Block(rows, 1, least, self.height)
 
-        if not self.product.once or self.height == 1:
-            for i in range(self.height):
-                one_row(b.add(row, I64(i)), sums[i * across : (i + 1) * across])
-            return
-        first = self._stored(sums)[:across]
-        width = sum(self.lanes)
 
-        def again(i: Value) -> None:
-            places = [b.gep(at, [b.mul(i, I64(width))]) for at in first]
-            one_row(b.add(row, i), [self._load(at, like) for at, like in zip(places, sums, strict=False)])
+def _widened(b: ir.IRBuilder, vector: Value, lanes: int) -> Value:
+    """The vector with more lanes."""
+    have = vector.type.count
+    return shuffle(b, vector, vector, [lane % have for lane in range(lanes)]) if lanes > have else vector
 
-        counted(b, self.height, again)
+
+def _finish(b: ir.IRBuilder, product: _Product, row: Value, column: Value, block: _Block) -> None:
+    """What follows for the finished vectors of a block that begins at a row and a column."""
+    sums, across, lanes, last = block
+    height = len(sums) // across
+
+    def one_row(below: Value, found: Sequence[Value]) -> None:
+        for j, value in enumerate(found):
+            mask = mask_of(last, lanes) if j == across - 1 else None
+            product.finish(b, below, b.add(column, I64(j * lanes)), value, lanes, mask)
+
+    if not product.once or height == 1:
+        for i in range(height):
+            one_row(b.add(row, I64(i)), sums[i * across : (i + 1) * across])
+        return
+    room = place(b, product.dtype, len(sums) * lanes)
+    for i, value in enumerate(sums):
+        store_vector(b, product.dtype, value, b.gep(room, [I64(i * lanes)]))
+
+    def again(i: Value) -> None:
+        first = b.gep(room, [b.mul(i, I64(across * lanes))])
+        places = [b.gep(first, [I64(j * lanes)]) for j in range(across)]
+        one_row(b.add(row, i), [load_vector(b, product.dtype, at, lanes) for at in places])
+
+    counted(b, height, again)
 
 
 # --- whole products -----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Written with llvmlite's `ir` alone. Used by `tiles` and `packing`.
 # llvmlite's functions carry no types.
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,19 @@ from .instructions import FLOATS, I1, I32, I64, Value, call_function
 def vector_type(dtype: str, lanes: int) -> ir.VectorType:
     """The type of a register with this many numbers."""
     return ir.VectorType(FLOATS[dtype], lanes)
+
+
+@functools.cache
+def _uniform(type_: ir.Type, constant: object) -> Value:
+    """A constant vector in one word, which llvmlite would write lane by lane."""
+    made = ir.Constant(type_, 0)
+    made.constant = constant
+    return made
+
+
+def zeros(dtype: str, lanes: int) -> Value:
+    """The vector of zeros."""
+    return _uniform(vector_type(dtype, lanes), None)
 
 
 def mask_of(used: int, lanes: int) -> Value | None:
@@ -37,7 +51,7 @@ def load_vector(b: ir.IRBuilder, dtype: str, pointer: Value, lanes: int, mask: V
     if mask is None:
         return b.load(place, align=size)
     name = f"llvm.masked.load.{_suffix(dtype, lanes)}.p0"
-    return call_function(b, name, type_, place, I32(size), mask, ir.Constant(type_, None))
+    return call_function(b, name, type_, place, I32(size), mask, zeros(dtype, lanes))
 
 
 def store_vector(b: ir.IRBuilder, dtype: str, value: Value, pointer: Value, mask: Value | None = None) -> None:
@@ -53,14 +67,19 @@ def store_vector(b: ir.IRBuilder, dtype: str, value: Value, pointer: Value, mask
 
 def splat(b: ir.IRBuilder, number: Value, lanes: int) -> Value:
     """A vector with the same number in each lane."""
-    type_ = ir.VectorType(number.type, lanes)
-    alone = b.insert_element(ir.Constant(type_, ir.Undefined), number, I32(0))
-    return shuffle(b, alone, alone, [0] * lanes)
+    alone = b.insert_element(_uniform(ir.VectorType(number.type, lanes), ir.Undefined), number, I32(0))
+    return shuffle(b, alone, alone, (0,) * lanes)
 
 
 def shuffle(b: ir.IRBuilder, one: Value, other: Value, lanes: Sequence[int]) -> Value:
     """The vector of these lanes of `one` and, counted on, of `other`."""
-    return b.shuffle_vector(one, other, ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes)))
+    return b.shuffle_vector(one, other, _order(tuple(lanes)))
+
+
+@functools.cache
+def _order(lanes: tuple[int, ...]) -> Value:
+    """Lanes as a constant; one for all modules, as llvmlite takes long to write it."""
+    return ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes))
 
 
 def multiply_add(b: ir.IRBuilder, dtype: str, x: Value, y: Value, total: Value, fma: bool) -> Value:
@@ -134,6 +153,11 @@ class Matrix(NamedTuple):
             if not (isinstance(index, ir.Constant) and index.constant == 0):
                 pointer = b.gep(pointer, [times(b, index, stride)])
         return pointer
+
+    @property
+    def transposed(self) -> "Matrix":
+        """The same numbers with rows and columns exchanged."""
+        return Matrix(self.pointer, self.across, self.down)
 
     def beside(self, b: ir.IRBuilder, row: Value, column: Value) -> "Matrix":
         """The matrix that begins at an element."""

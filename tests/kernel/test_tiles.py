@@ -13,7 +13,7 @@ from llvmlite import ir
 
 from tapejit.kernel import objects, tiles
 from tapejit.kernel.instructions import I64
-from tapejit.kernel.tile_shape import Columns, Limits, Target, cut, limits_of, target_of
+from tapejit.kernel.tile_shape import SCRATCH_BYTES, Cut, Target, cut, target_of
 from tapejit.kernel.vectors import Matrix, counted, store_vector
 from tests.kernel.tile_code import HOST, Code, module, product_module
 
@@ -76,6 +76,8 @@ def random_cases() -> Iterator[tuple[int, str, tuple[int, int, int], bool, bool,
 
 
 LONG = [
+    (98, "float32", (37, 10, 61), True, False, 1),  # vectors of rows
+    (99, "float64", (37, 9, 1061), True, True, 0),
     (100, "float32", (5, 19, 1024), False, False, 0),
     (101, "float32", (5, 19, 1025), False, False, 0),
     (102, "float64", (30, 3, 2500), True, False, 1),
@@ -215,9 +217,10 @@ def test_a_finished_vector_is_used_where_it_is(once: bool, shape: tuple[int, int
     result = np.full((m, n), np.nan, np.float32)
     Code(with_bias(shape, seen, once)).function(4)(left, right, result, bias)
     np.testing.assert_allclose(result, left @ right + bias, rtol=1e-4, atol=1e-4)
-    strips = cut(m, n, k, "float32", HOST, limits_of((k, 1), (n, 1), k, "float32", HOST))
-    rows = [(strip, rows) for strip in strips for rows in strip.rows]
-    assert len(seen) == sum(len(strip.lanes) * (1 if once else each.height) for strip, each in rows)
+    found = cut(shape, (k, 1), (n, 1), "float32", HOST)
+    assert not found.turned
+    rows = [(strip, rows) for strip in found.strips for rows in strip.rows]
+    assert len(seen) == sum(strip.vectors * (1 if once else each.height) for strip, each in rows)
 
 
 def test_products_of_one_shape_share_a_function() -> None:
@@ -231,13 +234,13 @@ def test_products_of_one_shape_share_a_function() -> None:
 # --- shapes -------------------------------------------------------------------------------------------------
 
 
-def elements(strips: tuple[Columns, ...], m: int, n: int) -> np.ndarray:
+def elements(found: Cut, m: int, n: int) -> np.ndarray:
     """How often each element is in a tile."""
     count = np.zeros((m, n), int)
-    for strip in strips:
+    for strip in found.strips:
         for repeat in range(strip.count):
             first = strip.first + repeat * strip.width
-            width = strip.width - strip.lanes[-1] + strip.used
+            width = strip.width - strip.lanes + strip.used
             for rows in strip.rows:
                 for tile in range(rows.count):
                     top = rows.first + tile * rows.height
@@ -251,17 +254,31 @@ def elements(strips: tuple[Columns, ...], m: int, n: int) -> np.ndarray:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_tiles_cover_a_product_and_fit_the_registers(target: Target, dtype: str) -> None:
     rng = np.random.default_rng(9)
-    for _ in range(60):
+    both = set()
+    for _ in range(100):
         m, n, k = (int(length) for length in rng.integers(1, 90, 3))
-        strips = cut(m, n, k, dtype, target, Limits(int(rng.choice([7, 32])), int(rng.choice([1, 4]))))
-        assert (elements(strips, m, n) == 1).all()
-        assert len(strips) <= 2
-        for strip in strips:
+        strides = [[(columns, 1), (1, rows)][rng.integers(2)] for rows, columns in ((m, k), (k, n))]
+        found = cut((m, n, k), *strides, dtype, target)
+        both.add(found.turned)
+        assert (elements(found, *((n, m) if found.turned else (m, n))) == 1).all()
+        assert len(found.strips) <= 2
+        for strip in found.strips:
             assert len(strip.rows) <= 2
-            vectors = len(strip.lanes)
+            vectors = strip.vectors
             for rows in strip.rows:
                 assert rows.height * vectors + vectors + 1 <= target.registers
-                assert rows.height * vectors > 1 or m == 1 or n <= target.lanes(dtype)
+                assert rows.height <= target.lanes(dtype) or not found.turned
+    assert both == {False, True} or target.vector_bytes == 16
+
+
+def test_rows_that_share_cache_sets_and_copies_limit_the_tiles() -> None:
+    crowded = cut((64, 16, 512), (512, 1), (16, 1), "float32", AVX512)
+    apart = cut((64, 16, 512), (528, 1), (16, 1), "float32", AVX512)
+    heights = [max(rows.height for strip in found.strips for rows in strip.rows) for found in (crowded, apart)]
+    assert heights[0] <= 7 < heights[1]
+    for k in (64, 512, 1024):
+        strips = cut((640, 640, k), (k, 1), (1, k), "float32", AVX512).strips
+        assert all(strip.width * 4 * k <= SCRATCH_BYTES for strip in strips)
 
 
 @pytest.mark.parametrize(
@@ -310,21 +327,19 @@ def innermost_loops(assembly: str) -> list[list[str]]:
 def test_the_inner_loop_is_multiplications_of_registers(
     name: str, dtype: str, fused: str, register: str, shape: tuple[int, int, int]
 ) -> None:
-    m, n, k = shape
+    _, n, k = shape
     target, cpu, _ = CPUS[name]
     assembly = Code(product_module(dtype, shape, (k, 1, n, 1, n), target), cpu).assembly()
     loops = [loop for loop in innermost_loops(assembly) if any(fused in line for line in loop)]
     assert 1 <= len(loops) <= 4
     expected = sorted(
-        len(strip.lanes) * rows.height
-        for strip in cut(m, n, k, dtype, target, limits_of((k, 1), (n, 1), k, dtype, target))
-        for rows in strip.rows
+        strip.vectors * rows.height for strip in cut(shape, (k, 1), (n, 1), dtype, target).strips for rows in strip.rows
     )
     for loop, each in zip(sorted(loops, key=len), expected, strict=True):
         multiplied = [line for line in loop if line.startswith(fused)]
         assert all(register in line for line in multiplied)
         assert len(multiplied) % each == 0
-        assert each >= 16 if target is AVX512 else each >= 8
+        assert each >= 8
         assert not any("(%rsp" in line or "(%rbp" in line for line in loop), "accumulators are not in registers"
         # One load for each vector and each number, and little else.
         rounds = len(multiplied) // each
