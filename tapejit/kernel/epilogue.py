@@ -158,7 +158,7 @@ class _Tiles:
         nest = self.nest
         scope = {**self.scope, nest.row: Typed("int64", row), nest.column: Typed("int64", column, 1)}
         product = _name(nest.product.func), Typed(self.dtype, value)
-        vectors = Vectors(self.known, scope, self.b, lanes, mask, product)
+        vectors = Vectors(self.known, scope, self.b, lanes=lanes, mask=mask, product=product, fma=self.target.fma)
         for line in nest.lines:
             vectors.statement(line)
 

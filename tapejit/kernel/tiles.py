@@ -72,7 +72,7 @@ def tiled_product(  # noqa: PLR0917 - two matrices, their lengths, and what beco
         ``finish(b, row, column, value, lanes, mask)`` is called, while instructions are emitted, for each vector of a
         tile, and emits what happens with it: `row` and `column` are the int64 indices of the element in its first lane,
         `value` is the vector of `lanes` sums of this row, and `mask` is a constant vector of booleans, or None if all
-        lanes are elements of the product. Each element comes once, in no particular order.
+        lanes are elements of the product. Each element comes once, and those of a column come from the first row on.
     target : Target
         The CPU.
     once : bool

@@ -14,11 +14,11 @@ from typing import ClassVar
 
 from llvmlite import ir
 
-from .instructions import I32, OPERATIONS, Value, call_function, convert, lane_by_lane, truth
+from .instructions import I32, OPERATIONS, Value, call_function, convert, kind, lane_by_lane, truth
 from .mathlib.lanes import suffix_of
 from .runtime import DTYPES
 from .straight import Known, Scalars, TextError, Typed
-from .vectors import splat
+from .vectors import multiply_add, splat
 
 Lower = Callable[..., Value]
 
@@ -36,6 +36,8 @@ class Vectors(Scalars):
         Which of them are in the loop; the first one is, and without a mask all are. Nothing else is read or written.
     product : tuple of str and Typed
         The name of the function whose one call stands for the value that comes with the indices, and that value.
+    fma : bool
+        Whether the CPU multiplies and adds in one instruction.
     """
 
     def __init__(
@@ -43,15 +45,18 @@ class Vectors(Scalars):
         known: Known,
         scope: dict[str, Typed],
         builder: ir.IRBuilder,
+        *,
         lanes: int,
         mask: Value | None,
         product: tuple[str, Typed],
+        fma: bool,
     ) -> None:
         super().__init__(known, scope, builder)
         self._b = builder
         self._lanes = lanes
         self._mask = mask
         self._product = product
+        self._fma = fma
 
     def _spread(self, operand: Typed) -> Value:
         """An operand with a value in each lane."""
@@ -127,8 +132,20 @@ class Vectors(Scalars):
 
     def _call(self, tree: ast.Call) -> Typed:
         assert isinstance(tree.func, ast.Name)
-        name, product = self._product
-        return product if tree.func.id == name else super()._call(tree)
+        match tree.func.id, tree.args:
+            case name, _ if name == self._product[0]:
+                return self._product[1]
+            case "accumulate", [total, ast.BinOp(_, ast.Mult(), _) as product]:
+                one = self.value(product)
+                if kind(one.type) == "f" and isinstance(one.value, ir.Instruction):
+                    return self._add_product(self.value(total), one)
+        return super()._call(tree)
+
+    def _add_product(self, total: Typed, product: Typed) -> Typed:
+        """A product that feeds a sum and nothing else is fused into it, as LLVM does with scalars."""
+        factors = [Typed(product.type, factor) for factor in product.value.operands]
+        x, y, sums = (self._spread(each) for each in (*factors, total))
+        return Typed(total.type, multiply_add(self._b, total.type, x, y, sums, self._fma))
 
     def _choice(self, tree: ast.IfExp) -> Typed:
         raise TextError(f"not the same in every lane: {ast.unparse(tree)}")
@@ -138,7 +155,10 @@ class Vectors(Scalars):
             return super()._applied(name, given, result, lower)
         if len(given) == 1 and name == given[0].type:
             return given[0]  # a cast that changes nothing
-        return Typed(result, lower_on(self._b, name, lower, [self._spread(one) for one in given]))
+        value = lower_on(self._b, name, lower, [self._spread(one) for one in given])
+        if name in _ACCUMULATING:  # each lane has a number of its own, in the order of the text
+            value.flags.clear()
+        return Typed(result, value)
 
     def _arithmetic(self, instruction: str, left: Typed, right: Typed) -> Typed:
         if not (_varies(left) or _varies(right)):
@@ -213,4 +233,5 @@ def lower_on(b: ir.IRBuilder, name: str, lower: Lower, operands: Sequence[Value]
     return lane_by_lane(b, lambda *scalars: lower(b, *scalars), *operands)
 
 
+_ACCUMULATING = frozenset(("accumulate", "accumulate_product"))
 _ALSO_ON_VECTORS = frozenset(("select", "bool_", *DTYPES))

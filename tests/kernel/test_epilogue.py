@@ -1,4 +1,4 @@
-"""What is done to the elements of a matrix product while it is computed: numbers, tails, both emitters, machine code."""
+"""What is done to the elements of a product while it is computed: numbers, tails, both emitters, machine code."""
 
 import ast
 from collections.abc import Callable
