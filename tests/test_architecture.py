@@ -57,6 +57,7 @@ ONLY_IMPORTED_BY = {
         "tapejit.kernel.epilogue",
         "tapejit.kernel.hints",
         "tapejit.kernel.instructions",
+        "tapejit.kernel.lane_loops",
         "tapejit.kernel.lapack",
         "tapejit.kernel.mathlib.lanes",
         "tapejit.kernel.mathlib.linking",

@@ -357,7 +357,7 @@ def _prepared() -> _Prepared:
         **{dtype if dtype != "bool" else "bool_": _resolve_cast(dtype) for dtype in runtime.DTYPES},
     }
     names: dict[str, object] = {name: _register(name, resolve) for name, resolve in resolvers.items()}
-    names |= {STRAIGHT: _register_straight(), "OK": runtime.OK, "RUN_ALL": runtime.RUN_ALL}
+    names |= {STRAIGHT: _register_straight(), "OK": runtime.OK, "RUN_ALL": runtime.RUN_ALL, "lanes": range}
     _register_boolean_cells()
     typing = _Types()
     target = _Target(typing)

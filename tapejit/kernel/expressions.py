@@ -58,6 +58,12 @@ def add(left: ast.expr, right: ast.expr) -> ast.expr:
     return ast.BinOp(left, ast.Add(), right)
 
 
+def binary(left: str, operator: ast.operator, right: str) -> ast.expr:
+    """An operation on the texts of two expressions."""
+    one, other = (ast.parse(text, mode="eval").body for text in (left, right))
+    return ast.BinOp(one, operator, other)
+
+
 def scaled(tree: ast.expr, factor: int) -> ast.expr:
     """``tree * factor``."""
     return tree if factor == 1 else ast.BinOp(tree, ast.Mult(), ast.Constant(factor))

@@ -19,6 +19,7 @@ from llvmlite import ir
 from .epilogue import Nest, nest_of
 from .hints import AccessGroup
 from .instructions import Value
+from .lane_loops import LaneLoop, lane_loop_of
 from .objects import target_cpu
 from .parallel import is_parallel
 from .straight import Known, Resolve, Scalars, TextError, Typed
@@ -32,13 +33,13 @@ _TABLE = "table"
 
 @dataclass(slots=True)
 class Block:
-    """A run of assignments, or the loops of a matrix product.
+    """A run of assignments, or loops that are emitted as a whole.
 
     Attributes
     ----------
     statements : list of ast.stmt
         The lines.
-    nest : Nest, optional
+    nest : Nest or LaneLoop, optional
         The loops.
     parallel : bool
         Whether they are the body of a loop whose iterations don't meet in memory.
@@ -50,7 +51,7 @@ class Block:
 
     statements: list[ast.stmt]
     outline: "Outline"
-    nest: Nest | None = None
+    nest: Nest | LaneLoop | None = None
     parallel: bool = False
     reads: tuple[tuple[str, str], ...] = ()
     writes: tuple[tuple[str, str], ...] = ()
@@ -60,7 +61,7 @@ class Block:
         scope = {name: Typed(type_, value) for (name, type_), value in zip(self.reads, values, strict=True)}
         if self.nest is not None:
             self.nest.lower(b, self.outline.known(), scope, target_of(target_cpu()[1]))
-            return []
+            return [scope[name].value for name, _ in self.writes]
         group = AccessGroup(len(self.outline.latches)) if self.parallel else None
         scalars = Scalars(self.outline.known(), scope, b, group)
         for statement in self.statements:
@@ -180,18 +181,16 @@ def _without_runs(result: Outline, body: list[ast.stmt], types: dict[str, Typed]
     scalars = Scalars(result.known(), types, None)
     for statement in body:
         if _is_line(statement):
-            _learn(scalars, statement)
+            _learn(scalars, types, [statement])
             run.append(statement)
             continue
         match statement:
             case ast.For(ast.Name(name)):
                 close()
                 types[name] = Typed("int64")
-                nest = nest_of(statement)
+                nest = nest_of(statement) or lane_loop_of(statement, list(_names_of([statement])[1]))
                 if nest is not None:
-                    types[nest.column] = Typed("int64")
-                    for line in nest.lines:
-                        _learn(scalars, line)
+                    _learn(scalars, types, statement.body)
                     add(Block([statement], result, nest))
                     continue
                 lines = statement.body
@@ -211,12 +210,18 @@ def _without_runs(result: Outline, body: list[ast.stmt], types: dict[str, Typed]
     return new
 
 
-def _learn(scalars: Scalars, statement: ast.stmt) -> None:
-    """Go through one line."""
-    try:
-        scalars.statement(statement)
-    except TextError as error:
-        raise TextError(f"{ast.unparse(statement)}: {error}") from error
+def _learn(scalars: Scalars, types: dict[str, Typed], body: Iterable[ast.stmt]) -> None:
+    """Go through lines, and through loops that become one block."""
+    for statement in body:
+        match statement:
+            case ast.For(ast.Name(name)):
+                types[name] = Typed("int64")
+                _learn(scalars, types, statement.body)
+                continue
+        try:
+            scalars.statement(statement)
+        except TextError as error:
+            raise TextError(f"{ast.unparse(statement)}: {error}") from error
 
 
 def _is_line(statement: ast.stmt) -> bool:
@@ -246,9 +251,10 @@ def _names_of(statements: Iterable[ast.stmt]) -> tuple[dict[str, None], dict[str
     writes: dict[str, None] = {}
     for statement in statements:
         match statement:
-            case ast.For(ast.Name(name), bounds, body):  # of a matrix product; what is assigned in it stays in it
-                inside, _ = _names_of(body)
+            case ast.For(ast.Name(name), bounds, body):  # hands on what it reads before it assigns it
+                inside, assigned = _names_of(body)
                 reads.update((each, None) for each in [*_read([bounds]), *inside] if each not in {*writes, name})
+                writes.update((each, None) for each in assigned if each in inside)
                 continue
         reads.update((name, None) for name in _read([statement]) if name not in writes)
         match statement:

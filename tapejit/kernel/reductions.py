@@ -5,6 +5,7 @@ row of the outermost loop is the result's own storage; so are the rows that bloc
 workspace, as the first of them becomes the sum of all.
 """
 
+import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,6 +34,8 @@ _COMBINE = {
     "or": "logical_or",
     "and": "logical_and",
 }
+_IN_ORDER = {"add": ast.Add(), "multiply": ast.Mult()}
+"""What stands for functions that may be computed in any order, where lanes have one."""
 _PAIRWISE = {"add": "combine_pairwise", "multiply": "combine_pairwise_product"}
 
 
@@ -95,9 +98,12 @@ class Reductions:
 
     def add(self, leaf: Leaf, loop: Loop, value: str) -> None:
         """Combine a value into the accumulator for `loop`."""
-        function = _COMBINE[leaf.statement.combine or ""]
+        combine = leaf.statement.combine or ""
         target = self._accumulator(leaf, owner(leaf, loop))
-        self._text.line(f"{target} = {function}({target}, {value})")
+        if self._text.in_lanes and combine in _IN_ORDER:
+            self._text.line(f"{target} = {ex.unparse(ex.binary(target, _IN_ORDER[combine], value))}")
+        else:
+            self._text.line(f"{target} = {_COMBINE[combine]}({target}, {value})")
 
     # Where an accumulator is
 

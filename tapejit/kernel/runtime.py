@@ -266,6 +266,7 @@ BINARY: Final = (
 NAMES: Final[Mapping[str, Any]] = {
     "OK": OK,
     "RUN_ALL": RUN_ALL,
+    "lanes": range,
     **{f"{dtype}_at": _pointer_at(dtype) for dtype in DTYPES},
     **{dtype if dtype != "bool" else "bool_": functools.partial(_cast, dtype) for dtype in DTYPES},
     **{name: getattr(np, name) for name in UNARY + BINARY},

@@ -29,6 +29,8 @@ class Text:
         self.lines: list[str] = []
         self.loops: dict[int, str] = {}
         """The index variables of the open loops, by ``id(loop)``."""
+        self.in_lanes = 0
+        """How many of them run in lanes."""
         self._depth = 0
         self._taken = set(_RESERVED)
         self._counts: dict[str, int] = {}  # for each name the largest number behind it, to begin the search there
@@ -66,8 +68,10 @@ class Text:
         """A loop over `bounds`, the arguments of ``range``."""
         wanted = _LOOP_NAMES[min(len(self.loops), 5)]
         variable = self.loops[id(loop)] = self.fresh(wanted)
-        with self.block(f"for {variable} in range({bounds}):"):
+        self.in_lanes += loop.lanes
+        with self.block(f"for {variable} in {'lanes' if loop.lanes else 'range'}({bounds}):"):
             yield
+        self.in_lanes -= loop.lanes
         del self.loops[id(loop)]
         self._free(variable, wanted)
 

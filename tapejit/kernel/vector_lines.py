@@ -34,10 +34,10 @@ class Vectors(Scalars):
         How many indices, at least two.
     mask : ir.Value, optional
         Which of them are in the loop; the first one is, and without a mask all are. Nothing else is read or written.
-    product : tuple of str and Typed
-        The name of the function whose one call stands for the value that comes with the indices, and that value.
     fma : bool
         Whether the CPU multiplies and adds in one instruction.
+    product : tuple of str and Typed, optional
+        The name of a function whose call stands for a value that comes with the indices, and that value.
     """
 
     def __init__(
@@ -48,8 +48,8 @@ class Vectors(Scalars):
         *,
         lanes: int,
         mask: Value | None,
-        product: tuple[str, Typed],
         fma: bool,
+        product: tuple[str, Typed] | None = None,
     ) -> None:
         super().__init__(known, scope, builder)
         self._b = builder
@@ -58,7 +58,7 @@ class Vectors(Scalars):
         self._product = product
         self._fma = fma
 
-    def _spread(self, operand: Typed) -> Value:
+    def spread(self, operand: Typed) -> Value:
         """An operand with a value in each lane."""
         if isinstance(operand.value.type, ir.VectorType):
             return operand.value
@@ -95,7 +95,7 @@ class Vectors(Scalars):
     def _store(self, pointer: Typed, index: Typed, value: Typed) -> None:
         if not _varies(index):
             raise TextError("every lane would store to one element")
-        lanes = self._spread(self._converted(value, pointer.type[:-1]))
+        lanes = self.spread(self._converted(value, pointer.type[:-1]))
         cell = pointer.value.type.pointee
         row = ir.VectorType(cell, self._lanes)
         if pointer.type == "bool*":
@@ -121,7 +121,7 @@ class Vectors(Scalars):
 
     def _places(self, index: Typed) -> list[Value]:
         """The index in each lane; that of the first one where a lane is not in the loop."""
-        every = self._spread(index)
+        every = self.spread(index)
         places = [self._b.extract_element(every, I32(lane)) for lane in range(self._lanes)]
         if self._mask is None:
             return places
@@ -133,7 +133,7 @@ class Vectors(Scalars):
     def _call(self, tree: ast.Call) -> Typed:
         assert isinstance(tree.func, ast.Name)
         match tree.func.id, tree.args:
-            case name, _ if name == self._product[0]:
+            case name, _ if self._product is not None and name == self._product[0]:
                 return self._product[1]
             case "accumulate", [total, ast.BinOp(_, ast.Mult(), _) as product]:
                 one = self.value(product)
@@ -144,7 +144,7 @@ class Vectors(Scalars):
     def _add_product(self, total: Typed, product: Typed) -> Typed:
         """A product that feeds a sum and nothing else is fused into it, as LLVM does with scalars."""
         factors = [Typed(product.type, factor) for factor in product.value.operands]
-        x, y, sums = (self._spread(each) for each in (*factors, total))
+        x, y, sums = (self.spread(each) for each in (*factors, total))
         return Typed(total.type, multiply_add(self._b, total.type, x, y, sums, self._fma))
 
     def _choice(self, tree: ast.IfExp) -> Typed:
@@ -155,7 +155,7 @@ class Vectors(Scalars):
             return super()._applied(name, given, result, lower)
         if len(given) == 1 and name == given[0].type:
             return given[0]  # a cast that changes nothing
-        value = lower_on(self._b, name, lower, [self._spread(one) for one in given])
+        value = lower_on(self._b, name, lower, [self.spread(one) for one in given])
         if name in _ACCUMULATING:  # each lane has a number of its own, in the order of the text
             value.flags.clear()
         return Typed(result, value)
@@ -166,23 +166,23 @@ class Vectors(Scalars):
         step = _step(instruction, left, right)
         if step is not None:
             return Typed(left.type, getattr(self._b, instruction)(left.value, right.value), step)
-        return Typed(left.type, getattr(self._b, instruction)(self._spread(left), self._spread(right)))
+        return Typed(left.type, getattr(self._b, instruction)(self.spread(left), self.spread(right)))
 
     def _negative(self, operand: Typed) -> Typed:
         return Typed(operand.type, super()._negative(operand).value, -operand.step)
 
     def _inverted(self, operand: Typed) -> Typed:
-        return Typed(operand.type, self._b.not_(self._spread(operand) if _varies(operand) else operand.value))
+        return Typed(operand.type, self._b.not_(self.spread(operand) if _varies(operand) else operand.value))
 
     def _compared(self, how: str, left: Typed, right: Typed) -> Value:
         if _varies(left) or _varies(right):
-            left, right = (Typed(one.type, self._spread(one)) for one in (left, right))
+            left, right = (Typed(one.type, self.spread(one)) for one in (left, right))
         return super()._compared(how, left, right)
 
     def _cast(self, operand: Typed, type_: str) -> Typed:
         if not _varies(operand):
             return super()._cast(operand, type_)
-        return Typed(type_, convert(self._b, operand.type, type_, self._spread(operand)))
+        return Typed(type_, convert(self._b, operand.type, type_, self.spread(operand)))
 
     _EXPRESSIONS: ClassVar[Mapping[type, Callable[..., Typed]]] = {
         **Scalars._EXPRESSIONS,  # noqa: SLF001 - its own

@@ -2,7 +2,8 @@
 
 An accumulator belongs to one statement and one of the loops over which it combines. It is a number where all axes of
 the result lie outside of that loop; else it is a row, with an element for each index of the result's axes inside of it.
-A number is added to in the lanes of a vector, an element of a row one term after the other; so a row takes fewer terms.
+A number is added to in the lanes of a vector, an element of a row one term after the other, and a number too if the
+loop itself runs in lanes; these take fewer terms.
 Longer loops run in blocks, whose results are combined pairwise, and an inner loop has an accumulator of its own where
 sharing the outer one's would exceed the limit. Borders of blocks depend on lengths alone.
 """
@@ -17,6 +18,9 @@ BLOCK = 1024
 
 ROW_BLOCK = 64
 """Terms that an element of a row takes at most."""
+
+LANE_BLOCK = 128
+"""Terms that a number takes at most from a loop that runs in lanes; longer ones run in blocks for rows."""
 
 PAIRWISE = frozenset(("add", "multiply"))
 """What rounds, and so depends on the order."""
@@ -37,7 +41,9 @@ def row_width(leaf: Leaf, loop: Loop) -> int:
 
 def most_terms(leaf: Leaf, loop: Loop) -> int:
     """How many terms the statement's accumulator for `loop` may take."""
-    return ROW_BLOCK if row_axes(leaf, loop) else BLOCK
+    if row_axes(leaf, loop):
+        return ROW_BLOCK
+    return LANE_BLOCK if loop.lanes else BLOCK
 
 
 def rounds(leaf: Leaf) -> bool:
@@ -69,7 +75,8 @@ def block_lengths(leaves: Iterable[Leaf]) -> dict[Loop, int]:
     for leaf in leaves:
         for loop in leaf.reduced():
             if blocked(leaf, loop):
-                found[loop] = min(found.get(loop, BLOCK), most_terms(leaf, loop))
+                length = ROW_BLOCK if loop.lanes else most_terms(leaf, loop)
+                found[loop] = min(found.get(loop, BLOCK), length)
     return found
 
 

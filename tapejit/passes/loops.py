@@ -76,6 +76,8 @@ class Loop:
     """For each value that is read in it the loops of its body that do."""
     alone: bool = False
     """Whether nothing else may join it."""
+    lanes: bool = False
+    """Whether several iterations run at once (see `lanes`)."""
     tiled: bool = False
     """Whether it goes over the rows of a matrix product, with a loop over its columns inside: both run in tiles."""
 

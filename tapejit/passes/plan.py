@@ -8,6 +8,7 @@ from ..graph import Graph, Input, Literal, Node, Part
 from ..lowering import Affine, Contraction, Lowering, Reduction, Routine, Scatter, View
 from .access import Load, canonical, linear_index, resolve
 from .blocks import block_lengths, blocked, holds_partials, row_axes
+from .lanes import mark_lanes
 from .loops import Item, Leaf, Loop, leaves
 from .schedule import schedule
 from .split import check_lowerable
@@ -108,6 +109,7 @@ def plan_loops(graph: Graph) -> LoopPlan:
     variables = [variable for variable, _ in graph.updates]
     updates = list(zip(variables, targets[len(graph.outputs) :], strict=True))
     tree = schedule(graph, targets, copies, updates)
+    mark_lanes(tree.items)
     axes = storage_axes(tree)
     stages = _stages(tree.items, axes)
     stage_of = {id(item): number for number, stage in enumerate(stages) for item in stage.items}

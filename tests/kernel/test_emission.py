@@ -18,7 +18,7 @@ from hypothesis import assume, given
 import tapejit as tj
 from tapejit.kernel.emission import emit
 from tapejit.lowering import LOWERED, Composite
-from tapejit.passes import prepare
+from tapejit.passes import lanes, prepare
 from tapejit.primitive import REGISTRY, Primitive
 from tests.agreement import check_agreement, trace
 from tests.kernel.oracle import is_steady
@@ -84,6 +84,15 @@ def test_random_programs_with_library_products(program: RandomProgram) -> None:
     assume(is_steady(program.function(), program.draw(0), program.draw(1)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.modules[prepare.__module__], "LOOP_PRODUCT", 4)
+        check_agreement(program.function(), program.draw(0), program.draw(1), scale=100)
+
+
+@examples(15)
+@given(random_programs())
+def test_random_programs_in_lanes(program: RandomProgram) -> None:
+    assume(is_steady(program.function(), program.draw(0), program.draw(1)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lanes, "FEWEST", 2)
         check_agreement(program.function(), program.draw(0), program.draw(1), scale=100)
 
 
