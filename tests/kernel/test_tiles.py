@@ -84,6 +84,7 @@ LONG = [
     (103, "float32", (9, 33, 1030), False, True, 0),
     (104, "float32", (70, 40, 700), False, True, 1),
     (105, "float32", (70, 40, 512), False, False, 0),  # rows that share sets of the cache
+    (107, "float32", (9000, 5, 33), False, False, 0),  # a left matrix that is asked for ahead
     (106, "float64", (70, 700, 70), False, False, 0),  # rows far apart
 ]
 
@@ -344,6 +345,12 @@ def test_the_inner_loop_is_multiplications_of_registers(
         # One load for each vector and each number, and little else.
         rounds = len(multiplied) // each
         assert len(loop) <= len(multiplied) * (1 if target.fma else 3) + rounds * each + 8
+
+
+def test_a_large_left_matrix_is_asked_for_ahead() -> None:
+    small, large = (Code(product_module("float32", (m, 10, 64), (64, 1, 10, 1, 10))).assembly() for m in (64, 50000))
+    assert "prefetch" not in small
+    assert any("prefetch" in line for loop in innermost_loops(large) for line in loop)
 
 
 def test_code_for_another_architecture() -> None:
