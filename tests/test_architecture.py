@@ -52,10 +52,13 @@ DOOR = "tapejit.kernel.door"  # the one module that imports inside functions
 ONLY_IMPORTED_BY = {
     "numba": {"tapejit.kernel.build"},
     "llvmlite": {
+        "tapejit.kernel.assembly",
         "tapejit.kernel.build",
         "tapejit.kernel.hints",
         "tapejit.kernel.instructions",
         "tapejit.kernel.lapack",
+        "tapejit.kernel.mathlib.lanes",
+        "tapejit.kernel.mathlib.linking",
         "tapejit.kernel.objects",
         "tapejit.kernel.outline",
         "tapejit.kernel.packing",

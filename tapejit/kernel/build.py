@@ -2,7 +2,7 @@
 
 Reached through `door` only. Numba reads the loops and branches of the text; its straight lines, and every name of
 `runtime.NAMES`, are given to it as LLVM instructions (see `outline` and `instructions`), which costs no type
-inference. What Numba hands over is LLVM's text, which `objects.assemble` turns into machine code: Numba's caches,
+inference. What Numba hands over is LLVM's text, which `assembly.assemble` turns into machine code: Numba's caches,
 wrappers and run time take no part. Start reading at `build`, at the end.
 """
 
@@ -30,7 +30,7 @@ from numba.core.typing.templates import AbstractTemplate, Registry, builtin_regi
 from numba.cpython import builtins, numbers, rangeobj, tupleobj  # noqa: F401 - they register
 
 from ..config import emits_source
-from . import lapack, objects, runtime, sorting
+from . import assembly, lapack, runtime, sorting
 from .hints import with_loop_hints
 from .instructions import (
     FLOATS,
@@ -50,6 +50,7 @@ from .instructions import (
     variable,
     while_,
 )
+from .objects import target_cpu
 from .outline import STRAIGHT, Block, Outline, outline
 from .routines import ROUTINES
 from .straight import Call, TextError
@@ -235,13 +236,11 @@ def _gemm(dtype: str) -> Resolve:
 
 
 def _product(dtype: str) -> Resolve:
-    target = target_of(objects.host_cpu()[1])
-
     def lower(b: ir.IRBuilder, *values: Value) -> Value:
         trans_a, trans_b, m, n, k, lda, ldb, ldc = (_literal(values[i]) for i in (0, 1, 2, 3, 4, 6, 8, 10))
         left = Matrix(values[5], *((1, lda) if trans_a else (lda, 1)))
         right = Matrix(values[7], *((1, ldb) if trans_b else (ldb, 1)))
-        product(b, dtype, (m, n, k), left, right, Matrix(values[9], ldc, 1), target)
+        product(b, dtype, (m, n, k), left, right, Matrix(values[9], ldc, 1), target_of(target_cpu()[1]))
         return _NOTHING
 
     number, pointer = types.int64, types.CPointer(NUMBA[dtype])
@@ -401,7 +400,7 @@ def build(
     symbol: str,
     constants: Mapping[str, np.generic],
     fixed: Iterable[int] = (),
-) -> objects.BuiltObject:
+) -> assembly.BuiltObject:
     """Compile one kernel.
 
     Parameters
@@ -419,7 +418,7 @@ def build(
 
     Returns
     -------
-    objects.BuiltObject
+    assembly.BuiltObject
 
     Raises
     ------
@@ -448,7 +447,9 @@ def build(
                 prepared.typing, prepared.target, function, given, number, flags, {}, library=library,
                 pipeline_class=_Compiler,
             )  # fmt: skip
+            parallel = prepared.outlined.latches if prepared.outlined else {}
         finally:
             prepared.outlined = None
-        texts = [cgutils.normalize_ir_text(with_loop_hints(module)) for module in library.modules]
-        return objects.assemble(texts, symbol, made.fndesc.llvm_func_name, started)
+        masks = "+avx" in target_cpu()[1].split(",")
+        texts = [cgutils.normalize_ir_text(with_loop_hints(module, parallel, masks)) for module in library.modules]
+        return assembly.assemble(texts, symbol, made.fndesc.llvm_func_name, started)

@@ -1,4 +1,4 @@
-"""Machine code: made from LLVM's text, checked, and loaded into the process.
+"""Machine code: checked, and loaded into the process.
 
 Imports llvmlite's binding and not Numba, so that a stored kernel runs in a process that never loads Numba.
 Reached through `door` only. Start reading at `load`; fresh and stored code go through it alike.
@@ -13,11 +13,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import llvmlite.binding as llvm
-from llvmlite.binding.newpassmanagers import NewPassManager
 
+from .. import config
 from ..errors import TapejitError
 from . import door
 
@@ -57,6 +56,26 @@ def host_cpu() -> tuple[str, str]:
     return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
+@functools.cache
+def target_cpu() -> tuple[str, str]:
+    """Name and features of the CPU that kernels are built for: this one, unless ``TAPEJIT_CPU`` names a level.
+
+    Raises
+    ------
+    ValueError
+        If this CPU does not have all of the level.
+    """
+    level = config.cpu()
+    name, features = host_cpu()
+    if level not in config.X86_LEVELS:
+        return name, features
+    wanted = [f"+{feature}" for feature in config.X86_LEVELS[level]]
+    missing = [feature[1:] for feature in wanted if feature not in features.split(",")]
+    if missing:
+        raise ValueError(f"TAPEJIT_CPU is {level}, but this CPU has no {', '.join(missing)}")
+    return level, ",".join(sorted(wanted))
+
+
 def platform_triple() -> str:
     """Architecture, operating system and C library, as LLVM spells them."""
     return str(llvm.get_process_triple())
@@ -77,125 +96,16 @@ def _initialised() -> bool:
     return True
 
 
-def _target_machine() -> llvm.TargetMachine:
+def target_machine() -> llvm.TargetMachine:
+    """LLVM's code generator for the CPU that kernels are built for."""
     _initialised()
-    name, features = host_cpu()
+    name, features = target_cpu()
     # The relocation model is what LLVM's in-process loader supports on x86; elsewhere its default does.
     x86 = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"}
     reloc = "static" if x86 else "default"
     return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
         cpu=name, features=features, opt=3, reloc=reloc, codemodel="jitdefault", jit=True
     )
-
-
-# --- from text to machine code ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltObject:
-    """One compiled kernel, not loaded yet.
-
-    Attributes
-    ----------
-    code : bytes
-        A relocatable object file (ELF, Mach-O or COFF).
-    symbols : tuple of str
-        Its undefined symbols, sorted.
-    seconds : float
-        How long the build took, from source to object file.
-    assembly, llvm_text : callable
-        Give the assembly and the optimised LLVM text, for tests and for people.
-    """
-
-    code: bytes
-    symbols: tuple[str, ...]
-    seconds: float
-    assembly: Callable[[], str]
-    llvm_text: Callable[[], str]
-
-
-_ENTRY = """
-define i64 @{symbol}(ptr noalias %table, i64 %stage, i64 %lo, i64 %hi) {{
-  %result = alloca i64
-  %trouble = alloca ptr
-  %failed = call i32 @"{body}"(ptr %result, ptr %trouble, ptr %table, i64 %stage, i64 %lo, i64 %hi)
-  %fine = icmp eq i32 %failed, 0
-  %status = load i64, ptr %result
-  %answer = select i1 %fine, i64 %status, i64 {fault}
-  ret i64 %answer
-}}
-declare i32 @"{body}"(ptr, ptr, ptr, i64, i64, i64)
-"""
-FAULT = -(2**63)
-"""The status of a kernel that failed by Numba's own convention, which no kernel does: it raises nothing."""
-
-
-def assemble(texts: list[str], symbol: str, body: str, started: float) -> BuiltObject:
-    """Link, optimise and compile LLVM modules, for this CPU, to one object file.
-
-    Parameters
-    ----------
-    texts : list of str
-        LLVM modules as text; one of them defines `body`.
-    symbol : str
-        The C function to make, ``int64 symbol(int64 *table, int64 stage, int64 lo, int64 hi)``; nothing else
-        stays visible. Only its own slots are reached through the table.
-    body : str
-        What it calls, by Numba's convention: the result's and the error's address come first, it returns 0.
-    started : float
-        When the build began, by `time.perf_counter`.
-
-    Returns
-    -------
-    BuiltObject
-
-    Raises
-    ------
-    UnknownSymbol
-        The code refers to something that is not in `ALLOWED_SYMBOLS`.
-    """
-    machine, passes = _compiler()
-    module = llvm.parse_assembly(_ENTRY.format(symbol=symbol, body=body, fault=FAULT))
-    for text in texts:
-        module.link_in(llvm.parse_assembly(text))
-    module.verify()
-    for defined in itertools.chain(module.functions, module.global_variables):
-        # What is not visible is inlined or dropped, so the object holds one function and its constants.
-        if not defined.is_declaration and defined.name != symbol:
-            defined.linkage = "internal"
-    module.get_function(body).add_function_attribute("alwaysinline")
-    module.data_layout = str(machine.target_data)
-    _optimise(module, passes)
-    code: bytes = machine.emit_object(module)
-    symbols = undefined_symbols(code)
-    foreign = [name for name in symbols if name not in ALLOWED_SYMBOLS]
-    if foreign:
-        raise UnknownSymbol(f"kernel {symbol!r} refers to {', '.join(foreign)}, which a kernel may not call")
-    seconds = time.perf_counter() - started
-
-    def assembly() -> str:
-        return str(machine.emit_assembly(module))
-
-    return BuiltObject(code, symbols, seconds, assembly, lambda: str(module))
-
-
-@functools.cache
-def _compiler() -> tuple[llvm.TargetMachine, llvm.PassBuilder]:
-    """The machine and the passes of all kernels: others for each would leave 2 kB behind. Only one thread builds."""
-    machine = _target_machine()
-    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-    tuning.loop_vectorization = tuning.loop_interleaving = tuning.loop_unrolling = True
-    tuning.slp_vectorization = True
-    return machine, llvm.create_pass_builder(machine, tuning)
-
-
-def _optimise(module: llvm.ModuleRef, passes: llvm.PassBuilder) -> None:
-    manager = passes.getModulePassManager()
-    manager.run(module, passes)
-    # In llvmlite 0.50 a manager inherits a `_dispose` that does nothing before the one that frees its 80 kB.
-    dispose = getattr(NewPassManager, "_dispose", None)
-    if dispose is not None and type(manager)._dispose is llvm.ffi.ObjectRef._dispose:  # noqa: SLF001
-        dispose(manager)
 
 
 # --- undefined symbols --------------------------------------------------------------------------------------
@@ -350,7 +260,7 @@ def load(code: bytes, symbol: str, symbols: tuple[str, ...]) -> LoadedKernel:
         # LLVM's own memory manager may place code and data too far apart for aarch64's relocations
         # (numba issue 9001), llvmlite's doesn't.
         near = platform.machine().lower() in {"aarch64", "arm64"}
-        engine = llvm.create_mcjit_compiler(empty, _target_machine(), use_lmm=near)
+        engine = llvm.create_mcjit_compiler(empty, target_machine(), use_lmm=near)
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
         return LoadedKernel(engine, symbol, started)

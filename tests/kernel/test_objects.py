@@ -13,7 +13,7 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
-from tapejit.kernel import objects
+from tapejit.kernel import assembly, objects
 
 IDENTITY = """
 define i64 @kernel(ptr %table, i64 %stage, i64 %lo, i64 %hi) {
@@ -43,11 +43,11 @@ def emit(text: str, triple: str | None = None) -> bytes:
     return machine.emit_object(module)
 
 
-def assembled(kernel: str, *more: str) -> objects.BuiltObject:
+def assembled(kernel: str, *more: str) -> assembly.BuiltObject:
     """The checked machine code of `kernel`, turned to the convention that Numba's functions have."""
     body = kernel.replace("i64 @kernel(", "i32 @body(ptr %result, ptr %trouble, ")
     body = re.sub(r"ret i64 (\S+)", r"store i64 \1, ptr %result\n  ret i32 0", body)
-    return objects.assemble([body, *more], "kernel", "body", 0.0)
+    return assembly.assemble([body, *more], "kernel", "body", 0.0)
 
 
 def test_a_kernel_runs() -> None:
@@ -82,7 +82,8 @@ def test_code_that_calls_into_python_is_refused() -> None:
 
 
 def test_an_allowed_function_that_is_not_in_the_process_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "ALLOWED_SYMBOLS", objects.ALLOWED_SYMBOLS | {"no_such_function"})
+    for module in (assembly, objects):
+        monkeypatch.setattr(module, "ALLOWED_SYMBOLS", objects.ALLOWED_SYMBOLS | {"no_such_function"})
     built = assembled(CALLS.format(name="no_such_function"))
     with pytest.raises(objects.UnknownSymbol, match="doesn't have"):
         objects.load(built.code, "kernel", built.symbols)

@@ -134,8 +134,7 @@ def test_enormous_bodies_are_not_vectorised() -> None:
 @pytest.mark.parametrize(
     ("function", "calls", "scalar"),
     [
-        ("exp", MANY_CALLS // 2, False),
-        ("exp", MANY_CALLS, True),
+        ("erf", MANY_CALLS // 2, False),
         ("erf", MANY_CALLS, True),
         ("sqrt", MANY_CALLS, False),
     ],
