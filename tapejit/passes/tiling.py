@@ -25,7 +25,7 @@ GF/s; OpenBLAS with its kernels for AVX-512; float32, µs):
 
 So tiles are the better choice but where few rows are to pay for turning the right matrix over. Large products, which
 take more than a few hundred µs, are left to the library nonetheless, as it spreads them over threads
-(`tj.set_num_threads`); long and narrow ones are not, as it is slow at them.
+(``TAPEJIT_NUM_THREADS``); long and narrow ones are not, as it is slow at them.
 """
 
 import numpy as np
