@@ -19,7 +19,7 @@ import numpy as np
 from llvmlite import ir
 
 from .instructions import FLOATS, I64, Value, own_function
-from .packing import pack, packs, turned
+from .packing import pack, packs, scratch, turned
 from .tile_shape import CACHE_LINE, STREAM_BYTES, Columns, Rows, Target, cut
 from .vectors import (
     Matrix,
@@ -110,7 +110,7 @@ class _Product:
 def _strip(b: ir.IRBuilder, product: _Product, strip: Columns, m: int) -> None:
     """All strips of columns that are cut alike, one after the other, and in each the tiles downwards."""
     copied = packs(product.right, product.k, strip, m, product.dtype)
-    copy = place(b, product.dtype, product.k * strip.width) if copied else None
+    copy = scratch(b, product.dtype) if copied else None
 
     def one(index: Value) -> None:
         column = b.add(I64(strip.first), times(b, index, strip.width))

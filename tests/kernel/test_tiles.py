@@ -232,6 +232,17 @@ def test_products_of_one_shape_share_a_function() -> None:
     assert len(re.findall(r"^define ", str(module("float32", body)), re.MULTILINE)) == 1 + 2
 
 
+def test_products_of_one_function_share_the_space_for_copies() -> None:
+    def body(b: ir.IRBuilder, x: Any, y: Any, z: Any) -> None:
+        def store(b: ir.IRBuilder, row: Any, column: Any, value: Any, _: int, mask: Any) -> None:
+            store_vector(b, "float32", value, Matrix(z, 40, 1).at(b, row, column), mask)
+
+        for _ in range(3):
+            tiles.tiled_product(b, "float32", (40, 40, 30), Matrix(x, 30, 1), Matrix(y, 1, 30), store, HOST)
+
+    assert str(module("float32", body)).count(f"alloca [{SCRATCH_BYTES} x i8]") == 1
+
+
 # --- shapes -------------------------------------------------------------------------------------------------
 
 
