@@ -17,9 +17,9 @@ from llvmlite import ir
 from .instructions import I64, Value
 from .straight import Known, Scalars, TextError, Typed
 from .tile_shape import Target
-from .tiles import tiled_product
+from .tiles import product, tiled_product
 from .vector_lines import Vectors
-from .vectors import Matrix, counted, load_vector, mask_of, place, store_vector
+from .vectors import Matrix, counted, load_vector, mask_of, place
 
 MOST_AT_ONCE = 1 << 14
 """Elements of a product that may wait on the stack for their lines."""
@@ -120,8 +120,14 @@ class _Tiles:
         """So many rows."""
         nest, lanes = self.nest, self.target.lanes(self.dtype)
         shape = rows, nest.columns, self.terms
-        alone = len(nest.lines) == 1
-        if not alone and nest.columns % lanes and rows * nest.columns <= MOST_AT_ONCE and nest.runs_on():
+        match nest.lines:
+            case [ast.Assign([ast.Subscript(pointer, index)], value)] if (
+                value is nest.product and _slope(index, nest.column) == 1
+            ):
+                result = self._matrix(pointer, index, _slope(index, nest.row), _slope(index, nest.column))
+                product(self.b, self.dtype, shape, self.left, self.right, result, self.target)
+                return
+        if nest.columns % lanes and rows * nest.columns <= MOST_AT_ONCE and nest.runs_on():
             self._stored(shape)
             return
         start = self.first
@@ -129,22 +135,18 @@ class _Tiles:
         def finish(b: ir.IRBuilder, row: Value, column: Value, value: Value, lanes: int, mask: Value | None) -> None:
             self._lines(b.add(start, row), column, value, lanes, mask)
 
-        tiled_product(self.b, self.dtype, shape, self.left, self.right, finish, self.target, once=not alone)
+        tiled_product(self.b, self.dtype, shape, self.left, self.right, finish, self.target, once=True)
 
     def _stored(self, shape: tuple[int, int, int]) -> None:
         """Rows that do not fill their vectors: once all are computed, the lines for all elements as one long row."""
         b, dtype, lanes = self.b, self.dtype, self.target.lanes(self.dtype)
         rows, columns, _ = shape
         count = rows * columns
-        product = Matrix(place(b, dtype, count), columns, 1)
-
-        def finish(b: ir.IRBuilder, row: Value, column: Value, value: Value, _: int, mask: Value | None) -> None:
-            store_vector(b, dtype, value, product.at(b, row, column), mask)
-
-        tiled_product(b, dtype, shape, self.left, self.right, finish, self.target)
+        at = place(b, dtype, count)
+        product(b, dtype, shape, self.left, self.right, Matrix(at, columns, 1), self.target)
 
         def some(first: Value, mask: Value | None) -> None:
-            value = load_vector(b, dtype, b.gep(product.pointer, [first]), lanes, mask)
+            value = load_vector(b, dtype, b.gep(at, [first]), lanes, mask)
             self._lines(self.first, first, value, lanes, mask)
 
         whole, rest = count - count % lanes, count % lanes
@@ -157,8 +159,8 @@ class _Tiles:
         """What is done to the elements of one vector."""
         nest = self.nest
         scope = {**self.scope, nest.row: Typed("int64", row), nest.column: Typed("int64", column, 1)}
-        product = _name(nest.product.func), Typed(self.dtype, value)
-        vectors = Vectors(self.known, scope, self.b, lanes=lanes, mask=mask, product=product, fma=self.target.fma)
+        given = _name(nest.product.func), Typed(self.dtype, value)
+        vectors = Vectors(self.known, scope, self.b, lanes=lanes, mask=mask, product=given, fma=self.target.fma)
         for line in nest.lines:
             vectors.statement(line)
 

@@ -14,9 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 
-from .instructions import I64, Value, extreme
+from .instructions import FLOATS, I8, I64, Value, extreme
 from .tile_shape import FAR, NEAR_ROWS, SCRATCH_BYTES, Columns
 from .vectors import Matrix, counted, load_vector, mask_of, shuffle, store_vector, times, zeros
+
+_SCRATCH = "copied_columns"
 
 
 def packs(right: Matrix, k: int, strip: Columns, m: int, dtype: str) -> bool:
@@ -26,6 +28,19 @@ def packs(right: Matrix, k: int, strip: Columns, m: int, dtype: str) -> bool:
         return False
     far = right.down * size >= FAR and k > NEAR_ROWS and m > 2 * strip.rows[0].height
     return right.across != 1 or far
+
+
+def scratch(b: ir.IRBuilder, dtype: str) -> Value:
+    """Room for a copy on the stack: the same for all products of a function, which come one after the other."""
+    for instruction in b.function.entry_basic_block.instructions:
+        if instruction.name.startswith(_SCRATCH):
+            room = instruction
+            break
+    else:
+        with b.goto_entry_block():
+            room = b.alloca(ir.ArrayType(I8, SCRATCH_BYTES), name=_SCRATCH)
+            room.align = 64
+    return b.bitcast(room, FLOATS[dtype].as_pointer())
 
 
 def pack(b: ir.IRBuilder, dtype: str, right: Matrix, target: Value, k: int, strip: Columns) -> None:

@@ -18,6 +18,12 @@ import numpy as np
 SCRATCH_BYTES = 65536
 """The most that a copy of some columns of the right matrix may take, on the stack."""
 
+CACHE_LINE = 64
+"""Bytes that come from memory together."""
+
+STREAM_BYTES = 1 << 20
+"""A left matrix of more bytes is not in the cache: its rows are asked for one tile ahead."""
+
 FAR = 1024
 """More than `NEAR_ROWS` rows so many bytes apart are far: each has a page, or a set of the cache, of its own."""
 

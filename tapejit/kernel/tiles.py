@@ -19,8 +19,8 @@ import numpy as np
 from llvmlite import ir
 
 from .instructions import FLOATS, I64, Value, own_function
-from .packing import pack, packs, turned
-from .tile_shape import Columns, Rows, Target, cut
+from .packing import pack, packs, scratch, turned
+from .tile_shape import CACHE_LINE, STREAM_BYTES, Columns, Rows, Target, cut
 from .vectors import (
     Matrix,
     counted,
@@ -28,6 +28,7 @@ from .vectors import (
     mask_of,
     multiply_add,
     place,
+    prefetch,
     shuffle,
     splat,
     store_vector,
@@ -85,8 +86,10 @@ def tiled_product(  # noqa: PLR0917 - two matrices, their lengths, and what beco
     found = cut(shape, (left.down, left.across), (right.down, right.across), dtype, target)
     if found.turned:
         m, left, right = n, right.transposed, left.transposed
+    size = np.dtype(dtype).itemsize
+    streams = (left.down, left.across) == (k, 1) and m * k * size > STREAM_BYTES
     for strip in found.strips:
-        _strip(b, _Product(dtype, k, left, right, finish, target, once, found.turned), strip, m)
+        _strip(b, _Product(dtype, k, left, right, finish, target, once, found.turned, streams), strip, m)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +104,13 @@ class _Product:
     target: Target
     once: bool
     turned: bool
+    streams: bool
 
 
 def _strip(b: ir.IRBuilder, product: _Product, strip: Columns, m: int) -> None:
     """All strips of columns that are cut alike, one after the other, and in each the tiles downwards."""
     copied = packs(product.right, product.k, strip, m, product.dtype)
-    copy = place(b, product.dtype, product.k * strip.width) if copied else None
+    copy = scratch(b, product.dtype) if copied else None
 
     def one(index: Value) -> None:
         column = b.add(I64(strip.first), times(b, index, strip.width))
@@ -209,10 +213,20 @@ class _Tile:
             found = list(accumulators)
             here = start[0].beside(b, I64(0), index), start[1].beside(b, index, I64(0))
             for p in range(unrolled):
+                if self.product.streams:
+                    self._ask_ahead(left, b.add(first, b.add(index, I64(p))))
                 found = self._term(here[0].beside(b, I64(0), I64(p)), here[1].beside(b, I64(p), I64(0)), found)
             return found
 
         return counted(b, count, terms, accumulators, unrolled)
+
+    def _ask_ahead(self, left: Matrix, p: Value) -> None:
+        """Ask for a part of the rows of the next tile, in each term another one."""
+        b, size = self.b, np.dtype(self.product.dtype).itemsize
+        line = CACHE_LINE // size
+        next_rows = b.gep(left.pointer, [b.add(I64(self.height * left.down), times(b, p, self.height))])
+        for offset in range(0, self.height, line):
+            prefetch(b, b.gep(next_rows, [I64(offset)]))
 
     def _term(self, left: Matrix, right: Matrix, accumulators: list[Value]) -> list[Value]:
         """The accumulators after one more term: a column of `left` times a row of `right`."""

@@ -14,7 +14,7 @@ import numpy as np
 from llvmlite import ir
 
 from .hints import as_written
-from .instructions import FLOATS, I1, I32, I64, Value, call_function
+from .instructions import FLOATS, I1, I8, I32, I64, Value, call_function
 
 
 def vector_type(dtype: str, lanes: int) -> ir.VectorType:
@@ -63,6 +63,12 @@ def store_vector(b: ir.IRBuilder, dtype: str, value: Value, pointer: Value, mask
         return
     name = f"llvm.masked.store.{_suffix(dtype, lanes)}.p0"
     call_function(b, name, ir.VoidType(), value, place, I32(size), mask)
+
+
+def prefetch(b: ir.IRBuilder, pointer: Value) -> None:
+    """Ask for a line of the cache; an address outside of all arrays does no harm."""
+    at = b.bitcast(pointer, I8.as_pointer())
+    call_function(b, "llvm.prefetch.p0", ir.VoidType(), at, I32(0), I32(3), I32(1))  # to be read, often, data
 
 
 def splat(b: ir.IRBuilder, number: Value, lanes: int) -> Value:

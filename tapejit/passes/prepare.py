@@ -14,8 +14,8 @@ from ..primitive import Primitive, in_role, interpreting
 from ..tensor import quietly
 from .products import product_with_steady, steady_axes, sum_of_products, transposed, used_once
 
-LOOP_PRODUCT = 4096
-"""Matrix products of at most this many multiplications are cheaper as loops that fuse than as a library call."""
+LOOP_PRODUCT = 512
+"""Matrix products of at most this many multiplications are loops, which fuse with what comes before and after."""
 
 
 def prepare(graph: Graph) -> Graph:

@@ -1,30 +1,31 @@
 """Which matrix products are made of register tiles, and which ones the BLAS library computes: `in_tiles`.
 
 The choice depends on lengths alone, so that a program's plan is the same on every machine, and with it the order in
-which the numbers of a sum are added. It is what was measured (one thread, AMD Zen 4 with AVX-512, OpenBLAS with its
-kernels for AVX-512; µs, float32):
+which the numbers of a sum are added. It is what was measured (one thread, AMD Zen 4 with AVX-512, whose peak is 117
+GF/s; OpenBLAS with its kernels for AVX-512; float32, µs):
 
-====================================  =====  ========
-(m, k) · (k, n)                       tiles  OpenBLAS
-====================================  =====  ========
-64×64 · 64×128                        9.1    9.8
-256×32 · 32×16                        2.3    3.0
-64×128 · 128×10                       2.2    3.0
-(64×64)ᵀ · 64×128                     9.1    9.9
-64×10 · 10×128                        1.6    2.2
-64×128 · (64×128)ᵀ                    9.4    12.6
-1797×64 · 64×10                       32     48
-(1797×64)ᵀ · 1797×10                  31     51
-4×512 · 512×512                       18     51
-2×512 · (512×512)ᵀ                    32     13
-16×1000 · (1000×1000)ᵀ                354    473
-256×256 · 256×256                     291    319
-512×512 · 512×512                     2330   2500
-====================================  =====  ========
+======================  =====  ========  ======
+(m, k) · (k, n)         tiles  OpenBLAS  GF/s
+======================  =====  ========  ======
+64×64 · 64×128          8.9    9.8       118
+256×32 · 32×16          2.2    3.0       116
+64×128 · 128×10         2.2    3.0       75
+(64×64)ᵀ · 64×128       8.9    9.9       118
+64×10 · 10×128          1.5    2.3       109
+64×128 · (64×128)ᵀ      9.4    12.6      111
+1797×64 · 64×10         32     48        72
+(1797×64)ᵀ · 1797×10    20     51        117
+100000×64 · 64×10       1810   2680      71
+4×512 · 512×512         18     51        116
+2×512 · (512×512)ᵀ      32     13        33
+8×512 · (512×512)ᵀ      44     92        95
+256×256 · 256×256       290    319       116
+512×512 · 512×512       2330   2500      115
+======================  =====  ========  ======
 
 So tiles are the better choice but where few rows are to pay for turning the right matrix over. Large products, which
-take more than a few hundred µs, are left to the library nonetheless, as it spreads them over threads; long and narrow
-ones are not, as it is slow at them.
+take more than a few hundred µs, are left to the library nonetheless, as it spreads them over threads
+(``TAPEJIT_NUM_THREADS``); long and narrow ones are not, as it is slow at them.
 """
 
 import numpy as np

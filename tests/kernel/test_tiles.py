@@ -84,6 +84,7 @@ LONG = [
     (103, "float32", (9, 33, 1030), False, True, 0),
     (104, "float32", (70, 40, 700), False, True, 1),
     (105, "float32", (70, 40, 512), False, False, 0),  # rows that share sets of the cache
+    (107, "float32", (9000, 5, 33), False, False, 0),  # a left matrix that is asked for ahead
     (106, "float64", (70, 700, 70), False, False, 0),  # rows far apart
 ]
 
@@ -231,6 +232,17 @@ def test_products_of_one_shape_share_a_function() -> None:
     assert len(re.findall(r"^define ", str(module("float32", body)), re.MULTILINE)) == 1 + 2
 
 
+def test_products_of_one_function_share_the_space_for_copies() -> None:
+    def body(b: ir.IRBuilder, x: Any, y: Any, z: Any) -> None:
+        def store(b: ir.IRBuilder, row: Any, column: Any, value: Any, _: int, mask: Any) -> None:
+            store_vector(b, "float32", value, Matrix(z, 40, 1).at(b, row, column), mask)
+
+        for _ in range(3):
+            tiles.tiled_product(b, "float32", (40, 40, 30), Matrix(x, 30, 1), Matrix(y, 1, 30), store, HOST)
+
+    assert str(module("float32", body)).count(f"alloca [{SCRATCH_BYTES} x i8]") == 1
+
+
 # --- shapes -------------------------------------------------------------------------------------------------
 
 
@@ -344,6 +356,12 @@ def test_the_inner_loop_is_multiplications_of_registers(
         # One load for each vector and each number, and little else.
         rounds = len(multiplied) // each
         assert len(loop) <= len(multiplied) * (1 if target.fma else 3) + rounds * each + 8
+
+
+def test_a_large_left_matrix_is_asked_for_ahead() -> None:
+    small, large = (Code(product_module("float32", (m, 10, 64), (64, 1, 10, 1, 10))).assembly() for m in (64, 50000))
+    assert "prefetch" not in small
+    assert any("prefetch" in line for loop in innermost_loops(large) for line in loop)
 
 
 def test_code_for_another_architecture() -> None:
