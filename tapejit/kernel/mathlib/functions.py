@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from . import exponentials
+from . import exponentials, logarithms
 from .lanes import Lanes
 
 
@@ -16,4 +16,9 @@ class Function(NamedTuple):
 
 FUNCTIONS: Mapping[str, Function] = {
     "exp": Function(1, exponentials.exp),
+    "exp2": Function(1, exponentials.exp2),
+    "log": Function(1, logarithms.log),
+    "log2": Function(1, logarithms.log2),
+    "log10": Function(1, logarithms.log10),
+    "log1p": Function(1, logarithms.log1p),
 }
