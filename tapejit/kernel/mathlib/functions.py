@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from . import exponentials, hyperbolics, logarithms
+from . import exponentials, hyperbolics, logarithms, powers
 from .lanes import Lanes
 
 
@@ -27,4 +27,6 @@ FUNCTIONS: Mapping[str, Function] = {
     "tanh": Function(1, hyperbolics.tanh),
     "sigmoid": Function(1, hyperbolics.sigmoid),
     "softplus": Function(1, hyperbolics.softplus),
+    "power": Function(2, powers.power),
+    "cbrt": Function(1, powers.cbrt),
 }
