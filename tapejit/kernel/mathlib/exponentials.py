@@ -19,7 +19,7 @@ REST = (
         2.5000053567212694e-08,
     ),
 )  # fmt: skip
-EXP2 = (
+_EXP2 = (
     (1.0, 0.69314724, 0.24022648, 0.055503324, 0.009618438, 0.0013398925, 0.00015353352),
     (
         1.0, 0.6931471805599453, 0.2402265069591013, 0.05550410866482008, 0.009618129107594011, 0.0013333558146775043,
@@ -81,7 +81,7 @@ def exp2(x: Lanes) -> Lanes:
     # AVX-512's scaling gives 0 and inf for -inf and inf by itself, whatever the polynomial gives there.
     inside = x if has_avx512(x) else clamped(x, *x.pick((-151.0, 129.0), (-1076.0, 1025.0)))
     exponent = inside.round()
-    return scaled(polynomial(inside - exponent, x.pick(*EXP2)), exponent)
+    return scaled(polynomial(inside - exponent, x.pick(*_EXP2)), exponent)
 
 
 def expm1(x: Lanes) -> Lanes:

@@ -6,7 +6,7 @@ numbers.
 
 from math import inf, nan
 
-from .exponentials import EXP2, clamped, scaled
+from .exponentials import clamped, scaled
 from .lanes import Lanes, polynomial, where_any
 from .logarithms import split
 
@@ -18,6 +18,17 @@ _LOG2 = (
     (
         0.577078016355618, 0.41219858309191904, 0.32059890227762655, 0.2623077007421741, 0.22198401663690667,
         0.1912546943704494, 0.1903899951862529,
+    ),
+)  # fmt: skip
+# (2**r - 1) / r is ``ln 2`` and what follows, which begins with what the float for ln 2 lacks: with less than half a
+# unit in the last place lost before the 1 is added, whole results come out exactly.
+_LN2 = (0.6931472, 0.6931471805599453)
+_EXP2 = (
+    (-1.9046543e-09, 0.24022648, 0.05550362, 0.009618527, 0.0013390206, 0.00015321073),
+    (
+        2.3190468138462996e-17, 0.24022650695910122, 0.05550410866482073, 0.009618129107596888, 0.001333355814668677,
+        0.0001540353045420511, 1.525273354640512e-05, 1.3215436532645435e-06, 1.017818475717759e-07,
+        7.073593581399036e-09, 4.436302947144179e-10,
     ),
 )  # fmt: skip
 # ((1 + e)**(-1/3) - 1) / e for |e| < 0.13.
@@ -44,7 +55,9 @@ def _power_of_positive(x: Lanes, y: Lanes) -> Lanes:
     inside = clamped(product, -most, most)
     rest = inside.equals(product).where(rest, 0.0)
     whole = inside.round()
-    return scaled(polynomial((inside - whole) + rest, x.pick(*EXP2)), whole)
+    r = (inside - whole) + rest
+    small = r.fma(x.pick(*_LN2), r * polynomial(r, x.pick(*_EXP2)))
+    return scaled(small + 1.0, whole)
 
 
 def _log2_in_two_parts(x: Lanes) -> tuple[Lanes, Lanes]:
