@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.first_calls import FirstCalls, found_for
-from benchmarks.runner import Options, Outcome
+from benchmarks.runner import Options, Outcome, medians
 from benchmarks.workload import Limit, Target, Workload
 from benchmarks.workloads import LIMITS
 

@@ -1,10 +1,32 @@
 """All workloads, in the order of the report. A new one is a module here and a line below."""
 
 from benchmarks.workload import Limit, Workload
-from benchmarks.workloads import chains, line_fit, mlp_adam, softmax_regression
+from benchmarks.workloads import (
+    black_scholes,
+    chains,
+    layer_norm_sine,
+    line_fit,
+    line_fit_loop,
+    logistic_posterior,
+    mlp_adam,
+    products,
+    softmax_regression,
+    sum_of_squares,
+)
 
 STEPS: dict[str, Workload] = {
-    workload.name: workload for workload in (line_fit.WORKLOAD, softmax_regression.WORKLOAD, mlp_adam.WORKLOAD)
+    workload.name: workload
+    for workload in (
+        line_fit.WORKLOAD,
+        line_fit_loop.WORKLOAD,
+        mlp_adam.WORKLOAD,
+        softmax_regression.WORKLOAD,
+        black_scholes.WORKLOAD,
+        layer_norm_sine.WORKLOAD,
+        logistic_posterior.WORKLOAD,
+        *products.WORKLOADS,
+        sum_of_squares.WORKLOAD,
+    )
 }
 """What one step costs, once it is compiled."""
 
