@@ -71,8 +71,10 @@ class Options:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of one engine: `status` is "measured", "not installed", "not possible", "missing", "failed" or
-    "disagrees"."""
+    """What came of one engine.
+
+    `status` is "measured", "not installed", "not possible", "missing", "failed" or "disagrees".
+    """
 
     engine: Engine
     status: str = "measured"

@@ -4,6 +4,7 @@ from benchmarks.workload import Limit, Workload
 from benchmarks.workloads import (
     black_scholes,
     chains,
+    functions,
     layer_norm_sine,
     line_fit,
     line_fit_loop,
@@ -30,6 +31,9 @@ STEPS: dict[str, Workload] = {
 }
 """What one step costs, once it is compiled."""
 
+FUNCTIONS: dict[str, Workload] = {workload.name: workload for workload in functions.WORKLOADS}
+"""What one element of an elementwise function costs; small workloads that share their processes."""
+
 FIRST_CALLS: dict[str, Workload] = {workload.name: workload for workload in (*chains.WORKLOADS, mlp_adam.WORKLOAD)}
 """What comes before the first step: tracing, compiling, loading."""
 
@@ -39,7 +43,9 @@ LIMITS = (
     Limit("chain_3000", "tapejit_compiled", "ready", times=4.0, of="chain_1000"),
     Limit("mlp_adam", "tapejit_compiled", "ready", seconds=0.4),
     *[Limit(name, "tapejit_compiled", "loaded", seconds=0.02) for name in FIRST_CALLS],
+    Limit("mlp_adam", "tapejit_compiled", "process", times=0.8, peer="jax_jit"),
+    Limit("mlp_adam", "tapejit_compiled", "process_stored", times=0.25, peer="jax_jit", peer_figure="process"),
 )
 """What first calls may cost; the figures are those of `first_calls`."""
 
-WORKLOADS = STEPS | FIRST_CALLS
+WORKLOADS = STEPS | FUNCTIONS | FIRST_CALLS

@@ -27,8 +27,9 @@ def inputs() -> Arrays:
     }
 
 
-def price(log, exp, sqrt, erf, spot, strike, years, rate, volatility):
+def price(log, exp, sqrt, erf, option):
     """The formula; its functions are those of the engine."""
+    spot, strike, years, rate, volatility = option
     deviation = volatility * sqrt(years)
     d1 = (log(spot / strike) + (rate + 0.5 * volatility * volatility) * years) / deviation
     d2 = d1 - deviation
@@ -37,8 +38,9 @@ def price(log, exp, sqrt, erf, spot, strike, years, rate, volatility):
     return spot * below1 - strike * exp(-rate * years) * below2
 
 
-def by_hand(log, exp, sqrt, erf, spot, strike, years, rate, volatility):
+def by_hand(log, exp, sqrt, erf, option):
     """Price and derivatives, in the order of RESULTS."""
+    spot, strike, years, rate, volatility = option
     root = sqrt(years)
     deviation = volatility * root
     d1 = (log(spot / strike) + (rate + 0.5 * volatility * volatility) * years) / deviation
@@ -55,7 +57,7 @@ def numpy_by_hand(data: Arrays) -> Session:
     from scipy.special import erf
 
     arguments = tuple(data[name] for name in ARGUMENTS)
-    return returning(RESULTS, lambda: by_hand(np.log, np.exp, np.sqrt, erf, *arguments))
+    return returning(RESULTS, lambda: by_hand(np.log, np.exp, np.sqrt, erf, arguments))
 
 
 def tapejit_compiled(data: Arrays) -> Session:
@@ -65,7 +67,7 @@ def tapejit_compiled(data: Arrays) -> Session:
     def book(*options):
         with tj.GradientTape() as tape:
             tape.watch(list(options))
-            value = price(tj.log, tj.exp, tj.sqrt, tj.erf, *options)
+            value = price(tj.log, tj.exp, tj.sqrt, tj.erf, options)
         # Each price depends on its own option only, so the gradient of their sum has the slope of each.
         return value, *tape.gradient(value, list(options))
 
@@ -86,7 +88,7 @@ def njit_by_hand(data: Arrays) -> Session:
         for i in range(spot.size):
             option = spot[i], strike[i], years[i], rate[i], volatility[i]
             value[i], by_spot[i], by_strike[i], by_years[i], by_rate[i], by_volatility[i] = greeks(
-                log, exp, sqrt, erf, *option
+                log, exp, sqrt, erf, option
             )
         return value, by_spot, by_strike, by_years, by_rate, by_volatility
 
@@ -103,7 +105,7 @@ def jax_jit(data: Arrays) -> Session:
 
     @jax.jit
     def book(*options):
-        value, pull = jax.vjp(lambda *options: price(jnp.log, jnp.exp, jnp.sqrt, jax.lax.erf, *options), *options)
+        value, pull = jax.vjp(lambda *options: price(jnp.log, jnp.exp, jnp.sqrt, jax.lax.erf, options), *options)
         return value, *pull(jnp.ones_like(value))
 
     return returning(RESULTS, lambda: book(*arguments), jax.block_until_ready)
@@ -116,7 +118,7 @@ def torch_eager(data: Arrays) -> Session:
     ones = torch.ones(COUNT, dtype=torch.float64)
 
     def book():
-        value = price(torch.log, torch.exp, torch.sqrt, torch.erf, *arguments)
+        value = price(torch.log, torch.exp, torch.sqrt, torch.erf, arguments)
         return value.detach(), *torch.autograd.grad(value, arguments, ones)
 
     return returning(RESULTS, book)
@@ -131,7 +133,7 @@ def tensorflow_function(data: Arrays) -> Session:
     def book(*options):
         with tf.GradientTape() as tape:
             tape.watch(options)
-            value = price(tf.math.log, tf.exp, tf.sqrt, tf.math.erf, *options)
+            value = price(tf.math.log, tf.exp, tf.sqrt, tf.math.erf, options)
         return value, *tape.gradient(value, options)
 
     return returning(RESULTS, lambda: book(*arguments))
@@ -145,11 +147,12 @@ def autograd(data: Arrays) -> Session:
     arguments = tuple(data[name] for name in ARGUMENTS)
     ones = np.ones(COUNT)
 
-    def value_of(options):
-        return price(np_traced.log, np_traced.exp, np_traced.sqrt, erf, *options)
+    @make_vjp
+    def priced(options):
+        return price(np_traced.log, np_traced.exp, np_traced.sqrt, erf, options)
 
     def book():
-        pull, value = make_vjp(value_of, arguments)
+        pull, value = priced(arguments)
         return value, *pull(ones)
 
     return returning(RESULTS, book)
