@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import first_calls, machine, peers, report, runner, size
+from benchmarks.registry import FIRST_CALLS, FUNCTIONS, STEPS, WORKLOADS
 from benchmarks.run import Measured, Run
 from benchmarks.runner import Options
 from benchmarks.workload import Engine, Workload
-from benchmarks.workloads import FIRST_CALLS, FUNCTIONS, STEPS, WORKLOADS
 
 HERE = Path(__file__).resolve().parent
 NAMES = f"of {', '.join(STEPS | FIRST_CALLS)}, or a function such as {next(iter(FUNCTIONS))}; all if none"

@@ -40,7 +40,7 @@ def main(workload_name: str, engine_name: str, inputs: str, into: str, *before: 
     reply = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not get into the line of JSON
 
-    from benchmarks.workloads import FIRST_CALLS
+    from benchmarks.registry import FIRST_CALLS
 
     workload = FIRST_CALLS[workload_name]
     engine = workload.engine(engine_name)

@@ -39,9 +39,11 @@ class Situation:
     whole: bool = False
     """Whether the figure begins with the process."""
 
-    @property
-    def program(self) -> str:
-        return "benchmarks.whole_process" if self.whole else "benchmarks.first_call"
+    def program(self, engine: Engine) -> tuple[str, ...]:
+        """What runs in the process; from its start on, it must not import more than it needs."""
+        if self.whole:
+            return "benchmarks.whole_process", engine.prepare.__module__
+        return ("benchmarks.first_call",)
 
 
 SITUATIONS = (
@@ -102,7 +104,7 @@ class Bench:
         python = self.options.pythons.get(engine.needs, Path(sys.executable))
         store = {"TAPEJIT_CACHE_DIR": str(self.folder / "store")} if situation.stored else {"TAPEJIT_CACHE": "0"}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TAPEJIT_CACHE")}
-        command = [str(python), "-m", situation.program, self.workload.name, engine.name]
+        command = [str(python), "-m", *situation.program(engine), self.workload.name, engine.name]
         command += [str(self.folder / "inputs.npz"), str(self.result_of(engine))]
         errors = self.folder / "stderr"
         with errors.open("wb") as stderr:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from benchmarks import chart
 from benchmarks.first_calls import FirstCalls, found_for
+from benchmarks.registry import LIMITS
 from benchmarks.run import Measured, Run, against_targets, spoken
 from benchmarks.runner import Outcome, medians
 from benchmarks.workload import verdict
-from benchmarks.workloads import LIMITS
 from benchmarks.workloads.functions import SIZE
 
 SITUATIONS_IN_WORDS = (
@@ -109,7 +109,8 @@ def _first_call_row(outcome: FirstCalls) -> str:
     peak = "–" if outcome.peak is None else f"{outcome.peak / 2**20:,.0f} MiB"
     cells = (
         outcome.engine.name, told("cold"), told("ready"), both("ready", "compile_seconds"), told("stored"),
-        told("loaded"), both("loaded", "load_seconds"), told("process"), told("process_stored"), peak, said or outcome.engine.note,
+        told("loaded"), both("loaded", "load_seconds"), told("process"), told("process_stored"), peak,
+        said or outcome.engine.note,
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from benchmarks import size
 from benchmarks.first_calls import FirstCalls, found_for
+from benchmarks.registry import LIMITS
 from benchmarks.runner import Options, Outcome, medians
 from benchmarks.size import Size
 from benchmarks.workload import Limit, Workload, verdict
-from benchmarks.workloads import LIMITS
 
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 

@@ -1,19 +1,19 @@
-"""Does one step and prints what came of it: `python -m benchmarks.whole_process WORKLOAD ENGINE INPUTS INTO`.
+"""A program that does one step and prints a number: `python -m benchmarks.whole_process MODULE WORKLOAD ENGINE …`.
 
 Its figure is the time from the start of the process to the printed number. Until then it imports nothing but NumPy,
-the workloads and what the engine needs. Then it leaves the results in INTO and says in a line of JSON when it was.
+the one MODULE with the workload, and what the engine needs. Its inputs are read from the next argument, a file. Then
+it leaves the results in the file of the last argument, and says in a line of JSON when the number was printed.
 """
 
+import importlib
 import sys
 import time
 
 import numpy as np
 
-from benchmarks.workloads import FIRST_CALLS
 
-
-def main(workload_name: str, engine_name: str, inputs: str, into: str) -> None:
-    workload = FIRST_CALLS[workload_name]
+def main(module: str, workload_name: str, engine_name: str, inputs: str, into: str) -> None:
+    workload = next(one for one in importlib.import_module(module).WORKLOADS if one.name == workload_name)
     with np.load(inputs) as data:
         session = workload.engine(engine_name).prepare(dict(data))
     session.step()

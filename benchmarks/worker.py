@@ -82,7 +82,7 @@ def timed_batch(session: Session, seconds: float, steps: int) -> tuple[float, in
 
 def prepared(workload_name: str, engine_name: str, inputs: str) -> tuple[Session, float]:
     """The engine of a workload, after its first step, and how long the two took."""
-    from benchmarks.workloads import WORKLOADS
+    from benchmarks.registry import WORKLOADS
 
     engine = WORKLOADS[workload_name].engine(engine_name)
     with np.load(inputs) as data:

@@ -158,30 +158,32 @@ def autograd(data: Arrays) -> Session:
     return returning(RESULTS, book)
 
 
-WORKLOAD = Workload(
-    name="black_scholes",
-    summary="price of 10⁶ options and the derivatives by S, K, T, r, σ, float64, six arrays out",
-    inputs=inputs,
-    engines=(
-        Engine("numpy", "scipy", numpy_by_hand, "derivatives written by hand, erf of SciPy"),
-        Engine("tapejit_compiled", "tapejit", tapejit_compiled, "price on a tape, one gradient; NumPy arguments"),
-        Engine(
-            "tapejit_two_threads",
-            "tapejit",
-            tapejit_compiled,
-            "the same, 2 threads on 2 cores",
-            cores=2,
-            environment={"TAPEJIT_NUM_THREADS": "2"},
+WORKLOADS = (
+    Workload(
+        name="black_scholes",
+        summary="price of 10⁶ options and the derivatives by S, K, T, r, σ, float64, six arrays out",
+        inputs=inputs,
+        engines=(
+            Engine("numpy", "scipy", numpy_by_hand, "derivatives written by hand, erf of SciPy"),
+            Engine("tapejit_compiled", "tapejit", tapejit_compiled, "price on a tape, one gradient; NumPy arguments"),
+            Engine(
+                "tapejit_two_threads",
+                "tapejit",
+                tapejit_compiled,
+                "the same, 2 threads on 2 cores",
+                cores=2,
+                environment={"TAPEJIT_NUM_THREADS": "2"},
+            ),
+            Engine("njit_by_hand", "numba", njit_by_hand, "the same as numpy, in one loop"),
+            Engine("jax_jit", "jax", jax_jit, "vjp"),
+            Engine("torch_eager", "torch", torch_eager),
+            Engine("tensorflow_function", "tensorflow", tensorflow_function, "jit_compile=True: by XLA"),
+            Engine("autograd", "autograd", autograd),
         ),
-        Engine("njit_by_hand", "numba", njit_by_hand, "the same as numpy, in one loop"),
-        Engine("jax_jit", "jax", jax_jit, "vjp"),
-        Engine("torch_eager", "torch", torch_eager),
-        Engine("tensorflow_function", "tensorflow", tensorflow_function, "jit_compile=True: by XLA"),
-        Engine("autograd", "autograd", autograd),
-    ),
-    check=Check(steps=1, rtol=1e-9, atol=1e-9),
-    targets=(
-        Target("tapejit_compiled", "jax_jit", 0.15),
-        Target("tapejit_two_threads", "tapejit_compiled", 0.55),
+        check=Check(steps=1, rtol=1e-9, atol=1e-9),
+        targets=(
+            Target("tapejit_compiled", "jax_jit", 0.15),
+            Target("tapejit_two_threads", "tapejit_compiled", 0.55),
+        ),
     ),
 )

@@ -143,18 +143,20 @@ def tensorflow_function(data: Arrays) -> Session:
     return returning(RESULTS, lambda: loss_and_gradient(*arguments))
 
 
-WORKLOAD = Workload(
-    name="layer_norm_sine",
-    summary=f"sum of the sine of a layer norm of {ROWS} × {COLUMNS}, float32, and its gradients by x, gain and bias",
-    inputs=inputs,
-    engines=(
-        Engine("numpy", "numpy", numpy_by_hand, "gradient written by hand"),
-        Engine("tapejit_compiled", "tapejit", tapejit_compiled, "NumPy arguments"),
-        Engine("njit_by_hand", "numba", njit_by_hand, "the same as numpy, in one pass over the rows"),
-        Engine("jax_jit", "jax", jax_jit),
-        Engine("torch_eager", "torch", torch_eager, "torch's fused layer_norm"),
-        Engine("tensorflow_function", "tensorflow", tensorflow_function, "jit_compile=True: by XLA"),
+WORKLOADS = (
+    Workload(
+        name="layer_norm_sine",
+        summary=f"sum of the sine of a layer norm of {ROWS} × {COLUMNS}, float32, with gradients by x, gain, bias",
+        inputs=inputs,
+        engines=(
+            Engine("numpy", "numpy", numpy_by_hand, "gradient written by hand"),
+            Engine("tapejit_compiled", "tapejit", tapejit_compiled, "NumPy arguments"),
+            Engine("njit_by_hand", "numba", njit_by_hand, "the same as numpy, in one pass over the rows"),
+            Engine("jax_jit", "jax", jax_jit),
+            Engine("torch_eager", "torch", torch_eager, "torch's fused layer_norm"),
+            Engine("tensorflow_function", "tensorflow", tensorflow_function, "jit_compile=True: by XLA"),
+        ),
+        check=Check(steps=1, rtol=1e-3, atol=1e-5, scaled=True),
+        targets=(Target("tapejit_compiled", "jax_jit", 0.3),),
     ),
-    check=Check(steps=1, rtol=1e-3, atol=1e-5, scaled=True),
-    targets=(Target("tapejit_compiled", "jax_jit", 0.3),),
 )

@@ -217,31 +217,35 @@ def autograd(data: Arrays) -> Session:
     return Session(step, lambda: {"w": np.asarray(w), "b": np.asarray(b)})
 
 
-WORKLOAD = Workload(
-    name="line_fit",
-    summary="six points, float32, |.| loss, gradients by w and b, descent with rate 0.001; one step",
-    inputs=inputs,
-    engines=(
-        Engine("numpy", "numpy", numpy_by_hand, "gradient written by hand"),
-        Engine("tapejit_compiled", "tapejit", tapejit_compiled, "persistent tape, gradient() twice; NumPy arguments"),
-        Engine("tapejit_lists", "tapejit", tapejit_lists, "the same with Python lists as arguments"),
-        Engine("tapejit_eager", "tapejit", tapejit_eager, "the same function, not compiled"),
-        Engine("tapejit_eager_at_once", "tapejit", tapejit_eager_at_once, "gradient() once, by both"),
-        Engine("njit_by_hand", "numba", njit_by_hand, "gradient written by hand as a loop"),
-        Engine("jax_jit", "jax", jax_jit),
-        Engine("torch_eager", "torch", torch_eager, "graph retained, grad() twice"),
-        Engine("torch_eager_at_once", "torch", torch_eager_at_once, "grad() once, by both"),
-        Engine("tensorflow_eager", "tensorflow", tensorflow_eager, "persistent tape, gradient() twice"),
-        Engine("tensorflow_function", "tensorflow", tensorflow_function, "the same function in tf.function"),
-        Engine("autograd", "autograd", autograd),
-    ),
-    check=Check(steps=500, rtol=0.0, atol=1e-6, expected=recorded),
-    targets=(
-        Target("tapejit_compiled", "jax_jit", 0.2),
-        Target("tapejit_compiled", "njit_by_hand", 2.0),
-        Target("tapejit_lists", "jax_jit", 0.4),
-        Target("tapejit_eager", "torch_eager", 0.8),
-        Target("tapejit_eager", "tensorflow_eager", 0.08),
-        Target("tapejit_eager_at_once", "torch_eager_at_once", 1.0),
+WORKLOADS = (
+    Workload(
+        name="line_fit",
+        summary="six points, float32, |.| loss, gradients by w and b, descent with rate 0.001; one step",
+        inputs=inputs,
+        engines=(
+            Engine("numpy", "numpy", numpy_by_hand, "gradient written by hand"),
+            Engine(
+                "tapejit_compiled", "tapejit", tapejit_compiled, "persistent tape, gradient() twice; NumPy arguments"
+            ),
+            Engine("tapejit_lists", "tapejit", tapejit_lists, "the same with Python lists as arguments"),
+            Engine("tapejit_eager", "tapejit", tapejit_eager, "the same function, not compiled"),
+            Engine("tapejit_eager_at_once", "tapejit", tapejit_eager_at_once, "gradient() once, by both"),
+            Engine("njit_by_hand", "numba", njit_by_hand, "gradient written by hand as a loop"),
+            Engine("jax_jit", "jax", jax_jit),
+            Engine("torch_eager", "torch", torch_eager, "graph retained, grad() twice"),
+            Engine("torch_eager_at_once", "torch", torch_eager_at_once, "grad() once, by both"),
+            Engine("tensorflow_eager", "tensorflow", tensorflow_eager, "persistent tape, gradient() twice"),
+            Engine("tensorflow_function", "tensorflow", tensorflow_function, "the same function in tf.function"),
+            Engine("autograd", "autograd", autograd),
+        ),
+        check=Check(steps=500, rtol=0.0, atol=1e-6, expected=recorded),
+        targets=(
+            Target("tapejit_compiled", "jax_jit", 0.2),
+            Target("tapejit_compiled", "njit_by_hand", 2.0),
+            Target("tapejit_lists", "jax_jit", 0.4),
+            Target("tapejit_eager", "torch_eager", 0.8),
+            Target("tapejit_eager", "tensorflow_eager", 0.08),
+            Target("tapejit_eager_at_once", "torch_eager_at_once", 1.0),
+        ),
     ),
 )

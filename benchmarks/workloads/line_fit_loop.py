@@ -120,18 +120,20 @@ def tensorflow_function(data: Arrays) -> Session:
     return Session(lambda: fit(x, y), lambda: {"w": w.numpy(), "b": b.numpy()})
 
 
-WORKLOAD = Workload(
-    name="line_fit_loop",
-    summary=f"{STEPS} steps of line_fit in one call",
-    inputs=line_fit.inputs,
-    engines=(
-        Engine("numpy", "numpy", numpy_by_hand, "a Python loop, gradient written by hand"),
-        Engine("tapejit_repeat", "tapejit", tapejit_repeat, f"`step.repeat({STEPS}, x, y)`"),
-        Engine("tapejit_calls", "tapejit", tapejit_calls, f"{STEPS} calls of the compiled step"),
-        Engine("njit_by_hand", "numba", njit_by_hand, "two loops, gradient written by hand"),
-        Engine("jax_fori_loop", "jax", jax_fori_loop),
-        Engine("tensorflow_function", "tensorflow", tensorflow_function, "`for _ in tf.range` in tf.function"),
+WORKLOADS = (
+    Workload(
+        name="line_fit_loop",
+        summary=f"{STEPS} steps of line_fit in one call",
+        inputs=line_fit.inputs,
+        engines=(
+            Engine("numpy", "numpy", numpy_by_hand, "a Python loop, gradient written by hand"),
+            Engine("tapejit_repeat", "tapejit", tapejit_repeat, f"`step.repeat({STEPS}, x, y)`"),
+            Engine("tapejit_calls", "tapejit", tapejit_calls, f"{STEPS} calls of the compiled step"),
+            Engine("njit_by_hand", "numba", njit_by_hand, "two loops, gradient written by hand"),
+            Engine("jax_fori_loop", "jax", jax_fori_loop),
+            Engine("tensorflow_function", "tensorflow", tensorflow_function, "`for _ in tf.range` in tf.function"),
+        ),
+        check=Check(steps=1, rtol=0.0, atol=1e-6, expected=line_fit.recorded),
+        targets=(Target("tapejit_repeat", "jax_fori_loop", 0.25),),
     ),
-    check=Check(steps=1, rtol=0.0, atol=1e-6, expected=line_fit.recorded),
-    targets=(Target("tapejit_repeat", "jax_fori_loop", 0.25),),
 )

@@ -134,19 +134,21 @@ def autograd(data: Arrays) -> Session:
     return returning(RESULTS, lambda: both(w))
 
 
-WORKLOAD = Workload(
-    name="logistic_posterior",
-    summary=f"log posterior of a logistic regression and its gradient, {ROWS} × {COLUMNS}, float64",
-    inputs=inputs,
-    engines=(
-        Engine("numpy", "numpy", numpy_by_hand, "gradient written by hand"),
-        Engine("tapejit_compiled", "tapejit", tapejit_compiled, "NumPy arguments"),
-        Engine("njit_by_hand", "numba", njit_by_hand, "the same as numpy, in one loop over the rows"),
-        Engine("jax_jit", "jax", jax_jit),
-        Engine("torch_eager", "torch", torch_eager),
-        Engine("tensorflow_function", "tensorflow", tensorflow_function),
-        Engine("autograd", "autograd", autograd),
+WORKLOADS = (
+    Workload(
+        name="logistic_posterior",
+        summary=f"log posterior of a logistic regression and its gradient, {ROWS} × {COLUMNS}, float64",
+        inputs=inputs,
+        engines=(
+            Engine("numpy", "numpy", numpy_by_hand, "gradient written by hand"),
+            Engine("tapejit_compiled", "tapejit", tapejit_compiled, "NumPy arguments"),
+            Engine("njit_by_hand", "numba", njit_by_hand, "the same as numpy, in one loop over the rows"),
+            Engine("jax_jit", "jax", jax_jit),
+            Engine("torch_eager", "torch", torch_eager),
+            Engine("tensorflow_function", "tensorflow", tensorflow_function),
+            Engine("autograd", "autograd", autograd),
+        ),
+        check=Check(steps=1, rtol=1e-10, atol=1e-10),
+        targets=(Target("tapejit_compiled", "jax_jit", 0.25),),
     ),
-    check=Check(steps=1, rtol=1e-10, atol=1e-10),
-    targets=(Target("tapejit_compiled", "jax_jit", 0.25),),
 )

@@ -240,19 +240,21 @@ def tensorflow_function(data: Arrays) -> Session:
     )
 
 
-WORKLOAD = Workload(
-    name="mlp_adam",
-    summary="64 → 128 → 10, tanh, cross-entropy, batch of 64, float32, Adam with rate 0.001; one step",
-    inputs=inputs,
-    engines=(
-        Engine("numpy", "numpy", numpy_by_hand, "gradient and Adam written by hand"),
-        Engine("tapejit_compiled", "tapejit", tapejit_compiled, "NumPy arguments", compiles=True),
-        Engine("tapejit_eager", "tapejit", tapejit_eager, "the same function, not compiled"),
-        Engine("njit_by_hand", "numba", njit_by_hand, "the same as numpy, in loops; SciPy's BLAS"),
-        Engine("jax_jit", "jax", jax_jit, compiles=True),
-        Engine("torch_eager", "torch", torch_eager, "torch's fused cross_entropy and fused Adam"),
-        Engine("tensorflow_function", "tensorflow", tensorflow_function, "jit_compile=True: by XLA"),
+WORKLOADS = (
+    Workload(
+        name="mlp_adam",
+        summary="64 → 128 → 10, tanh, cross-entropy, batch of 64, float32, Adam with rate 0.001; one step",
+        inputs=inputs,
+        engines=(
+            Engine("numpy", "numpy", numpy_by_hand, "gradient and Adam written by hand"),
+            Engine("tapejit_compiled", "tapejit", tapejit_compiled, "NumPy arguments", compiles=True),
+            Engine("tapejit_eager", "tapejit", tapejit_eager, "the same function, not compiled"),
+            Engine("njit_by_hand", "numba", njit_by_hand, "the same as numpy, in loops; SciPy's BLAS"),
+            Engine("jax_jit", "jax", jax_jit, compiles=True),
+            Engine("torch_eager", "torch", torch_eager, "torch's fused cross_entropy and fused Adam"),
+            Engine("tensorflow_function", "tensorflow", tensorflow_function, "jit_compile=True: by XLA"),
+        ),
+        check=Check(steps=20, rtol=1e-3, atol=1e-4),
+        targets=(Target("tapejit_compiled", "jax_jit", 0.4),),
     ),
-    check=Check(steps=20, rtol=1e-3, atol=1e-4),
-    targets=(Target("tapejit_compiled", "jax_jit", 0.4),),
 )

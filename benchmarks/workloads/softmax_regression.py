@@ -160,19 +160,21 @@ def tensorflow_function(data: Arrays) -> Session:
     return Session(lambda: fit(x, labels), lambda: {"w": w.numpy(), "b": b.numpy()})
 
 
-WORKLOAD = Workload(
-    name="softmax_regression",
-    summary="all 1,797 digits, 64 → 10, float32, cross-entropy, full batch, descent with rate 0.5; one step",
-    inputs=inputs,
-    engines=(
-        Engine("numpy", "numpy", numpy_by_hand, "gradient written by hand"),
-        Engine("tapejit_compiled", "tapejit", tapejit_compiled, "NumPy arguments"),
-        Engine("tapejit_eager", "tapejit", tapejit_eager, "the same function, not compiled"),
-        Engine("njit_by_hand", "numba", njit_by_hand, "the same as numpy, in loops; SciPy's BLAS"),
-        Engine("jax_jit", "jax", jax_jit),
-        Engine("torch_eager", "torch", torch_eager, "torch's fused cross_entropy"),
-        Engine("tensorflow_function", "tensorflow", tensorflow_function, "TensorFlow's fused cross-entropy"),
+WORKLOADS = (
+    Workload(
+        name="softmax_regression",
+        summary="all 1,797 digits, 64 → 10, float32, cross-entropy, full batch, descent with rate 0.5; one step",
+        inputs=inputs,
+        engines=(
+            Engine("numpy", "numpy", numpy_by_hand, "gradient written by hand"),
+            Engine("tapejit_compiled", "tapejit", tapejit_compiled, "NumPy arguments"),
+            Engine("tapejit_eager", "tapejit", tapejit_eager, "the same function, not compiled"),
+            Engine("njit_by_hand", "numba", njit_by_hand, "the same as numpy, in loops; SciPy's BLAS"),
+            Engine("jax_jit", "jax", jax_jit),
+            Engine("torch_eager", "torch", torch_eager, "torch's fused cross_entropy"),
+            Engine("tensorflow_function", "tensorflow", tensorflow_function, "TensorFlow's fused cross-entropy"),
+        ),
+        check=Check(steps=50, rtol=1e-4, atol=1e-5),
+        targets=(Target("tapejit_compiled", "jax_jit", 0.4),),
     ),
-    check=Check(steps=50, rtol=1e-4, atol=1e-5),
-    targets=(Target("tapejit_compiled", "jax_jit", 0.4),),
 )

@@ -68,18 +68,20 @@ def tensorflow_function(data: Arrays) -> Session:
     return returning(RESULTS, lambda: (total(x),))
 
 
-WORKLOAD = Workload(
-    name="sum_of_squares",
-    summary="the sum of the squares of 10⁷ float32",
-    inputs=inputs,
-    engines=(
-        Engine("numpy", "numpy", numpy_by_hand, "np.dot(x, x), a single pass"),
-        Engine("tapejit_compiled", "tapejit", tapejit_compiled, "sum(x * x); NumPy arguments"),
-        Engine("njit_by_hand", "numba", njit_by_hand, "a loop, fastmath"),
-        Engine("jax_jit", "jax", jax_jit, "sum(x * x)"),
-        Engine("torch_eager", "torch", torch_eager, "sum(x * x), two passes"),
-        Engine("tensorflow_function", "tensorflow", tensorflow_function, "jit_compile=True: by XLA"),
+WORKLOADS = (
+    Workload(
+        name="sum_of_squares",
+        summary="the sum of the squares of 10⁷ float32",
+        inputs=inputs,
+        engines=(
+            Engine("numpy", "numpy", numpy_by_hand, "np.dot(x, x), a single pass"),
+            Engine("tapejit_compiled", "tapejit", tapejit_compiled, "sum(x * x); NumPy arguments"),
+            Engine("njit_by_hand", "numba", njit_by_hand, "a loop, fastmath"),
+            Engine("jax_jit", "jax", jax_jit, "sum(x * x)"),
+            Engine("torch_eager", "torch", torch_eager, "sum(x * x), two passes"),
+            Engine("tensorflow_function", "tensorflow", tensorflow_function, "jit_compile=True: by XLA"),
+        ),
+        check=Check(steps=1, rtol=1e-4, atol=0.0, expected=exact),
+        targets=(Target("tapejit_compiled", "jax_jit", 1.05),),
     ),
-    check=Check(steps=1, rtol=1e-4, atol=0.0, expected=exact),
-    targets=(Target("tapejit_compiled", "jax_jit", 1.05),),
 )
