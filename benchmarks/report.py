@@ -68,8 +68,16 @@ def _functions(run: Run) -> Iterator[str]:
         ratios = [target.found(found) for target in workload.targets]
         shown = ["–" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
         parts = [ratio / target.ratio for ratio, target in zip(ratios, workload.targets, strict=True) if ratio]
-        said = verdict(max(parts), 1.0) if parts else "; ".join(o.detail or o.status for o in outcomes if not o.samples)
+        said = (
+            verdict(max(parts), 1.0)
+            if parts
+            else "; ".join(_cell(o.detail) or o.status for o in outcomes if not o.samples)
+        )
         yield f"| {' | '.join([workload.name, *times, *shown, said])} |"
+
+
+def _cell(detail: str) -> str:
+    return detail.replace("|", "¦")
 
 
 def _sizes(run: Run) -> Iterator[str]:
@@ -79,7 +87,8 @@ def _sizes(run: Run) -> Iterator[str]:
     yield from ("| | MB | largest |", "| --- | --- | --- |")
     for found in run.sizes:
         largest = ", ".join(f"{name} {size / 1e6:.0f}" for name, size in list(found.folders.items())[:6])
-        yield f"| {found.name} | {f'{found.total / 1e6:.0f}' if found.folders else '–'} | {largest or found.why} |"
+        total = f"{found.total / 1e6:.0f}" if found.folders else "–"
+        yield f"| {found.name} | {total} | {largest or _cell(found.why)} |"
 
 
 def _first_calls(run: Run) -> Iterator[str]:
@@ -105,7 +114,7 @@ def _first_call_row(outcome: FirstCalls) -> str:
         parts = told(situation, "trace_seconds"), told(situation, other)
         return "–" if "–" in parts else " + ".join(parts)
 
-    said = "" if outcome.status == "measured" else f"**{outcome.status}** {outcome.detail.replace('|', '¦')}"
+    said = "" if outcome.status == "measured" else f"**{outcome.status}** {_cell(outcome.detail)}"
     peak = "–" if outcome.peak is None else f"{outcome.peak / 2**20:,.0f} MiB"
     cells = (
         outcome.engine.name, told("cold"), told("ready"), both("ready", "compile_seconds"), told("stored"),
@@ -130,8 +139,7 @@ def _row(outcome: Outcome, reference: float | None) -> str:
     name, note = outcome.engine.name, outcome.engine.note
     if not outcome.samples or reference is None:
         said = "not timed" if outcome.status == "measured" else outcome.status
-        detail = outcome.detail.replace("|", "¦")
-        return f"| {name} | **{said}** | | | | | {detail or note} |"
+        return f"| {name} | **{said}** | | | | | {_cell(outcome.detail) or note} |"
     low, middle, high = outcome.quartiles
     spread = f"{spoken(low)} – {spoken(high)}"
     imported = "–" if outcome.engine.needs == "numpy" else spoken(outcome.import_seconds)
