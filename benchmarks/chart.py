@@ -63,13 +63,14 @@ def draw(run: Run, into: Path) -> list[Path]:
         return []
     drawn = []
     for measured, name, title in (
-        (run.workloads, "results.png", "time of a step in tapejit ÷ time in …"),
-        (run.functions, "functions.png", "time of an element in tapejit ÷ time in …"),
+        (run.workloads, "results.png", "time of a step in tapejit ÷ time in … (left of 1, tapejit is faster)"),
+        (run.functions, "functions.png", "time of an element in tapejit ÷ time in … (left of 1, tapejit is faster)"),
     ):
         shown = list(lines(measured))
         if shown:
-            figure = Figure(figsize=(9.5, 1.9 + 0.3 * len(shown)), layout="constrained")
+            figure = Figure(figsize=(9.5, 2.2 + 0.3 * len(shown)), layout="constrained")
             _panel(figure.subplots(), shown, title)
+            figure.legend(loc="outside upper left", ncols=4, fontsize=8, frameon=False)
             figure.supxlabel(footer(run), fontsize=7.5, color="dimgray")
             figure.savefig(into / name, dpi=120)
             drawn.append(into / name)
@@ -109,13 +110,12 @@ def _panel(panel: Any, shown: Sequence[Line], title: str) -> None:
             panel.plot(ratio, place, marker, color=color, markersize=6, label=label, alpha=0.85, linestyle="none")
         for peer, ratio in line.targets.items():
             panel.plot(ratio, place, "|", color=PEERS[library(peer)][1], markersize=15, markeredgewidth=1.6, zorder=1)
-    panel.axvline(1.0, color="black", linewidth=0.8, zorder=0)
+    panel.axvline(1.0, color="black", linewidth=1.0, zorder=1)
     panel.set_yticks(range(len(shown)), [line.label for line in shown])
     panel.set(xscale="log", ylim=(len(shown) - 0.5, -0.5))
     panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     panel.grid(axis="both", color="gainsboro", zorder=0)
     panel.set_axisbelow(True)
-    panel.set_title(title, loc="left", fontsize=10, pad=30)
+    panel.set_title(title, loc="left", fontsize=10)
     panel.plot([], [], "|", color="dimgray", markersize=12, label="at most (target)", linestyle="none")
-    panel.legend(ncols=4, loc="lower left", bbox_to_anchor=(0, 1), fontsize=8, frameon=False)
     panel.spines[["top", "right"]].set_visible(False)

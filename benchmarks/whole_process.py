@@ -22,16 +22,16 @@ def main(module: str, workload_name: str, engine_name: str, inputs: str, into: s
     printed = time.monotonic()  # the same clock in the process that started this one
 
     import json  # noqa: PLC0415  what only the report needs is not in the figure
-    import resource  # noqa: PLC0415
+
+    from benchmarks.machine import peak  # noqa: PLC0415
 
     for _ in range(workload.check.steps - 1):
         session.step()
     session.wait()
     np.savez(into, **session.result())
     told = dict(session.report()) if session.report else {}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     report = {"from_cache": told["from_cache"]} if "from_cache" in told else {}
-    print(json.dumps({"printed": printed, "peak": peak, "report": report}))
+    print(json.dumps({"printed": printed, "peak": peak(), "report": report}))
 
 
 if __name__ == "__main__":
