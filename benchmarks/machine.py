@@ -31,6 +31,7 @@ def describe() -> dict[str, str]:
         "processor": _processor(),
         "cores": str(len(cores()) or os.cpu_count()),
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "load": f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown",
     }
 
 

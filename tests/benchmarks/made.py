@@ -50,7 +50,7 @@ def run() -> Run:
         command="python -m benchmarks",
         commit="abc",
         date="today",
-        machine={"processor": "a processor", "cores": "2", "system": "a system"},
+        machine={"processor": "a processor", "cores": "2", "system": "a system", "load": "0.10"},
         options=Options({}),
         workloads=[
             (fast, outcomes(fast, numpy=4e-6, tapejit_compiled=1e-6, jax_jit=4e-6)),
