@@ -12,6 +12,7 @@ import numpy as np
 from . import ops
 from .aval import PYTHON_NUMBERS
 from .errors import DtypeError, ShapeError, at_user_line
+from .families.naming import named_as
 from .ops.numpy_names import numpy_function, numpy_ufunc
 from .primitive import Typed
 
@@ -42,7 +43,8 @@ def cooperative(operation: Callable[..., Any], reflected_name: str) -> Any:
                 return NotImplemented
             raise
 
-    return update_wrapper(operator, operation)
+    in_front_of = getattr(operation, "in_front_of", None)  # what of an operation needs no such question
+    return update_wrapper(operator, operation) if in_front_of is None else named_as(operation, in_front_of(operator))
 
 
 def _has_own(kind: type, name: str) -> bool:

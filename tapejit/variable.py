@@ -17,7 +17,7 @@ from .errors import DtypeError, ShapeError, at_user_line
 from .families import ALL, as_array
 from .families.operands import number_dtype
 from .operators import Operators
-from .primitive import BASE, STATE, State, Value, current, new_key
+from .primitive import BASE, STATE, Unheard, Value, current, new_key
 from .tensor import Tensor
 
 _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "floating", "U": "string", "S": "string"}
@@ -162,7 +162,7 @@ class Variable(Operators):
         if not state.tapes:
             interpreter.assign(self, function(interpreter.read(self), checked))
             return self
-        token = STATE.set(State(interpreter, ()))  # an update is no part of what tapes differentiate
+        token = STATE.set(Unheard(interpreter))  # an update is no part of what tapes differentiate
         try:
             interpreter.assign(self, function(interpreter.read(self), checked))
         finally:

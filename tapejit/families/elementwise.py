@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..aval import Aval, Resolver, as_ufunc, broadcast_shapes, common_dtype
+from ..aval import PYTHON_NUMBERS, Aval, Resolver, as_ufunc, broadcast_shapes, common_dtype
 from ..errors import DtypeError, at_user_line
 from ..lowering import Pointwise
-from ..primitive import BASE, STATE, Flow, Primitive, Rule, bind, claim, register
+from ..primitive import BASE, NO_PARAMS, STATE, Flow, Primitive, Rule, bind, claim, register
 from .cases import Sample
 from .naming import named_as
 from .operands import coerce
@@ -173,15 +173,20 @@ def _scaled(partial: Function | float, mask: Rule | None) -> Rule:
     return Rule(lambda ct, *values: ct * partial(*values), names, Flow.POINTWISE, mask)
 
 
+# Eager tensors of a dtype that needs no conversion are bound without asking which dtype that is: each public function
+# remembers those dtypes in its set `direct`.
+
+
 def _unary(primitive: Primitive, resolver: Resolver) -> Function:
     name = primitive.name
     direct: set[np.dtype] = set()
 
     def public(x: Any, /) -> Any:
-        if type(x) is BASE[1] and x.array.dtype in direct:
-            return bind(primitive, (x,))
+        base, eager = BASE
+        if type(x) is eager and x.array.dtype in direct:
+            return STATE.get(base).bind(primitive, (x,), NO_PARAMS)
         operands = coerce(name, (x,), resolver)
-        if operands[0] is x and type(x) is BASE[1]:
+        if operands[0] is x and type(x) is eager:
             direct.add(x.dtype)
         return bind(primitive, operands)
 
@@ -190,22 +195,35 @@ def _unary(primitive: Primitive, resolver: Resolver) -> Function:
 
 def _binary(primitive: Primitive, resolver: Resolver) -> Function:
     name = primitive.name
-    direct: set[np.dtype] = set()  # dtypes that two eager operands share and that need no conversion
+    direct: set[np.dtype] = set()
 
-    def public(x: Any, y: Any, /) -> Any:
-        eager = BASE[1]
-        if type(x) is eager:
-            dtype = x.array.dtype
-            if dtype in direct:
-                if type(y) is eager and y.array.dtype is dtype:
-                    return bind(primitive, (x, y))
-                if type(y) is float and dtype.kind == "f":
-                    return bind(primitive, (x, STATE.get(BASE[0]).interpreter.number(y, dtype)))
+    def in_front_of(otherwise: Function) -> Function:
+        def public(x: Any, y: Any, /) -> Any:
+            base, eager = BASE
+            if type(x) is eager and type(y) is eager:
+                dtype = x.array.dtype
+                if dtype in direct and y.array.dtype is dtype:
+                    return STATE.get(base).bind(primitive, (x, y), NO_PARAMS)
+            return otherwise(x, y)
+
+        return public
+
+    def coerced(x: Any, y: Any) -> Any:
+        base, eager = BASE
+        number, value = (y, x) if type(x) is eager else (x, y)
+        if type(number) in PYTHON_NUMBERS and type(value) is eager:
+            dtype = value.array.dtype
+            if dtype.kind == "f" and dtype in direct:  # the number takes it
+                state = STATE.get(base)
+                scalar = state.interpreter.number(number, dtype)
+                return state.bind(primitive, (x, scalar) if value is x else (scalar, y), NO_PARAMS)
         operands = coerce(name, (x, y), resolver)
         if operands[0] is x and operands[1] is y and type(x) is eager and type(y) is eager:
             direct.add(x.dtype)
         return bind(primitive, operands)
 
+    public = in_front_of(coerced)
+    public.in_front_of = in_front_of  # type: ignore[attr-defined] # for `operators`
     return public
 
 

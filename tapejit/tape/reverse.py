@@ -42,27 +42,28 @@ def pull_back(
     masks = {} if masks is None else masks  # of the cotangents that have one
     pulled_on: set[int] = set()
     for record in reversed(path):
-        plan, output = record.plan, record.outputs[0]
+        plan, inputs, outputs, residuals, avals = record
         if type(plan) is CallPlan:
             _pull_call(plan, record, _asked(record, path, reached, pulled_on), totals, masks, wanted)
             continue
-        if record.avals is None:
+        output = outputs[0]
+        if avals is None:
             ct = totals.get(output) if output in wanted else totals.pop(output, None)
         else:
             ct = _gathered(record, totals, wanted)
         if ct is None:
             continue
         mask = masks.get(output) if masks else None
-        for pull, key in zip(plan.pulls, record.inputs):  # noqa: B905 (as many; `strict` takes time)
+        for pull, key in zip(plan.pulls, inputs):  # noqa: B905 (as many; `strict` takes time)
             if key not in reached:
                 continue
             if mask is None and pull.rule.mask is None:
-                value = pull.apply(ct, record.residuals)
-                if pull.shape is not None and value is not None and value.shape != record.residuals[pull.shape]:
-                    value = _sum_to(value, record.residuals[pull.shape])
+                value = pull.apply(ct, residuals)
+                if pull.shape is not None and value is not None and value.shape != residuals[pull.shape]:
+                    value = _sum_to(value, residuals[pull.shape])
                 passed = None
             else:
-                value, passed = _masked_pull(pull, ct, mask, record.residuals)
+                value, passed = _masked_pull(pull, ct, mask, residuals)
             if value is None:
                 continue
             if passed is None and key not in totals:  # `add` without the cost of calling it
@@ -117,11 +118,9 @@ def _between(records: list[Record], sources: frozenset[int]) -> tuple[list[Recor
     reached = set(sources)
     path = []
     for record in records:
-        for key in record.inputs:
-            if key in reached:
-                reached.update(record.outputs)
-                path.append(record)
-                break
+        if not reached.isdisjoint(record.inputs):
+            reached.update(record.outputs)
+            path.append(record)
     return path, reached
 
 
