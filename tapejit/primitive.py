@@ -399,6 +399,9 @@ STATE: ContextVar[State] = ContextVar("tapejit_state")
 BASE: list[Any] = []
 """The base state, and the type of the base interpreter's values, which have their numbers in ``array``."""
 
+READERS: dict[type, Callable[[Any], Value]] = {}
+"""By type, how an operand is read that is a place for a value: a variable."""
+
 
 def install_base(interpreter: Interpreter, value_type: type) -> None:
     """Name the interpreter that computes where no other was entered, and the type of its values."""

@@ -89,7 +89,9 @@ def _unflatten(treedef: TreeDef, leaves: Any) -> Any:
         return next(leaves)
     if kind is type(None):
         return None
-    values = [_unflatten(child, leaves) for child in treedef.children]
+    values = [next(leaves) if child is LEAF else _unflatten(child, leaves) for child in treedef.children]
+    if kind is list:
+        return values
     if issubclass(kind, dict):
         return _refill(kind, treedef.keys, values)
     made: Any = kind

@@ -17,7 +17,7 @@ from .errors import DtypeError, ShapeError, at_user_line
 from .families import ALL, as_array
 from .families.operands import number_dtype
 from .operators import Operators
-from .primitive import BASE, STATE, Unheard, Value, current, new_key
+from .primitive import BASE, READERS, STATE, Unheard, Value, current, new_key
 from .tensor import Tensor
 
 _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "floating", "U": "string", "S": "string"}
@@ -248,6 +248,9 @@ class Variable(Operators):
         copy: Variable = Variable(np.array(self._buffer), self.trainable, None, self.name)
         memo[id(self)] = copy
         return copy
+
+
+READERS[Variable] = Variable.read_value
 
 
 def _fits(dtype: np.dtype, wanted: np.dtype, written: bool) -> bool:

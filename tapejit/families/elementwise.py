@@ -13,7 +13,7 @@ import numpy as np
 from ..aval import PYTHON_NUMBERS, Aval, Resolver, as_ufunc, broadcast_shapes, common_dtype
 from ..errors import DtypeError, at_user_line
 from ..lowering import Pointwise
-from ..primitive import BASE, NO_PARAMS, STATE, Flow, Primitive, Rule, bind, claim, register
+from ..primitive import BASE, NO_PARAMS, READERS, STATE, Flow, Primitive, Rule, bind, claim, register
 from .cases import Sample
 from .naming import named_as
 from .operands import coerce
@@ -204,6 +204,10 @@ def _binary(primitive: Primitive, resolver: Resolver) -> Function:
                 dtype = x.array.dtype
                 if dtype in direct and y.array.dtype is dtype:
                     return STATE.get(base).bind(primitive, (x, y), NO_PARAMS)
+            elif type(x) in READERS:
+                return public(READERS[type(x)](x), y)
+            elif type(y) in READERS:
+                return public(x, READERS[type(y)](y))
             return otherwise(x, y)
 
         return public
@@ -223,7 +227,7 @@ def _binary(primitive: Primitive, resolver: Resolver) -> Function:
         return bind(primitive, operands)
 
     public = in_front_of(coerced)
-    public.in_front_of = in_front_of  # type: ignore[attr-defined] # for `operators`
+    public.parts = in_front_of, coerced  # type: ignore[attr-defined] # for `operators`
     return public
 
 

@@ -34,7 +34,7 @@ def pull_back(
     Returns
     -------
     dict of key to value
-        Without the sources that are not connected.
+        That of each source that is connected, among others.
     """
     wanted = frozenset(sources)
     path, reached = _between(records, wanted)
@@ -70,7 +70,7 @@ def pull_back(
                 totals[key] = value
                 continue
             add(key, (value, passed), totals, masks)
-    return {key: totals[key] for key in wanted if key in totals}
+    return totals
 
 
 def add(key: int, arriving: Masked, totals: dict[int, Any], masks: dict[int, Any]) -> None:
@@ -167,14 +167,16 @@ def _undo_broadcast(value: Any, mask: Any, shape: Shape) -> tuple[Any, Any]:
 
 
 def _sum_to(value: Any, shape: Shape) -> Any:
-    summed = in_role("sum")(value, _broadcast_axes(value.shape, shape))
-    return summed if summed.shape == shape else in_role("reshape")(summed, shape)
+    axes, keeps_ones = _broadcast_axes(value.shape, shape)
+    summed = in_role("sum")(value, axes)
+    return in_role("reshape")(summed, shape) if keeps_ones else summed
 
 
 @lru_cache(maxsize=4096)
-def _broadcast_axes(result: Shape, shape: Shape) -> tuple[int, ...]:
-    """The axes of `result` along which an operand of `shape` was broadcast."""
+def _broadcast_axes(result: Shape, shape: Shape) -> tuple[tuple[int, ...], bool]:
+    """The axes of `result` along which an operand of `shape` was broadcast, and whether it has any of them itself."""
     extra = len(result) - len(shape)
-    return tuple(
+    axes = tuple(
         axis for axis, length in enumerate(result) if axis < extra or (shape[axis - extra] == 1 and length != 1)
     )
+    return axes, len(result) - len(axes) != len(shape)
