@@ -126,14 +126,13 @@ class ReversePlan:
     """What a tape keeps of an application, given which inputs are active, and how to pull a cotangent back.
 
     `slots` are kept in this order: ``("value", i)``, ``("shape", i)``, ``("dtype", i)``, ``("out", 0)`` or
-    ``("param", name)``. ``keep(inputs, output, params)`` takes them from an application, ``sources(inputs)`` the keys
-    that the cotangents of `pulls` go to.
+    ``("param", name)``. ``keep(inputs, output, params)`` takes from an application the keys that the cotangents of
+    `pulls` go to, and what the slots stand for.
     """
 
     slots: tuple[tuple[str, Any], ...]
     pulls: tuple[Pull, ...]
-    keep: Callable[[Any, Any, Params], tuple[Any, ...]]
-    sources: Callable[[Any], tuple[int, ...]]
+    keep: Callable[[Any, Any, Params], tuple[tuple[int, ...], tuple[Any, ...]]]
 
 
 @final
@@ -245,9 +244,14 @@ def _reverse_plan(primitive: Primitive, active: int, count: int) -> ReversePlan:
         # After a pointwise rule the reverse pass itself undoes broadcasting.
         shape = slot("input_shape", position) if rule.flow is Flow.POINTWISE else None
         pulls.append(Pull(position, rule, _applied(rule.function, arguments), masks, shape))
-    keep = _tuple_of("inputs, output, params", [_KEPT[tag].format(which) for tag, which in slots])
-    sources = _tuple_of("inputs", [f"inputs[{pull.input}].key" for pull in pulls])
-    return ReversePlan(tuple(slots), tuple(pulls), keep, sources)
+    return ReversePlan(tuple(slots), tuple(pulls), _keeper(slots, pulls))
+
+
+def _keeper(slots: Sequence[tuple[str, Any]], pulls: Sequence[Pull]) -> Callable[..., Any]:
+    """`ReversePlan.keep` as one expression, since it is on the path of every operation that a tape hears."""
+    keys = "".join(f"inputs[{pull.input}].key, " for pull in pulls)
+    kept = "".join(f"{_KEPT[tag].format(which)}, " for tag, which in slots)
+    return eval(f"lambda inputs, output, params: (({keys}), ({kept}))")  # type: ignore[no-any-return]
 
 
 _KEPT = {
@@ -260,12 +264,6 @@ _KEPT = {
     "param": "params[{!r}]",
 }
 """For each tag of a slot how a tape gets what it keeps."""
-
-
-def _tuple_of(parameters: str, items: Sequence[str]) -> Callable[..., tuple[Any, ...]]:
-    """A function that returns a tuple of expressions: on the path of every operation that a tape hears."""
-    made: Callable[..., tuple[Any, ...]] = eval(f"lambda {parameters}: ({''.join(f'{item}, ' for item in items)})")
-    return made
 
 
 def _input_name(primitive: Primitive, position: int) -> str:

@@ -157,16 +157,15 @@ class Variable(Operators):
 
     def _update(self, operation: str, function: Any, delta: Any) -> "Variable":
         checked = self._checked(operation, delta)
-        state = current()
+        state = STATE.get(BASE[0])
         interpreter = state.interpreter
-        if not state.tapes:
-            interpreter.assign(self, function(interpreter.read(self), checked))
-            return self
-        token = STATE.set(Unheard(interpreter))  # an update is no part of what tapes differentiate
+        # An update is no part of what tapes differentiate.
+        token = STATE.set(Unheard(interpreter)) if state.tapes else None
         try:
             interpreter.assign(self, function(interpreter.read(self), checked))
         finally:
-            STATE.reset(token)
+            if token is not None:
+                STATE.reset(token)
         return self
 
     def _checked(self, operation: str, value: Any) -> Value:

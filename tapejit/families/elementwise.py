@@ -200,27 +200,28 @@ def _binary(primitive: Primitive, resolver: Resolver) -> Function:
     def in_front_of(otherwise: Function) -> Function:
         def public(x: Any, y: Any, /) -> Any:
             base, eager = BASE
-            if type(x) is eager and type(y) is eager:
-                dtype = x.array.dtype
-                if dtype in direct and y.array.dtype is dtype:
+            if type(x) is eager and (dtype := x.array.dtype) in direct:
+                other = type(y)
+                if other is eager and y.array.dtype is dtype:
                     return STATE.get(base).bind(primitive, (x, y), NO_PARAMS)
+                if other in READERS:
+                    return public(x, READERS[other](y))
+                if other in PYTHON_NUMBERS and dtype.kind == "f":  # the number takes it
+                    state = STATE.get(base)
+                    return state.bind(primitive, (x, state.interpreter.number(y, dtype)), NO_PARAMS)
             elif type(x) in READERS:
                 return public(READERS[type(x)](x), y)
-            elif type(y) in READERS:
-                return public(x, READERS[type(y)](y))
             return otherwise(x, y)
 
         return public
 
     def coerced(x: Any, y: Any) -> Any:
         base, eager = BASE
-        number, value = (y, x) if type(x) is eager else (x, y)
-        if type(number) in PYTHON_NUMBERS and type(value) is eager:
-            dtype = value.array.dtype
-            if dtype.kind == "f" and dtype in direct:  # the number takes it
-                state = STATE.get(base)
-                scalar = state.interpreter.number(number, dtype)
-                return state.bind(primitive, (x, scalar) if value is x else (scalar, y), NO_PARAMS)
+        if type(y) is eager and type(x) in PYTHON_NUMBERS and (dtype := y.array.dtype) in direct and dtype.kind == "f":
+            state = STATE.get(base)
+            return state.bind(primitive, (state.interpreter.number(x, dtype), y), NO_PARAMS)
+        if type(y) in READERS:
+            return public(x, READERS[type(y)](y))
         operands = coerce(name, (x, y), resolver)
         if operands[0] is x and operands[1] is y and type(x) is eager and type(y) is eager:
             direct.add(x.dtype)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from ..aval import Shape
+from ..aval import Aval, Shape
 from ..primitive import CallPlan, Flow, Masked, Pull, Wanted, in_role
 from .recording import IDENTITY, READ, Record
 
@@ -44,13 +44,13 @@ def pull_back(
     for record in reversed(path):
         plan, inputs, outputs, residuals, avals = record
         if type(plan) is CallPlan:
-            _pull_call(plan, record, _asked(record, path, reached, pulled_on), totals, masks, wanted)
+            _pull_call(record, _asked(inputs, path, reached, pulled_on), totals, masks, wanted)
             continue
         output = outputs[0]
         if avals is None:
             ct = totals.get(output) if output in wanted else totals.pop(output, None)
         else:
-            ct = _gathered(record, totals, wanted)
+            ct = _gathered(outputs, avals, totals, wanted)
         if ct is None:
             continue
         mask = masks.get(output) if masks else None
@@ -85,7 +85,6 @@ def add(key: int, arriving: Masked, totals: dict[int, Any], masks: dict[int, Any
 
 
 def _pull_call(
-    plan: CallPlan,
     record: Record,
     asked: Sequence[Wanted],
     totals: dict[int, Any],
@@ -93,23 +92,25 @@ def _pull_call(
     sources: frozenset[int],
 ) -> None:
     """Pull all cotangents of a call of a function back through it."""
-    cts = [totals.get(key) if key in sources else totals.pop(key, None) for key in record.outputs]
+    plan, inputs, outputs, residuals, _ = record
+    assert type(plan) is CallPlan
+    cts = [totals.get(key) if key in sources else totals.pop(key, None) for key in outputs]
     if all(ct is None for ct in cts):
         return
-    arrived = [(ct, masks.get(key)) for ct, key in zip(cts, record.outputs, strict=True)]
-    for key, pulled in zip(record.inputs, plan.pull(arrived, record.residuals, asked), strict=True):
+    arrived = [(ct, masks.get(key)) for ct, key in zip(cts, outputs, strict=True)]
+    for key, pulled in zip(inputs, plan.pull(arrived, residuals, asked), strict=True):
         if pulled[0] is not None:
             add(key, pulled, totals, masks)
 
 
-def _asked(record: Record, path: Iterable[Record], reached: set[int], pulled_on: set[int]) -> list[Wanted]:
+def _asked(inputs: Sequence[int], path: Iterable[Record], reached: set[int], pulled_on: set[int]) -> list[Wanted]:
     """What is asked of a call; `pulled_on` is empty at first, and known from then on."""
     if not pulled_on:
         # A mask serves whoever pulls the cotangent on; a variable's read only hands it on.
-        pulled_on.update(key for other in path if other.plan is not READ for key in other.outputs)
+        pulled_on.update(key for plan, _, outputs, _, _ in path if plan is not READ for key in outputs)
     return [
         Wanted.NOTHING if key not in reached else Wanted.MASKED if key in pulled_on else Wanted.COTANGENT
-        for key in record.inputs
+        for key in inputs
     ]
 
 
@@ -118,21 +119,22 @@ def _between(records: list[Record], sources: frozenset[int]) -> tuple[list[Recor
     reached = set(sources)
     path = []
     for record in records:
-        if not reached.isdisjoint(record.inputs):
-            reached.update(record.outputs)
+        _, inputs, outputs, _, _ = record
+        if not reached.isdisjoint(inputs):
+            reached.update(outputs)
             path.append(record)
     return path, reached
 
 
-def _gathered(record: Record, totals: dict[int, Any], sources: frozenset[int]) -> tuple[Any, ...] | None:
+def _gathered(
+    outputs: Sequence[int], avals: Sequence[Aval], totals: dict[int, Any], sources: frozenset[int]
+) -> tuple[Any, ...] | None:
     """The cotangents of an application with several results, zeros for those that nothing depends on."""
-    arrived = [totals.get(key) if key in sources else totals.pop(key, None) for key in record.outputs]
+    arrived = [totals.get(key) if key in sources else totals.pop(key, None) for key in outputs]
     if all(ct is None for ct in arrived):
         return None
     zero = in_role("zeros")
-    return tuple(
-        zero(aval.shape, aval.dtype) if ct is None else ct for ct, aval in zip(arrived, record.avals or (), strict=True)
-    )
+    return tuple(zero(aval.shape, aval.dtype) if ct is None else ct for ct, aval in zip(arrived, avals, strict=True))
 
 
 def _masked_pull(pull: Pull, ct: Any, mask: Any, residuals: Sequence[Any]) -> tuple[Any, Any]:
