@@ -12,7 +12,7 @@ import numpy as np
 from . import ops
 from .aval import PYTHON_NUMBERS
 from .errors import DtypeError, ShapeError, at_user_line
-from .families.naming import named_as
+from .families import named_as, parts_of
 from .ops.numpy_names import numpy_function, numpy_ufunc
 from .primitive import Typed
 
@@ -30,7 +30,7 @@ def cooperative(operation: Callable[..., Any], reflected_name: str) -> Any:
     It does so if the operand's class has the method and says ``__array_ufunc__ = None``, or is nothing to compute with.
     What an operation has for frequent operands comes before that question.
     """
-    in_front_of, rest = getattr(operation, "parts", (None, operation))
+    in_front_of, rest = parts_of(operation)
 
     def operator(self: Any, other: Any) -> Any:
         kind = type(other)
@@ -45,7 +45,7 @@ def cooperative(operation: Callable[..., Any], reflected_name: str) -> Any:
                 return NotImplemented
             raise
 
-    return update_wrapper(operator, operation) if in_front_of is None else named_as(operation, in_front_of(operator))
+    return named_as(operation, in_front_of(operator))
 
 
 def _has_own(kind: type, name: str) -> bool:

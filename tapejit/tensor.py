@@ -167,14 +167,12 @@ class Eager:
         except Exception:  # noqa: BLE001 (whatever it was is raised again below, unless the rule says it better)
             primitive.rule(*[value.aval for value in inputs], **params)
             out = quietly(primitive.impl, *[value.array for value in inputs], **params)
-        if type(out) is not ndarray:
-            if primitive.multiple:
-                return tuple([Tensor(asarray(part)) for part in out])
-            out = asarray(out)
-        tensor = _new(Tensor)  # as `Tensor(out)`, in two thirds of the time
-        tensor.array = out
-        tensor.key = new_key()
-        return tensor
+        if type(out) is ndarray:
+            tensor = _new(Tensor)  # as `Tensor(out)`, in two thirds of the time
+            tensor.array = out
+            tensor.key = new_key()
+            return tensor
+        return tuple([Tensor(asarray(part)) for part in out]) if primitive.multiple else Tensor(asarray(out))
 
     def lift(self, value: Any, borrow: bool) -> Value:
         """A tensor made of an array, a variable or a nest of numbers and tensors."""

@@ -173,78 +173,111 @@ def _scaled(partial: Function | float, mask: Rule | None) -> Rule:
     return Rule(lambda ct, *values: ct * partial(*values), names, Flow.POINTWISE, mask)
 
 
-# Eager tensors of a dtype that needs no conversion are bound without asking which dtype that is: each public function
-# remembers those dtypes in its set `direct`.
+class _Direct(dict[np.dtype, bool]):
+    """By dtype, whether operands that all have it need no conversion: eager ones are bound without asking further."""
+
+    def __init__(self, resolver: Resolver, count: int) -> None:
+        super().__init__()
+        self._resolver = resolver
+        self._count = count
+
+    def __missing__(self, dtype: np.dtype) -> bool:
+        dtypes = (dtype,) * self._count
+        try:
+            self[dtype] = self._resolver(dtypes) == dtypes
+        except TypeError:  # the operation does not take it, which `coerce` explains
+            self[dtype] = False
+        return self[dtype]
 
 
 def _unary(primitive: Primitive, resolver: Resolver) -> Function:
-    name = primitive.name
-    direct: set[np.dtype] = set()
+    name, direct = primitive.name, _Direct(resolver, 1)
 
     def public(x: Any, /) -> Any:
         base, eager = BASE
-        if type(x) is eager and x.array.dtype in direct:
+        if type(x) is eager and direct[x.array.dtype]:
             return STATE.get(base).bind(primitive, (x,), NO_PARAMS)
-        operands = coerce(name, (x,), resolver)
-        if operands[0] is x and type(x) is eager:
-            direct.add(x.dtype)
-        return bind(primitive, operands)
+        return bind(primitive, coerce(name, (x,), resolver))
 
     return public
 
 
 def _binary(primitive: Primitive, resolver: Resolver) -> Function:
-    name = primitive.name
-    direct: set[np.dtype] = set()
+    direct, pair = _Direct(resolver, 2), _pairing(primitive.name, resolver)
+
+    def rest(x: Any, y: Any) -> Any:
+        return STATE.get(BASE[0]).bind(primitive, pair(x, y), NO_PARAMS)
 
     def in_front_of(otherwise: Function) -> Function:
         def public(x: Any, y: Any, /) -> Any:
             base, eager = BASE
-            if type(x) is eager and (dtype := x.array.dtype) in direct:
-                other = type(y)
-                if other is eager and y.array.dtype is dtype:
+            if type(x) is eager and type(y) is eager:
+                dtype = x.array.dtype
+                if y.array.dtype is dtype and direct[dtype]:
                     return STATE.get(base).bind(primitive, (x, y), NO_PARAMS)
-                if other in READERS:
-                    return public(x, READERS[other](y))
-                if other in PYTHON_NUMBERS and dtype.kind == "f":  # the number takes it
-                    state = STATE.get(base)
-                    return state.bind(primitive, (x, state.interpreter.number(y, dtype)), NO_PARAMS)
+            elif type(x) is eager and type(y) in PYTHON_NUMBERS:
+                return rest(x, y)
             elif type(x) in READERS:
                 return public(READERS[type(x)](x), y)
+            elif type(y) in READERS:
+                return public(x, READERS[type(y)](y))
             return otherwise(x, y)
 
         return public
 
-    def coerced(x: Any, y: Any) -> Any:
-        base, eager = BASE
-        if type(y) is eager and type(x) in PYTHON_NUMBERS and (dtype := y.array.dtype) in direct and dtype.kind == "f":
-            state = STATE.get(base)
-            return state.bind(primitive, (state.interpreter.number(x, dtype), y), NO_PARAMS)
-        if type(y) in READERS:
-            return public(x, READERS[type(y)](y))
-        operands = coerce(name, (x, y), resolver)
-        if operands[0] is x and operands[1] is y and type(x) is eager and type(y) is eager:
-            direct.add(x.dtype)
-        return bind(primitive, operands)
-
-    public = in_front_of(coerced)
-    public.parts = in_front_of, coerced  # type: ignore[attr-defined] # for `operators`
+    public = in_front_of(rest)
+    _PARTS[public] = in_front_of, rest
     return public
+
+
+_PARTS: dict[Function, tuple[Function, Function]] = {}
+
+
+def parts_of(operation: Function) -> tuple[Function, Function]:
+    """What puts the case of frequent operands in front of a function, and what `operation` has behind it."""
+    return _PARTS.get(operation) or (lambda otherwise: otherwise, operation)
+
+
+def _pairing(name: str, resolver: Resolver) -> Function:
+    """A function that returns two operands in their common dtype."""
+    direct = _Direct(resolver, 2)
+
+    def pair(x: Any, y: Any) -> tuple[Any, ...]:
+        base, eager = BASE
+        if type(x) is eager:
+            dtype = x.array.dtype
+            if type(y) in PYTHON_NUMBERS:
+                if dtype.kind == "f" and direct[dtype]:  # the number takes it
+                    return x, STATE.get(base).interpreter.number(y, dtype)
+            elif type(y) is eager and y.array.dtype is dtype and direct[dtype]:
+                return x, y
+        elif type(y) is eager and type(x) in PYTHON_NUMBERS:
+            dtype = y.array.dtype
+            if dtype.kind == "f" and direct[dtype]:
+                return STATE.get(base).interpreter.number(x, dtype), y
+        return coerce(name, (x, y), resolver)
+
+    return pair
 
 
 def _selection(primitive: Primitive, resolver: Resolver) -> Function:
     """A condition, which takes no part in promotion, and two operands."""
     name = primitive.name
+    pair = _pairing(name, resolver)
 
     def public(condition: Any, x: Any, y: Any, /) -> Any:
-        chosen = coerce(name, (condition,), _as_condition)
-        return bind(primitive, chosen + coerce(name, (x, y), resolver))
+        if type(condition) is not BASE[1] or condition.array.dtype is not _BOOL:
+            (condition,) = coerce(name, (condition,), _as_condition)
+        return bind(primitive, (condition, *pair(x, y)))
 
     return public
 
 
+_BOOL = np.dtype(np.bool_)
+
+
 def _as_condition(_: tuple[Any, ...]) -> tuple[np.dtype, ...]:
-    return (np.dtype(np.bool_),)
+    return (_BOOL,)
 
 
 _PUBLIC = {1: _unary, 2: _binary, 3: _selection}
