@@ -31,25 +31,27 @@ Axes = tuple[int, ...]
 
 def _shifted_impl(x: np.ndarray, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
     """``x - shift`` and the shift, whose axes are kept."""
-    shift = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
-    shift = np.where(np.isfinite(shift), shift, x.dtype.type(0))
+    shift = np.maximum.reduce(x, axes, keepdims=True, initial=-np.inf)
+    finite = np.isfinite(shift)
+    if not finite.all():
+        shift = np.where(finite, shift, x.dtype.type(0))
     return x - shift, shift
 
 
 def _logsumexp_impl(x: np.ndarray, *, axes: Axes) -> Any:
     shifted, shift = _shifted_impl(x, axes)
-    return np.log(np.sum(np.exp(shifted), axis=axes)) + shift.reshape(without(x.shape, axes))
+    return np.log(np.add.reduce(np.exp(shifted), axes)) + shift.reshape(without(x.shape, axes))
 
 
 def _softmax_impl(x: np.ndarray, *, axes: Axes, zero_rows: bool = False) -> Any:
     weights = np.exp(_shifted_impl(x, axes)[0])
-    sums = np.sum(weights, axis=axes, keepdims=True)
+    sums = np.add.reduce(weights, axes, keepdims=True)
     return weights / (np.where(sums == 0, 1, sums) if zero_rows else sums)
 
 
 def _log_softmax_impl(x: np.ndarray, *, axes: Axes) -> Any:
     shifted, _ = _shifted_impl(x, axes)
-    return shifted - np.log(np.sum(np.exp(shifted), axis=axes, keepdims=True))
+    return shifted - np.log(np.add.reduce(np.exp(shifted), axes, keepdims=True))
 
 
 # ---- with tapejit operations
