@@ -203,12 +203,14 @@ def _unary(primitive: Primitive, resolver: Resolver) -> Function:
 
 
 def _binary(primitive: Primitive, resolver: Resolver) -> Function:
-    direct, pair = _Direct(resolver, 2), _pairing(primitive.name, resolver)
+    direct = _Direct(resolver, 2)
+    pair = _pairing(primitive.name, resolver, direct)
 
     def rest(x: Any, y: Any) -> Any:
         return STATE.get(BASE[0]).bind(primitive, pair(x, y), NO_PARAMS)
 
     def in_front_of(otherwise: Function) -> Function:
+        # The function of the operation and its operator differ in what they do with operands of other types only.
         def public(x: Any, y: Any, /) -> Any:
             base, eager = BASE
             if type(x) is eager and type(y) is eager:
@@ -216,7 +218,7 @@ def _binary(primitive: Primitive, resolver: Resolver) -> Function:
                 if y.array.dtype is dtype and direct[dtype]:
                     return STATE.get(base).bind(primitive, (x, y), NO_PARAMS)
             elif type(x) is eager and type(y) in PYTHON_NUMBERS:
-                return rest(x, y)
+                return STATE.get(base).bind(primitive, pair(x, y), NO_PARAMS)
             elif type(x) in READERS:
                 return public(READERS[type(x)](x), y)
             elif type(y) in READERS:
@@ -238,9 +240,8 @@ def parts_of(operation: Function) -> tuple[Function, Function]:
     return _PARTS.get(operation) or (lambda otherwise: otherwise, operation)
 
 
-def _pairing(name: str, resolver: Resolver) -> Function:
+def _pairing(name: str, resolver: Resolver, direct: _Direct) -> Function:
     """A function that returns two operands in their common dtype."""
-    direct = _Direct(resolver, 2)
 
     def pair(x: Any, y: Any) -> tuple[Any, ...]:
         base, eager = BASE
@@ -263,7 +264,7 @@ def _pairing(name: str, resolver: Resolver) -> Function:
 def _selection(primitive: Primitive, resolver: Resolver) -> Function:
     """A condition, which takes no part in promotion, and two operands."""
     name = primitive.name
-    pair = _pairing(name, resolver)
+    pair = _pairing(name, resolver, _Direct(resolver, 2))
 
     def public(condition: Any, x: Any, y: Any, /) -> Any:
         if type(condition) is not BASE[1] or condition.array.dtype is not _BOOL:

@@ -41,7 +41,7 @@ M = tj.constant([[1.0, 2.0], [3.0, 4.0]])
     ("operation", "most"),
     [
         (lambda: X * Y, 2),
-        (lambda: X * 2.0, 7),
+        (lambda: X * 2.0, 6),
         (lambda: 2 * X, 8),
         (lambda: -X, 2),
         (lambda: tj.where(X > Y, X, 0.0), 10),
