@@ -264,6 +264,29 @@ def polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
     return result
 
 
+def where_any(chosen: Lanes, write: Callable[[], Lanes], other: Lanes) -> Lanes:
+    """What `write` emits, for all lanes, if any lane of `chosen` is true, else `other`: a branch around rare work.
+
+    Parameters
+    ----------
+    chosen : Lanes
+        Truth values.
+    write : callable
+        Emits the result, which is right in all lanes.
+    other : Lanes
+        The result if no lane is chosen.
+    """
+    b = other.b
+    before = b.block
+    with b.if_then(chosen.any(), likely=False):
+        written = write().value
+        inside = b.block
+    result = b.phi(other.value.type)
+    result.add_incoming(other.value, before)
+    result.add_incoming(written, inside)
+    return Lanes(b, result)
+
+
 def unless_rare(rare: Lanes, common: Callable[[], Lanes], each: Callable[[Any], Any], x: Lanes) -> Lanes:
     """`common()`, with the lanes in which `rare` is true computed one by one, only if there are any.
 
