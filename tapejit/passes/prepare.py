@@ -17,6 +17,8 @@ from .products import product_with_steady, steady_axes, sum_of_products, transpo
 LOOP_PRODUCT = 512
 """Matrix products of at most this many multiplications are loops, which fuse with what comes before and after."""
 
+_CHOICE = "select(condition, x, y)"
+
 
 def prepare(graph: Graph) -> Graph:
     """The simplest graph that computes the same numbers."""
@@ -87,6 +89,8 @@ def _simplify(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | 
     if isinstance(lowering, Pointwise):
         if lowering.expression in ("x", "cast(x)") and inputs[0].aval == node.aval:
             return inputs[0]
+        if lowering.expression == _CHOICE:
+            return _folded(builder, node, inputs) or _chosen(builder, node, inputs)
         return _folded(builder, node, inputs) or _neutral(builder, node, inputs) or _cancelled(node, inputs)
     if isinstance(lowering, View) and inputs[0].aval == node.aval and _is_identity(node, inputs):
         return inputs[0]
@@ -120,6 +124,25 @@ def _neutral(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | N
                 return other
             return _traced(builder, in_role("broadcast"), (other,), node.where, shape=node.aval.shape)
     return None
+
+
+def _chosen(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+    """A choice within a choice by the same condition: one of its values is never seen."""
+    assert node.primitive is not None
+    condition, *arms = inputs
+    seen = [
+        arm.inputs[place] if _is_choice(arm) and arm.inputs[0] is condition else arm
+        for place, arm in enumerate(arms, start=1)
+    ]
+    if seen == arms:
+        return None
+    found = builder.apply(node.primitive, (condition, *seen), dict(node.params), node.where)
+    return found if found.aval == node.aval else None
+
+
+def _is_choice(node: Node) -> bool:
+    lowering = None if node.primitive is None else node.primitive.lowering
+    return isinstance(lowering, Pointwise) and lowering.expression == _CHOICE
 
 
 def _constant(node: Node) -> Literal | None:

@@ -206,3 +206,18 @@ def test_effects_that_nobody_can_see_are_gone() -> None:
 def test_what_nobody_asks_for_is_not_computed_and_the_same_is_computed_once() -> None:
     assert operations(lambda x: (tj.exp(x), x * 2)[1], WIDE) == ["multiply"]
     assert operations(lambda x: tj.exp(x) * tj.exp(x), WIDE).count("exp") == 1
+
+
+def test_a_choice_within_a_choice_by_the_same_condition_is_one() -> None:
+    def both(x: Any) -> Any:
+        above = x > 0
+        inner = tj.where(above, tj.exp(x), tj.sin(x))
+        return tj.where(above, inner, 1.0), tj.where(above, 2.0, inner)
+
+    found = operations(both, WIDE)
+    assert (found.count("where"), found.count("exp"), found.count("sin")) == (2, 1, 1)
+    traced = trace(both, [WIDE])
+    inputs = traced.inputs([WIDE])
+    for one, other in zip(*(evaluate(graph, inputs)[0] for graph in (traced.raw, traced.graph)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert operations(lambda x: tj.where(x > 0, tj.where(x > 1, x, 0.0), 1.0), WIDE).count("where") == 2
