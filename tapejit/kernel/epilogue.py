@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
+from .indices import offset, slope
 from .instructions import I64, Value
 from .straight import Known, Scalars, TextError, Typed
 from .tile_shape import Target
@@ -74,7 +75,7 @@ class Nest:
         indices: set[int] = set()
         for part in _parts(self.lines):
             if isinstance(part, ast.Subscript):
-                if _slope(part.slice, self.row) != self.columns * _slope(part.slice, self.column):
+                if slope(part.slice, self.row) != self.columns * slope(part.slice, self.column):
                     return False
                 indices.update(map(id, _parts([part.slice])))
             elif part is self.product:
@@ -100,9 +101,9 @@ class _Tiles:
         self.scope[nest.column] = Typed("int64", I64(0))
         self.scope[nest.row] = scalars.value(nest.first)
         left, left_first, left_step, right, right_first, right_step, count = nest.product.args
-        self.left = self._matrix(left, left_first, _slope(left_first, nest.row), _offset(left_step))
-        self.right = self._matrix(right, right_first, _offset(right_step), _slope(right_first, nest.column))
-        self.terms = _offset(count)
+        self.left = self._matrix(left, left_first, slope(left_first, nest.row), offset(left_step))
+        self.right = self._matrix(right, right_first, offset(right_step), slope(right_first, nest.column))
+        self.terms = offset(count)
         self.dtype = self.scope[_name(left)].type[:-1]
 
     @property
@@ -122,9 +123,9 @@ class _Tiles:
         shape = rows, nest.columns, self.terms
         match nest.lines:
             case [ast.Assign([ast.Subscript(pointer, index)], value)] if (
-                value is nest.product and _slope(index, nest.column) == 1
+                value is nest.product and slope(index, nest.column) == 1
             ):
-                result = self._matrix(pointer, index, _slope(index, nest.row), _slope(index, nest.column))
+                result = self._matrix(pointer, index, slope(index, nest.row), slope(index, nest.column))
                 product(self.b, self.dtype, shape, self.left, self.right, result, self.target)
                 return
         if nest.columns % lanes and rows * nest.columns <= MOST_AT_ONCE and nest.runs_on():
@@ -199,35 +200,7 @@ def _bounds(bounds: list[ast.expr]) -> tuple[ast.expr, int, int | None]:
         case [ast.Constant(int(rows))]:
             return ast.Constant(0), rows, None
         case [first, ast.Call(ast.Name("min"), [stop, ast.Constant(int(limit))])]:
-            return first, _offset(stop) - _offset(first), limit
+            return first, offset(stop) - offset(first), limit
         case [first, stop]:
-            return first, _offset(stop) - _offset(first), None
+            return first, offset(stop) - offset(first), None
     raise TextError("a loop has one bound or two")
-
-
-def _offset(tree: ast.expr) -> int:
-    """An index expression where all indices are 0."""
-    return _at(tree, {})
-
-
-def _slope(tree: ast.expr, name: str) -> int:
-    """By how much an index expression grows with an index."""
-    return _at(tree, {name: 1}) - _at(tree, {})
-
-
-def _at(tree: ast.expr, indices: Mapping[str, int]) -> int:
-    """An affine expression at certain indices, the others being 0."""
-    match tree:
-        case ast.Constant(int(value)):
-            return value
-        case ast.Name(name):
-            return indices.get(name, 0)
-        case ast.BinOp(left, ast.Add(), right):
-            return _at(left, indices) + _at(right, indices)
-        case ast.BinOp(left, ast.Sub(), right):
-            return _at(left, indices) - _at(right, indices)
-        case ast.BinOp(left, ast.Mult(), right):
-            return _at(left, indices) * _at(right, indices)
-        case ast.UnaryOp(ast.USub(), operand):
-            return -_at(operand, indices)
-    raise TextError(f"not an index: {ast.unparse(tree)}")

@@ -11,16 +11,21 @@ reading at `LaneLoop.lower`.
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from llvmlite import ir
 
+from .indices import slope
 from .instructions import I8, I64, Value, call_function, extreme, for_, kind, truth, type_of, variable
 from .mathlib.lanes import suffix_of
+from .packing import turned
 from .straight import Known, Scalars, TextError, Typed
 from .tile_shape import Target
 from .vector_lines import Vectors
-from .vectors import counted
+from .vectors import counted, load_vector, mask_of
+
+WORTH_TURNING = 8
+"""Rows are turned over if loops read at least so many elements of them, one after the other."""
 
 _CALLS = {"maximum": "maximum", "minimum": "minimum", "logical_or": "or", "logical_and": "and"}
 
@@ -57,12 +62,18 @@ class LaneLoop:
         lanes = target.lanes("float64" if "float64*" in {each.type for each in around.values()} else "float32")
         slots = {name: variable(b, scope[name].value) for name in self.carried}
         private = {name: _room(b, around[name].type, count, lanes) for name, count in self._private().items()}
+        rows = {
+            text: (row, _room(b, around[row.pointer].type, row.length, lanes))
+            for text, row in self._rows().items()
+            if kind(around[row.pointer].type[:-1]) == "f"
+        }
 
         def some(start: Value, mask: Value | None) -> None:
             own = {name: Typed(scope[name].type, b.load(slot)) for name, slot in slots.items()}
             inside = {**around, **own, self.variable: Typed("int64", start, 1)}
             lines = _Lines(known, inside, b, lanes=lanes, mask=mask, fma=target.fma)
             lines.private, lines.together = private, frozenset(self.carried)
+            lines.take(rows)
             for line in self.body:
                 lines.statement(line)
             for name, slot in slots.items():
@@ -90,6 +101,38 @@ class LaneLoop:
                         found[pointer] = max(found.get(pointer, 0), _most(index, extents) + 1)
         return found
 
+    def _rows(self) -> dict[str, "_Row"]:
+        """Rows of memory that loops inside read element by element, by the text of an element."""
+        found: dict[str, _Row] = {}
+        elements: dict[str, int] = {}
+        stored = set(self._stored())
+        for line, extents in _lines(self.body, {}):
+            for part in ast.walk(line.value):
+                match part:
+                    case ast.Subscript(ast.Name(pointer), index) if pointer not in stored:
+                        along = [name for name in extents if slope(index, name)]
+                        if [slope(index, name) for name in along] == [1] and slope(index, self.variable) not in {0, 1}:
+                            text = ast.unparse(part)
+                            row = _Row(pointer, index, along[0], extents[along[0]])
+                            found[text] = max(row, found.get(text, row), key=lambda each: each.length)
+                            elements[text] = elements.get(text, 0) + row.length
+        return {text: row for text, row in found.items() if elements[text] >= WORTH_TURNING}
+
+    def _stored(self) -> Iterator[str]:
+        for line, _ in _lines(self.body, {}):
+            match line:
+                case ast.Assign([ast.Subscript(ast.Name(pointer))]):
+                    yield pointer
+
+
+class _Row(NamedTuple):
+    """A row of memory: its elements are ``pointer[place]``, the place running with `along` up to `length`."""
+
+    pointer: str
+    place: ast.expr
+    along: str
+    length: int
+
 
 class _Lines(Vectors):
     """The lines of one vector of iterations."""
@@ -97,6 +140,24 @@ class _Lines(Vectors):
     private: Mapping[str, Value]
     together: frozenset[str]
     """The names that iterations hand on."""
+    _taken: Mapping[str, tuple[str, Value]]
+    """Scratch with the elements of rows, and the index along them, by the text of an element."""
+
+    def take(self, rows: Mapping[str, tuple[_Row, Value]]) -> None:
+        """Read rows of memory, and turn them over: what was one row for each lane is one vector for each element."""
+        b = self._b
+        for row, room in rows.values():
+            pointer = self._scope[row.pointer]
+            dtype = pointer.type[:-1]
+            self._scope[row.along] = Typed("int64", I64(0))
+            starts = [b.gep(pointer.value, [place]) for place in self._places(self.value(row.place))]
+            for first in range(0, row.length, self._lanes):
+                used = min(self._lanes, row.length - first)
+                mask = mask_of(used, self._lanes)
+                found = [load_vector(b, dtype, b.gep(at, [I64(first)]), self._lanes, mask) for at in starts]
+                for place, vector in enumerate(turned(b, found, dtype, self._lanes)[:used], start=first):
+                    b.store(vector, b.gep(room, [I64(place)]))
+        self._taken = {text: (row.along, room) for text, (row, room) in rows.items()}
 
     def statement(self, statement: ast.stmt) -> None:
         """A line, or a loop."""
@@ -144,7 +205,13 @@ class _Lines(Vectors):
         self._b.store(self._b.zext(lanes, place.type.pointee) if is_bool else lanes, place)
 
     def _subscript(self, tree: ast.Subscript) -> Typed:
-        if not (isinstance(tree.value, ast.Name) and tree.value.id in self.private):
+        assert isinstance(tree.value, ast.Name)
+        taken = self._taken.get(ast.unparse(tree))
+        if taken is not None:
+            along, room = taken
+            found = self._b.load(self._b.gep(room, [self._scope[along].value]))
+            return Typed(self._scope[tree.value.id].type[:-1], found)
+        if tree.value.id not in self.private:
             return super()._subscript(tree)
         type_ = self._scope[tree.value.id].type[:-1]
         found = self._b.load(self._b.gep(self.private[tree.value.id], [self.value(tree.slice).value]))

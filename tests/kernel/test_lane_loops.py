@@ -57,8 +57,8 @@ def paired(x: Any, _labels: Any, b: Any) -> Any:
 
 
 FUNCTIONS = {each.__name__: each for each in (classified, posterior, combined, decided, normalised, paired)}
-SHAPES = [(32, 10), (100, 7), (150, 3)]
-"""Whole vectors; a sum of less than one block, and lanes that are left; several blocks."""
+SHAPES = [(32, 10), (100, 7), (150, 3), (40, 20)]
+"""Whole vectors; a sum of less than one block, and lanes that are left; several blocks; rows of several vectors."""
 
 
 def drawn(dtype: str, n: int, k: int) -> list[np.ndarray]:
@@ -75,7 +75,8 @@ def loops_in_lanes(function: Function, *arguments: np.ndarray) -> int:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_short_rows(name: str, shape: tuple[int, int], dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = drawn(dtype, *shape)
-    assert loops_in_lanes(FUNCTIONS[name], *arguments)
+    near = (name, shape) != ("paired", (40, 20))  # else 400 elements for each lane
+    assert (loops_in_lanes(FUNCTIONS[name], *arguments) > 0) == near
     plain = dtype == "float64" and shape == SHAPES[0]
     traced, _ = check_agreement(FUNCTIONS[name], arguments, plain=plain, scale=10)
     both_emitters(traced, arguments, monkeypatch)
