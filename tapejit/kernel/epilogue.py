@@ -12,18 +12,17 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from llvmlite import ir
 
 from .indices import offset, slope
 from .instructions import I64, Value
+from .packing import scratch
 from .straight import Known, Scalars, TextError, Typed
-from .tile_shape import Target
+from .tile_shape import SCRATCH_BYTES, Target
 from .tiles import product, tiled_product
 from .vector_lines import Vectors
-from .vectors import Matrix, counted, load_vector, mask_of, place
-
-MOST_AT_ONCE = 1 << 14
-"""Elements of a product that may wait on the stack for their lines."""
+from .vectors import Matrix, counted, load_vector, mask_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,8 @@ class _Tiles:
                 result = self._matrix(pointer, index, slope(index, nest.row), slope(index, nest.column))
                 product(self.b, self.dtype, shape, self.left, self.right, result, self.target)
                 return
-        if nest.columns % lanes and rows * nest.columns <= MOST_AT_ONCE and nest.runs_on():
+        size = rows * nest.columns * np.dtype(self.dtype).itemsize
+        if nest.columns % lanes and size <= SCRATCH_BYTES and nest.runs_on():
             self._stored(shape)
             return
         start = self.first
@@ -143,7 +143,7 @@ class _Tiles:
         b, dtype, lanes = self.b, self.dtype, self.target.lanes(self.dtype)
         rows, columns, _ = shape
         count = rows * columns
-        at = place(b, dtype, count)
+        at = scratch(b, dtype)
         product(b, dtype, shape, self.left, self.right, Matrix(at, columns, 1), self.target)
 
         def some(first: Value, mask: Value | None) -> None:

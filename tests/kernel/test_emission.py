@@ -18,7 +18,7 @@ from hypothesis import assume, given
 import tapejit as tj
 from tapejit.kernel.emission import emit
 from tapejit.lowering import LOWERED, Composite
-from tapejit.passes import lanes, prepare
+from tapejit.passes import lanes, prepare, statements
 from tapejit.primitive import REGISTRY, Primitive
 from tests.agreement import check_agreement, trace
 from tests.kernel.oracle import is_steady
@@ -78,12 +78,14 @@ def test_random_programs(program: RandomProgram) -> None:
     check_agreement(program.function(), program.draw(0), program.draw(1), scale=100)
 
 
+@pytest.mark.parametrize("tiles", [True, False])
 @examples(10)
-@given(random_programs())
-def test_random_programs_with_library_products(program: RandomProgram) -> None:
+@given(program=random_programs())
+def test_random_programs_with_products(program: RandomProgram, tiles: bool) -> None:
     assume(is_steady(program.function(), program.draw(0), program.draw(1)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.modules[prepare.__module__], "LOOP_PRODUCT", 4)
+        patch.setattr(statements, "in_tiles", lambda *_, **__: tiles)
         check_agreement(program.function(), program.draw(0), program.draw(1), scale=100)
 
 
