@@ -49,7 +49,9 @@ class Variable(Operators):
     array(2., dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_aval", "_buffer", "_exposed", "key", "lock", "name", "trainable")
+    __slots__ = ("__weakref__", "_aval", "buffer", "exposed", "key", "lock", "name", "trainable")
+    buffer: np.ndarray
+    exposed: bool
     __hash__ = object.__hash__
 
     def __init__(self, value: Any, trainable: bool = True, dtype: Any = None, name: str | None = None) -> None:
@@ -59,27 +61,18 @@ class Variable(Operators):
         self.name = name
         self.key = new_key()
         self.lock = threading.RLock()
-        self._buffer = np.empty(initial.shape, initial.dtype)
-        self._exposed = False
+        self.buffer = np.empty(initial.shape, initial.dtype)
+        self.exposed = False
         current().interpreter.create(self, initial)
 
-    # The buffer, for interpreters and compiled steps
+    # The buffer, for interpreters and compiled steps. Plain attributes, since each call of a step looks at them: a step
+    # may read `buffer`, and write it as long as nobody outside may hold it, which is what `exposed` says.
 
     def expose(self) -> np.ndarray:
         """The buffer, to be looked at: the next write will go to another one."""
         with self.lock:  # not while a compiled step writes it
-            self._exposed = True
-            return self._buffer
-
-    @property
-    def exposed(self) -> bool:
-        """Whether anyone outside may hold the buffer, so that it must not be written."""
-        return self._exposed
-
-    @property
-    def buffer(self) -> np.ndarray:
-        """The buffer, for a compiled step that only reads it or has made sure that it is not exposed."""
-        return self._buffer
+            self.exposed = True
+            return self.buffer
 
     def replace(self, buffer: np.ndarray, exposed: bool) -> None:
         """Hold another buffer of the same shape and dtype, copied where kernels could not address it."""
@@ -87,8 +80,9 @@ class Variable(Operators):
         if not (flags.c_contiguous and flags.aligned):  # a broadcast, a transpose, a slice
             buffer = buffer.copy(order="C")
         with self.lock:
-            self._buffer = buffer
-            self._exposed = exposed
+            self.exposed = True  # first, so that nobody takes a buffer for one that may be written before that is known
+            self.buffer = buffer
+            self.exposed = exposed
 
     # What a user does with it
 
@@ -237,14 +231,14 @@ class Variable(Operators):
 
     def __repr__(self) -> str:
         name = f"name={self.name!r}, " if self.name else ""
-        numbers = np.array2string(self._buffer, separator=", ", prefix="Variable(")
+        numbers = np.array2string(self.buffer, separator=", ", prefix="Variable(")
         return f"Variable({numbers}, {name}shape={self.shape}, dtype={self.dtype.name})"
 
     def __reduce__(self) -> Any:
-        return Variable, (np.array(self._buffer), self.trainable, None, self.name)
+        return Variable, (np.array(self.buffer), self.trainable, None, self.name)
 
     def __deepcopy__(self, memo: Any) -> "Variable":
-        copy: Variable = Variable(np.array(self._buffer), self.trainable, None, self.name)
+        copy: Variable = Variable(np.array(self.buffer), self.trainable, None, self.name)
         memo[id(self)] = copy
         return copy
 

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from ..aval import Shape
 from ..errors import DtypeError, IndexRangeError, TapejitError, at_user_line, faulty_matrix
 from ..graph import Graph
 from ..tensor import Tensor
@@ -19,7 +18,7 @@ from ..variable import Variable
 from . import blas
 from .kernels import Kernel
 from .layout import Layout, Slot
-from .memory import address_of, addressable, aligned
+from .memory import Recycled, address_of, addressable, aligned
 
 STAGED_BYTES = 4096
 """Arguments and results of at most this size are copied, which takes less time than asking for an address."""
@@ -30,17 +29,17 @@ _RUN_ALL = -1
 class _Bound:
     """A variable's buffer in the table; the address is asked for only when the variable has another buffer.
 
-    An update that does not fit in place writes `spare`, which is the variable's buffer once the step has succeeded.
+    An update that does not fit in place writes another one, which is the variable's once the step has succeeded.
     """
 
-    __slots__ = ("buffer", "fits", "slot", "spare", "variable")
+    __slots__ = ("buffer", "fits", "others", "slot", "variable")
 
     def __init__(self, slot: int, variable: Variable, fits: bool) -> None:
         self.slot = slot
         self.variable = variable
         self.fits = fits
         self.buffer: np.ndarray | None = None
-        self.spare: np.ndarray | None = None
+        self.others = Recycled(variable.shape, variable.dtype)
 
 
 class Executable:
@@ -69,9 +68,9 @@ class Executable:
         self.variables = tuple(variables)
         self._captures = tuple(captures)
         self._lock = threading.Lock()
-        self._call = kernel.loaded.call
+        self._call = kernel.loaded.run
         self._table = np.zeros(max(len(layout.slots), 1), np.int64)
-        self._address = address_of(self._table)
+        self._all_stages = kernel.loaded.prepared(address_of(self._table), _RUN_ALL, 0, 0)
         self._workspace = aligned((layout.workspace,), np.dtype(np.uint8))
         self._constants = _constant_tables(layout, numbers)
         self._avals = [node.aval for node in graph.inputs]
@@ -83,9 +82,11 @@ class Executable:
         self._scattered: list[tuple[int, np.ndarray, np.dtype]] = []
         self._reads: list[_Bound] = []
         self._updates: list[_Bound] = []
-        self._outputs: list[tuple[int, np.ndarray | None, Shape, np.dtype]] = []
+        self._outputs: list[tuple[int, np.ndarray | None, Recycled | None]] = []
         # Variables are locked in the order of their making, the same for every step, so that steps can't deadlock.
-        self._locks = [variable.lock for variable in sorted(self.variables, key=lambda variable: variable.key)]
+        locks = [variable.lock for variable in sorted(self.variables, key=lambda variable: variable.key)]
+        self._acquire = [lock.acquire for lock in locks]
+        self._release = [lock.release for lock in locks]
         for index, slot in enumerate(layout.slots):
             self._FILL[slot.kind](self, index, slot)
         self._outputs.sort(key=lambda output: layout.slots[output[0]].position)
@@ -108,11 +109,12 @@ class Executable:
 
     def _fill_output(self, index: int, slot: Slot) -> None:
         shape, dtype = self._results[slot.position]
+        if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize > STAGED_BYTES:
+            self._outputs.append((index, None, Recycled(shape, dtype)))
+            return
         buffer = aligned(shape, dtype)
-        small = buffer.nbytes <= STAGED_BYTES
-        if small:
-            self._table[index] = address_of(buffer)
-        self._outputs.append((index, buffer if small else None, shape, dtype))
+        self._table[index] = address_of(buffer)
+        self._outputs.append((index, buffer, None))
 
     def _fill_capture(self, index: int, slot: Slot) -> None:
         array = self._captures[slot.position]
@@ -181,25 +183,21 @@ class Executable:
         with self._lock:
             taken = 0
             try:
-                for lock in self._locks:
-                    lock.acquire()
+                for acquire in self._acquire:
+                    acquire()
                     taken += 1
                 return self._run(arguments)
             finally:
-                for lock in self._locks[:taken]:
-                    lock.release()
+                for release in self._release[:taken]:
+                    release()
 
     def _run(self, arguments: Sequence[Any]) -> list[Tensor]:
         table = self._table
-        for position, buffer in self._staged:
+        for position, staged in self._staged:
             try:
-                buffer[...] = arguments[position]
+                staged[...] = arguments[position]
             except OverflowError:
-                raise DtypeError(
-                    at_user_line(
-                        f"an argument is {arguments[position]!s:.40}, which {buffer.dtype} can't hold; pass a float"
-                    )
-                ) from None
+                raise _too_large(arguments[position], staged.dtype) from None
         held = self._pass_large(arguments) if self._passed or self._scattered else None
         for bound in self._reads:
             buffer = bound.variable.buffer
@@ -216,25 +214,27 @@ class Executable:
                     bound.buffer = buffer
             else:
                 fresh.append((bound, self._give_buffer(bound)))
-        results = []
-        for slot, staged, shape, dtype in self._outputs:
-            result = staged
-            if result is None:
-                result = np.empty(shape, dtype)
-                table[slot] = address_of(result)
-            results.append(result)
-        status = self._call(self._address, _RUN_ALL, 0, 0)
+        results = self._large_results() if self._outputs else ()
+        status = self._call(*self._all_stages)
         del held  # until here the kernel read what it holds
         if status != 0:
             self._fail(status)
         for bound, buffer in fresh:
-            variable = bound.variable
-            bound.spare = None if bound.fits or variable.exposed else variable.buffer
-            variable.replace(buffer, exposed=False)
+            bound.variable.replace(buffer, exposed=False)
         return [
-            Tensor(array.copy() if output[1] is not None else array)
-            for array, output in zip(results, self._outputs, strict=True)
+            Tensor(large if small is None else small.copy())
+            for large, (_, small, _) in zip(results, self._outputs, strict=True)
         ]
+
+    def _large_results(self) -> list[Any]:
+        """Arrays for the results that the kernel writes where they stay; None for those that it stages."""
+        results: list[Any] = []
+        for slot, _, memory in self._outputs:
+            result = None if memory is None else memory.take()
+            if result is not None:
+                self._table[slot] = address_of(result)
+            results.append(result)
+        return results
 
     def _fail(self, status: int) -> NoReturn:
         """Say what a kernel found wrong before it assigned anything."""
@@ -270,11 +270,14 @@ class Executable:
 
     def _give_buffer(self, bound: _Bound) -> np.ndarray:
         """Let a new value go to another buffer, as someone may hold the variable's own or the step still reads it."""
-        variable = bound.variable
-        buffer = np.empty(variable.shape, variable.dtype) if bound.spare is None else bound.spare
+        buffer = bound.others.take()
         self._table[bound.slot] = address_of(buffer)
-        bound.buffer = bound.spare = None
+        bound.buffer = None
         return buffer
+
+
+def _too_large(number: Any, dtype: np.dtype) -> DtypeError:
+    return DtypeError(at_user_line(f"an argument is {number!s:.40}, which {dtype} can't hold; pass a float"))
 
 
 def _constant_tables(layout: Layout, numbers: Sequence[float]) -> dict[str, np.ndarray]:
