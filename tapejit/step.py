@@ -10,16 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from inspect import Parameter, signature
 from types import MethodType
 from typing import Any
 
-import numpy as np
-
 from .arguments import Call, Match, describe, differences, eager_arguments, matcher
 from .aval import Aval
 from .config import check_graphs
+from .entry import Entry, entry_for
 from .errors import CompileError, ConcretizationError, at_user_line, is_library, warn
 from .families import as_array
 from .graph import Graph, Input, Node, Trace, show, verify
@@ -28,13 +26,17 @@ from .graph.trace import SpecializeError
 from .graph_function import CompiledGraph, GraphFunction, Setting
 from .guards import AssignedOnceError, Change, GuardSet, Recorder
 from .kernel.executable import Executable
+from .kernel.plans import MISSED
 from .kernel.program import Relay, Surroundings, executable_for, text_of
 from .passes import MEASURED, prepare
 from .primitive import BASE, STATE, Typed, Value, current, interpreting
-from .pytree import TreeDef, flatten, unflatten
+from .pytree import flatten
+from .results import Results, is_output
 from .variable import Variable
 
 RETRACES_BEFORE_WARNING = 8
+ENTRY_AFTER = 1000
+"""So many calls like the last one, and the step gets an entry, which costs as much as some hundred calls gain."""
 HISTORY = 100
 """How many reasons for traces are remembered, besides the first."""
 
@@ -46,45 +48,23 @@ class Traced:
     guards: GuardSet
     graph: Graph
     executable: Executable | Relay
-    results: TreeDef
-    leaves: list[Any]
+    results: Results
     names: dict[Node, str]
     seconds: float
     function: GraphFunction
 
     def run(self, values: Sequence[Any]) -> Any:
         """The function's result for these values of what varies."""
-        return self.placed(self.executable(values))
+        return self.results.placed(self.executable(values))
 
     def recorded(self, call: Call) -> Any:
         """The function's result; the active tapes hear how it depends on everything that came in."""
-        return self.placed(self.function(list(map(_as_value, call.varying_leaves(), call.avals))))
-
-    def placed(self, outputs: list[Any]) -> Any:
-        """The kernel's outputs in their places."""
-        if not self.leaves:
-            return unflatten(self.results, ())
-        fresh = iter(outputs)
-        # By identity: the hash of an Enum is computed in Python.
-        placed = [
-            next(fresh) if leaf is _TENSOR else next(fresh).item() if leaf is _NUMBER else leaf for leaf in self.leaves
-        ]
-        return unflatten(self.results, placed)
+        return self.results.placed(self.function(list(map(_as_value, call.varying_leaves(), call.avals))))
 
 
 def _as_value(value: Any, aval: Aval) -> Value:
     """What varies as a tensor: one that was passed as itself, an array without a copy, a number in its own dtype."""
     return current().interpreter.number(value, aval.dtype) if aval.weak else as_array(value, borrow=True)
-
-
-class _Fresh(Enum):
-    """What stands in a result for what the kernel computes."""
-
-    TENSOR = "a tensor"
-    NUMBER = "a Python number, made of Python numbers"
-
-
-_TENSOR, _NUMBER = _Fresh
 
 
 @dataclass(slots=True)
@@ -122,6 +102,8 @@ class CompiledStep:
         self._traces: dict[Any, list[Traced]] = {}
         self._last: Traced | None = None
         self._recent: tuple[Match | None, Any] = None, None
+        self._entry: Entry | None = None
+        self._alike = 0  # calls like the last one, without those that the entry took
         self._specialized: frozenset[str] = frozenset()
         self._lock = threading.RLock()
         self._counts = Counts()
@@ -163,11 +145,19 @@ class CompiledStep:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Do what the function does, by its kernel; it is traced first where no trace fits the call."""
+        entry = self._entry
+        if entry is not None and not kwargs:
+            result = entry(*args)
+            if result is not MISSED:
+                return result
         state = STATE.get(BASE[0])
         match, last = self._recent
         if match is not None and state is BASE[0]:
             values = match(args, kwargs)
             if values is not None and last.guards.holds():
+                self._alike += 1
+                if self._alike == ENTRY_AFTER:
+                    self._make_entry(args, kwargs, last)
                 return last.run(values)
         if isinstance(state.interpreter, Trace):
             return self.eager(*args, **kwargs)  # a step inside a step becomes part of it
@@ -182,8 +172,14 @@ class CompiledStep:
         self._last = traced
         if state.tapes:
             return traced.recorded(call)
-        self._recent = matcher(call), traced
+        self._recent, self._entry, self._alike = (matcher(call), traced), None, 0
         return traced.run(call.values)
+
+    def _make_entry(self, args: tuple[Any, ...], kwargs: dict[str, Any], traced: Traced) -> None:
+        """Take calls like this one straight to the kernel from now on; anew if too many miss the entry there is."""
+        self._alike = 0
+        call = describe(args, kwargs, self._specialized, self._parameters)
+        self._entry = entry_for(call, traced.guards, traced.executable, traced.results)
 
     def eager(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function without compiling; arrays and lists of numbers become tensors, as in compiled calls."""
@@ -255,11 +251,11 @@ class CompiledStep:
             result = self._function(*args, **kwargs)
         if (trace.created or recorder.changed) and not again:
             return self._trace(call, again=True, assigned=None if trace.created else recorder.changed[0])
-        leaves, results = flatten(result)
+        leaves, tree = flatten(result)
         _check_repeatable(trace, recorder, leaves)
         if assigned is not None:
             raise AssignedOnceError(assigned, again=bool(recorder.changed))
-        graph = trace.finish([trace.lift(leaf, False) for leaf in leaves if _is_output(leaf)])
+        graph = trace.finish([trace.lift(leaf, False) for leaf in leaves if is_output(leaf)])
         if check_graphs():
             verify(graph, "trace")
         graph, differentiable = prepare(graph), graph
@@ -268,11 +264,10 @@ class CompiledStep:
         traced_in = time.perf_counter() - started
         around = Surroundings(trace.variables, trace.captures, trace.numbers)
         executable = executable_for(graph, around, self._name, names, cache=self._cache, strict=self._strict)
-        placed = [_placeholder(leaf) if _is_output(leaf) else leaf for leaf in leaves]
         shown = {node.op: text for node, text in names.items() if isinstance(node.op, Input)}
         setting = Setting(trace, frozenset(reads.keys), self._name, shown, self._cache, self._strict)
         function = GraphFunction(differentiable, setting, executable)
-        return Traced(guards, graph, executable, results, placed, names, traced_in, function)
+        return Traced(guards, graph, executable, Results(leaves, tree), names, traced_in, function)
 
     def _count(self, call: Call, traced: Traced) -> None:
         counts = self._counts
@@ -515,20 +510,11 @@ def _check_repeatable(trace: Trace, recorder: Recorder, leaves: Sequence[Any]) -
                 "tj.Variable, or pass it as an argument"
             )
     for leaf in leaves:
-        if not _is_output(leaf) and trace.is_hidden_in(leaf):
+        if not is_output(leaf) and trace.is_hidden_in(leaf):
             raise ConcretizationError(
                 f"it returns a {type(leaf).__name__} that holds tensors, or makes them later; return tensors in lists, "
                 "tuples, named tuples or dicts"
             )
-
-
-def _is_output(leaf: Any) -> bool:
-    """Whether a result is a value that the kernel computes; a variable is returned as itself."""
-    return isinstance(leaf, (Typed, np.ndarray)) and not isinstance(leaf, Variable)
-
-
-def _placeholder(leaf: Any) -> _Fresh:
-    return _NUMBER if isinstance(leaf, Value) and leaf.aval.weak else _TENSOR
 
 
 def _names(graph: Graph, call: Call, trace: Trace, guards: GuardSet) -> dict[Node, str]:

@@ -20,6 +20,10 @@ from .operators import Operators
 from .primitive import BASE, READERS, STATE, Unheard, Value, current, new_key
 from .tensor import Tensor
 
+AT_WORK: list[None] = []
+"""One entry for each thread that works with locked variables at the moment. While it is empty, code that keeps the GIL
+may take variables as they are."""
+
 _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "floating", "U": "string", "S": "string"}
 
 
@@ -260,4 +264,8 @@ def holding(variables: Iterable[Variable]) -> Iterator[None]:
     with ExitStack() as stack:
         for variable in sorted(variables, key=lambda variable: variable.key):
             stack.enter_context(variable.lock)
-        yield
+        AT_WORK.append(None)
+        try:
+            yield
+        finally:
+            AT_WORK.pop()

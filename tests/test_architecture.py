@@ -37,7 +37,8 @@ FLOORS = (
     ("kernel",),
     ("guards",),
     ("graph_function",),
-    ("arguments",),
+    ("arguments", "results"),
+    ("entry",),
     ("step",),
     ("nn", "losses", "optimizers", "data"),
     ("interop", "inspect", "testing"),
@@ -54,6 +55,7 @@ ONLY_IMPORTED_BY = {
     "llvmlite": {
         "tapejit.kernel.assembly",
         "tapejit.kernel.build",
+        "tapejit.kernel.entrance",
         "tapejit.kernel.hints",
         "tapejit.kernel.instructions",
         "tapejit.kernel.lapack",

@@ -7,6 +7,7 @@ address; what does not change from call to call stays in the table.
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
@@ -14,14 +15,18 @@ import numpy as np
 from ..errors import DtypeError, IndexRangeError, TapejitError, at_user_line, faulty_matrix
 from ..graph import Graph
 from ..tensor import Tensor
-from ..variable import Variable
+from ..variable import AT_WORK, Variable
 from . import blas
 from .kernels import Kernel
 from .layout import Layout, Slot
 from .memory import Recycled, address_of, addressable, aligned
+from .plans import Field, Plan, place_of
 
 STAGED_BYTES = 4096
 """Arguments and results of at most this size are copied, which takes less time than asking for an address."""
+
+QUICK = 1 << 16
+"""Kernels with at most so many operations and bytes keep the GIL where a plan leads to them, see `plans`."""
 
 _RUN_ALL = -1
 
@@ -149,6 +154,41 @@ class Executable:
     }
 
     @property
+    def is_quick(self) -> bool:
+        """Whether the kernel is done in microseconds, and finds all that it needs where it is."""
+        report = self.kernel.layout.report
+        work = report["flops"] + report["bytes_read"] + report["bytes_written"] + report["intermediate_bytes"]
+        return work <= QUICK and all(self._in_place) and not self._scattered
+
+    def argument_slots(self) -> dict[int, int]:
+        """In which slots of the table the arguments stand, by position; those that are not read are left out."""
+        slots = self.kernel.layout.slots
+        return {slot.position: index for index, slot in enumerate(slots) if slot.kind == "argument"}
+
+    def write(self, plan: Plan, first: int) -> list[Callable[[], np.ndarray]]:
+        """Let a plan have what the kernel finds by itself, and results as arguments from place `first` on.
+
+        Returns
+        -------
+        list of callable
+            They make arrays for the results.
+        """
+        table, slots = plan.table, self.kernel.layout.slots
+        table[: len(slots)] = self._table[: len(slots)]
+        plan.keep(self)
+        plan.field(AT_WORK, Field.SIZE, 0)
+        for bound in self._updates:
+            plan.field(bound.variable, place_of(Variable, "exposed"), id(False))
+        for bound in (*self._reads, *self._updates):
+            plan.buffer(bound.variable, place_of(Variable, "buffer"), bound.slot)
+        makers: list[Callable[[], np.ndarray]] = []
+        for place, (slot, small, _) in enumerate(self._outputs):
+            shape, dtype = self._results[slots[slot].position]
+            makers.append(np.empty(shape, dtype).copy if small is not None else partial(np.empty, shape, dtype))
+            plan.result(first + place, slot)
+        return makers
+
+    @property
     def kernels(self) -> tuple[Kernel, ...]:
         """Its one kernel."""
         return (self.kernel,)
@@ -182,12 +222,14 @@ class Executable:
         """
         with self._lock:
             taken = 0
+            AT_WORK.append(None)
             try:
                 for acquire in self._acquire:
                     acquire()
                     taken += 1
                 return self._run(arguments)
             finally:
+                AT_WORK.pop()
                 for release in self._release[:taken]:
                     release()
 

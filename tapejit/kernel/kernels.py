@@ -104,6 +104,22 @@ def kernel_for(graph: Graph, name: str, names: Mapping[Node, str], cache: bool) 
     return kernel
 
 
+@cache
+def entrance() -> Any:
+    """The machine code that goes through plans, see `plans`: one `LoadedKernel` for all kernels."""
+    symbol = "tapejit_entrance"
+    key = make_key(symbol) if source_is_known() else None
+    entry = store().get(key) if key is not None else None
+    if entry is not None:
+        return door.loader().load(entry.code, symbol, ())
+    built = door.loader().assemble(
+        [door.entrance().text(f"{symbol}_body")], symbol, f"{symbol}_body", time.perf_counter()
+    )
+    if key is not None:
+        store().put(key, {"symbol": symbol, "symbols": [], "layout": {}, "name": "entrance"}, built.code)
+    return door.loader().load(built.code, symbol, built.symbols)
+
+
 def source_of(graph: Graph, name: str, names: Mapping[Node, str]) -> Emitted:
     """The text of a graph's kernel in a user's names."""
     return emit(plan_loops(graph), name, names)

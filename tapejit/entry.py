@@ -1,0 +1,123 @@
+"""Entries: functions that take a call straight to the kernel of a trace, if it is the call that the trace was made for.
+
+Floor 12, below `step`. In Python the way from a call to the kernel takes longer than a small kernel, so a step that is
+called often gets an entry: `kernel.plans` says what an entry looks at, `kernel.entrance` is the machine code that does.
+Start reading at `entry_for`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .arguments import Call
+from .config import floatx, floatx_sources
+from .guards import GuardSet
+from .kernel.executable import Executable
+from .kernel.kernels import entrance
+from .kernel.memory import aligned
+from .kernel.plans import MISSED, Plan, is_possible, place_of
+from .primitive import BASE, STATE
+from .results import Results
+from .tensor import Tensor
+
+Entry = Callable[..., Any]
+"""Called like the step, with positional arguments; returns `MISSED` if the call is another one."""
+
+Placed = Callable[[list[Any]], Any]
+
+_NUMBER_BYTES = 24
+"""Of an object that has eight bytes for a number behind its head, even if the number takes fewer."""
+
+
+def entry_for(call: Call, guards: GuardSet, executable: Any, results: Results) -> Entry | None:
+    """An entry for calls like one that was made.
+
+    Parameters
+    ----------
+    call : Call
+        The call.
+    guards : GuardSet
+        What must be as it was; it is now.
+    executable : Executable or Relay
+        The kernel.
+    results : Results
+        What the call returns.
+
+    Returns
+    -------
+    callable or None
+        None where calls like this one need Python: for arguments in nests, kernels that take long, and the like.
+    """
+    if call.kwargs or not is_possible() or not isinstance(executable, Executable) or not executable.is_quick:
+        return None
+    count = len(call.args)
+    layout = executable.kernel.layout
+    plan = Plan(count + len(layout.outputs), len(layout.slots))
+    guards.write(plan)
+    override, holder, name = floatx_sources()
+    if override.get() is not None or not _write_arguments(plan, call, executable.argument_slots()):
+        return None
+    plan.context(STATE, BASE[0])
+    plan.context(override, None, None)
+    plan.field(holder, place_of(type(holder), name), plan.keep(floatx()))
+    makers = executable.write(plan, count)
+    enter = plan.finish(entrance(), executable.kernel.loaded.address, results.constant)
+    return enter if results.is_constant else _with_results(enter, makers, results.placed)
+
+
+def _with_results(enter: Entry, makers: Sequence[Callable[[], np.ndarray]], placed: Placed) -> Entry:
+    """The entry with fresh arrays for the results."""
+    if len(makers) == 1:
+        (make,) = makers
+
+        def with_one(*args: Any) -> Any:
+            result = make()
+            return MISSED if enter(*args, result) is MISSED else placed([Tensor(result)])
+
+        return with_one
+
+    def with_some(*args: Any) -> Any:
+        results = [make() for make in makers]
+        return MISSED if enter(*args, *results) is MISSED else placed(list(map(Tensor, results)))
+
+    return with_some
+
+
+def _write_arguments(plan: Plan, call: Call, slots: Mapping[int, int]) -> bool:
+    """Whether a plan can have all arguments: there are no nests."""
+    varying = {leaf: position for position, leaf in enumerate(call.varying)}
+    leaves = enumerate(call.leaves)
+    unread = len(plan.table) - 1
+    for place, argument in enumerate(call.args):
+        if argument is None:  # a nest without leaves
+            plan.same(place, None)
+            continue
+        number, leaf = next(leaves, (0, None))
+        if leaf is not argument:
+            return False
+        if number not in varying:
+            plan.same(place, leaf)
+            if type(leaf) is set:  # it may change
+                return False
+        elif not _write_argument(plan, place, leaf, slots.get(varying[number], unread)):
+            return False
+    return True
+
+
+def _write_argument(plan: Plan, place: int, leaf: Any, slot: int) -> bool:
+    """Whether a plan can have an argument that varies."""
+    kind = type(leaf)
+    if kind is int:
+        plan.integer(place, slot)
+    elif kind is float or (isinstance(leaf, np.generic) and kind.__basicsize__ >= _NUMBER_BYTES):
+        plan.number(place, kind, slot)
+    elif kind is np.ndarray and leaf.dtype.isnative:
+        plan.array(place, leaf, slot)
+    elif kind is Tensor:
+        plan.array(place, leaf.array, slot, Tensor, place_of(Tensor, "array"))
+    elif kind is list and set(map(type, leaf)) == {float}:
+        plan.floats(place, aligned((len(leaf),), floatx()), slot)
+    else:
+        return False
+    return True
