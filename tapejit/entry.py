@@ -5,7 +5,7 @@ called often gets an entry: `kernel.plans` says what an entry looks at, `kernel.
 Start reading at `entry_for`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,7 @@ from .results import Results
 from .tensor import Tensor
 
 Entry = Callable[..., Any]
-"""Called like the step, with positional arguments; returns `MISSED` if the call is another one."""
-
-Placed = Callable[[list[Any]], Any]
+"""Called like the step; returns `MISSED` if the call is another one."""
 
 _NUMBER_BYTES = 24
 """Of an object that has eight bytes for a number behind its head, even if the number takes fewer."""
@@ -49,11 +47,9 @@ def entry_for(call: Call, guards: GuardSet, executable: Any, results: Results) -
     callable or None
         None where calls like this one need Python: for arguments in nests, kernels that take long, and the like.
     """
-    if call.kwargs or not is_possible() or not isinstance(executable, Executable) or not executable.is_quick:
+    if not is_possible() or not isinstance(executable, Executable) or not executable.is_quick:
         return None
-    count = len(call.args)
-    layout = executable.kernel.layout
-    plan = Plan(count + len(layout.outputs), len(layout.slots))
+    plan = Plan(len(call.args), [name for name, _ in call.kwargs], len(executable.kernel.layout.slots))
     guards.write(plan)
     override, holder, name = floatx_sources()
     if override.get() is not None or not _write_arguments(plan, call, executable.argument_slots()):
@@ -61,27 +57,17 @@ def entry_for(call: Call, guards: GuardSet, executable: Any, results: Results) -
     plan.context(STATE, BASE[0])
     plan.context(override, None, None)
     plan.field(holder, place_of(type(holder), name), plan.keep(floatx()))
-    makers = executable.write(plan, count)
-    enter = plan.finish(entrance(), executable.kernel.loaded.address, results.constant)
-    return enter if results.is_constant else _with_results(enter, makers, results.placed)
+    executable.write(plan)
+    enter = plan.finish(entrance(), executable.kernel.loaded.address, results.constant, is_one=results.is_one)
+    if results.is_constant or results.is_one or results.is_tuple:
+        return enter
+    placed = results.placed
 
+    def entered(*args: Any, **kwargs: Any) -> Any:
+        outputs = enter(*args, **kwargs)
+        return MISSED if outputs is MISSED else placed(outputs)
 
-def _with_results(enter: Entry, makers: Sequence[Callable[[], np.ndarray]], placed: Placed) -> Entry:
-    """The entry with fresh arrays for the results."""
-    if len(makers) == 1:
-        (make,) = makers
-
-        def with_one(*args: Any) -> Any:
-            result = make()
-            return MISSED if enter(*args, result) is MISSED else placed([Tensor(result)])
-
-        return with_one
-
-    def with_some(*args: Any) -> Any:
-        results = [make() for make in makers]
-        return MISSED if enter(*args, *results) is MISSED else placed(list(map(Tensor, results)))
-
-    return with_some
+    return entered
 
 
 def _write_arguments(plan: Plan, call: Call, slots: Mapping[int, int]) -> bool:
@@ -89,7 +75,7 @@ def _write_arguments(plan: Plan, call: Call, slots: Mapping[int, int]) -> bool:
     varying = {leaf: position for position, leaf in enumerate(call.varying)}
     leaves = enumerate(call.leaves)
     unread = len(plan.table) - 1
-    for place, argument in enumerate(call.args):
+    for place, argument in enumerate((*call.args, *(value for _, value in call.kwargs))):
         if argument is None:  # a nest without leaves
             plan.same(place, None)
             continue

@@ -42,40 +42,45 @@ class Results:
     Attributes
     ----------
     placed : callable
-        From the kernel's outputs, a list of tensors, to what the call returns.
-    constant : object
-        What the call returns if `is_constant`: the same at each call.
+        From the kernel's outputs, a sequence of tensors, to what the call returns.
+    is_constant : bool
+        Whether it returns the same object at each call, `constant`.
+    is_one, is_tuple : bool
+        Whether it returns the kernel's one output itself, or a tuple of all of them.
     """
 
-    __slots__ = ("_leaves", "_tree", "constant", "is_constant", "placed")
+    __slots__ = ("_leaves", "_tree", "constant", "is_constant", "is_one", "is_tuple", "placed")
 
     def __init__(self, leaves: Sequence[Any], tree: TreeDef) -> None:
         self._leaves = [_placeholder(leaf) if is_output(leaf) else leaf for leaf in leaves]
         self._tree = tree
         fresh = any(isinstance(leaf, _Fresh) for leaf in self._leaves)
+        tensors = fresh and all(leaf is _TENSOR for leaf in self._leaves)
+        flat = all(child.kind is None for child in tree.children)
         self.is_constant = not fresh and tree.kind in (None, type(None))
+        self.is_one = tensors and tree.kind is None
+        self.is_tuple = tensors and tree.kind is tuple and flat
         self.constant = unflatten(tree, self._leaves) if self.is_constant else None
-        self.placed: Callable[[list[Any]], Any] = self._short() or self._placed
+        self.placed: Callable[[Sequence[Any]], Any] = self._placed
+        # Short ways for the nests that are most frequent.
+        if self.is_one:
+            self.placed = _first
+        elif tensors and tree.kind in (tuple, list) and flat:
+            self.placed = tree.kind
 
-    def _short(self) -> Callable[[list[Any]], Any] | None:
-        """A short way for the nests that are most frequent: nothing, one tensor, a tuple or list of tensors."""
-        tree = self._tree
+    def _placed(self, outputs: Sequence[Any]) -> Any:
         if self.is_constant:
-            constant = self.constant
-            return lambda outputs: constant
-        if any(leaf is not _TENSOR for leaf in self._leaves) or any(child.kind is not None for child in tree.children):
-            return None
-        if tree.kind is None:
-            return lambda outputs: outputs[0]
-        return {list: list, tuple: tuple}.get(tree.kind)  # type: ignore[call-overload,no-any-return]
-
-    def _placed(self, outputs: list[Any]) -> Any:
+            return self.constant
         fresh = iter(outputs)
         # By identity: the hash of an Enum is computed in Python.
         placed = [
             next(fresh) if leaf is _TENSOR else next(fresh).item() if leaf is _NUMBER else leaf for leaf in self._leaves
         ]
         return unflatten(self._tree, placed)
+
+
+def _first(outputs: Sequence[Any]) -> Any:
+    return outputs[0]
 
 
 def _placeholder(leaf: Any) -> _Fresh:

@@ -146,8 +146,8 @@ class CompiledStep:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Do what the function does, by its kernel; it is traced first where no trace fits the call."""
         entry = self._entry
-        if entry is not None and not kwargs:
-            result = entry(*args)
+        if entry is not None:
+            result = entry(*args, **kwargs)
             if result is not MISSED:
                 return result
         state = STATE.get(BASE[0])

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from llvmlite import ir
 
 from .instructions import I32, I64, Value, for_, variable
-from .plans import ADDRESSABLE, WORDS, Field, Head, Kind, Word
+from .plans import ADDRESSABLE, MAX_RESULTS, WORDS, Field, Head, Kind, Word
 
 _F32, _F64 = ir.FloatType(), ir.DoubleType()
 _INFINITY = float("inf")
@@ -27,19 +27,18 @@ class _Steps:
     ----------
     b : ir.IRBuilder
         Where instructions go.
-    plan, given : ir.Value
-        Addresses of the plan and of the call's arguments.
-    missed, failed : ir.Block
-        Where to go if the call is another one, and if Python raised an exception.
+    plan, given, keywords : ir.Value
+        Addresses of the plan, of the call's arguments, and of the tuple of the names that the last of them have.
     """
 
-    def __init__(self, b: ir.IRBuilder, plan: Value, given: Value, missed: ir.Block, failed: ir.Block) -> None:
+    def __init__(self, b: ir.IRBuilder, plan: Value, given: Value, keywords: Value) -> None:
         self.b = b
         self.plan = plan
         self.given = given
-        self.missed = missed
-        self.failed = failed
+        self.keywords = keywords
         self.step: Value = None
+        # Where to go if the call is another one, and if Python raised an exception.
+        self.missed, self.failed = (b.append_basic_block(name) for name in ("missed", "failed"))
 
     # Memory
 
@@ -76,6 +75,16 @@ class _Steps:
         """Require that two integers are equal."""
         self.require(self.b.icmp_unsigned("==", found, I64(wanted) if isinstance(wanted, int) else wanted))
 
+    def made(self, function: Value, *arguments: Value) -> Value:
+        """What a function of Python's returns: a reference that is ours now, or nothing after an exception."""
+        found = self.call(function, *arguments)
+        self.require(self.b.icmp_unsigned("!=", found, I64(0)), self.failed)
+        return found
+
+    def head(self, name: Head) -> Value:
+        """A word of the plan's head."""
+        return self.load(self.plan, name)
+
     def argument(self) -> Value:
         """The argument of the step, which must have its type."""
         found = self.load(self.given, self.word(Word.OBJECT))
@@ -109,7 +118,7 @@ class _Steps:
 
     def _tell(self, address: Value) -> None:
         """Note in the table where the kernel finds something."""
-        self.store(address, self.load(self.plan, Head.TABLE), self.word(Word.SLOT))
+        self.store(address, self.head(Head.TABLE), self.word(Word.SLOT))
 
     def number(self) -> None:
         """`Kind.NUMBER`: eight bytes, of which the kernel reads those of the number's dtype."""
@@ -161,18 +170,18 @@ class _Steps:
     def context(self) -> None:
         """`Kind.CONTEXT`, by PyContextVar_Get, which gives a reference or nothing."""
         place = variable(self.b, I64(0))
-        self.call(self.word(Word.FUNCTION), self.word(Word.OBJECT), I64(0), self.b.ptrtoint(place, I64))
+        asked = self.call(self.word(Word.FUNCTION), self.word(Word.OBJECT), I64(0), self.b.ptrtoint(place, I64))
+        self.require(self.b.icmp_unsigned("==", self.b.trunc(asked, I32), I32(0)), self.failed)
         value = self.b.load(place)
         with self.b.if_then(self.b.icmp_unsigned("!=", value, I64(0))):
-            self.call(self.load(self.plan, Head.DROP), value)
+            self.call(self.head(Head.DROP), value)
         matches = [self.b.icmp_unsigned("==", value, self.word(name)) for name in (Word.WANTED, Word.OTHER)]
         self.require(self.b.or_(*matches))
 
     def holds(self) -> None:
         """`Kind.HOLDS`, by PyObject_CallNoArgs; an exception is raised to the caller."""
-        answer = self.call(self.word(Word.FUNCTION), self.word(Word.OBJECT))
-        self.require(self.b.icmp_unsigned("!=", answer, I64(0)), self.failed)
-        self.call(self.load(self.plan, Head.DROP), answer)
+        answer = self.made(self.word(Word.FUNCTION), self.word(Word.OBJECT))
+        self.call(self.head(Head.DROP), answer)
         self.same(answer, self.word(Word.WANTED))
 
     def is_same(self) -> None:
@@ -184,8 +193,15 @@ class _Steps:
         self._tell(self.load(self.load(self.word(Word.OBJECT), self.word(Word.HOP)), Field.DATA))
 
     def result(self) -> None:
-        """`Kind.RESULT`."""
-        self._tell(self.load(self.load(self.given, self.word(Word.OBJECT)), Field.DATA))
+        """`Kind.RESULT`: an array in the step's cell, which may have one from a call that its kernel refused."""
+        with self.b.if_then(self.b.icmp_unsigned("==", self.word(Word.CELL), I64(0))):
+            self.store(self.made(self.word(Word.FUNCTION), self.word(Word.OBJECT)), self.step, Word.CELL)
+        self._tell(self.load(self.word(Word.CELL), Field.DATA))
+
+    def name(self) -> None:
+        """`Kind.NAME`."""
+        place = self.b.add(self.word(Word.OBJECT), I64(int(Field.NAMES)))
+        self.same(self.load(self.keywords, place), self.word(Word.WANTED))
 
 
 _WRITERS: Mapping[Kind, Callable[[_Steps], None]] = {
@@ -201,6 +217,7 @@ _WRITERS: Mapping[Kind, Callable[[_Steps], None]] = {
     Kind.BUFFER: _Steps.buffer,
     Kind.RESULT: _Steps.result,
     Kind.SAME: _Steps.is_same,
+    Kind.NAME: _Steps.name,
 }
 
 
@@ -218,24 +235,21 @@ def text(name: str) -> str:
     function = ir.Function(module, ir.FunctionType(I32, [cell, cell, cell, I64, I64, I64]), name)
     answer, _, called, given, count, keywords = function.args
     b = ir.IRBuilder(function.append_basic_block("start"))
-    missed, failed, finish = (b.append_basic_block(each) for each in ("missed", "failed", "finish"))
     plan = b.load(b.gep(called, [I64(int(Field.DATA))]))
-    steps = _Steps(b, plan, given, missed, failed)
-    steps.same(count, steps.load(plan, Head.COUNT))
-    steps.same(keywords, 0)
-    for_(b, steps.load(plan, Head.STEPS), lambda number: _step(steps, number))
-    steps.same(steps.call(steps.load(plan, Head.KERNEL), steps.load(plan, Head.TABLE), I64(-1), I64(0), I64(0)), 0)
-    done = b.block
-    b.branch(finish)
-    b.position_at_end(missed)
-    b.branch(finish)
-    b.position_at_end(finish)
-    which = b.phi(I64)
-    which.add_incoming(I64(int(Head.DONE)), done)
-    which.add_incoming(I64(int(Head.MISSED)), missed)
-    b.store(steps.call(steps.load(plan, Head.HOLD), steps.load(plan, which)), answer)
+    steps = _Steps(b, plan, given, keywords)
+    steps.same(count, steps.head(Head.COUNT))
+    named = variable(b, I64(0))
+    with b.if_then(b.icmp_unsigned("!=", keywords, I64(0))):
+        b.store(steps.load(keywords, Field.SIZE), named)
+    steps.same(b.load(named), steps.head(Head.NAMES))
+    for_(b, steps.head(Head.STEPS), lambda number: _step(steps, number))
+    steps.same(steps.call(steps.head(Head.KERNEL), steps.head(Head.TABLE), I64(-1), I64(0), I64(0)), 0)
+    b.store(_returned(steps), answer)
     b.ret(I32(0))
-    b.position_at_end(failed)
+    b.position_at_end(steps.missed)
+    b.store(steps.call(steps.head(Head.HOLD), steps.head(Head.MISSED)), answer)
+    b.ret(I32(0))
+    b.position_at_end(steps.failed)
     b.store(I64(0), answer)
     b.ret(I32(0))
     return str(module)
@@ -244,8 +258,7 @@ def text(name: str) -> str:
 def _step(steps: _Steps, number: Value) -> None:
     """One step, whatever its kind."""
     b = steps.b
-    offset = b.mul(b.add(number, I64(1)), I64(8 * WORDS))
-    steps.step = b.add(steps.plan, offset)
+    steps.step = _address(steps, number)
     after = b.append_basic_block("after")
     switch = b.switch(steps.word(Word.KIND), after)
     for kind, write in _WRITERS.items():
@@ -255,3 +268,41 @@ def _step(steps: _Steps, number: Value) -> None:
         write(steps)
         b.branch(after)
     b.position_at_end(after)
+
+
+def _address(steps: _Steps, number: Value) -> Value:
+    return steps.b.add(steps.plan, steps.b.mul(steps.b.add(number, I64(1)), I64(8 * WORDS)))
+
+
+def _returned(steps: _Steps) -> Value:
+    """What the call returns: the plan's object, the one tensor, or a tuple of them."""
+    b = steps.b
+    count = steps.head(Head.RESULTS)
+    first = b.sub(steps.head(Head.STEPS), count)
+    # Python may collect garbage where an object is made, and so call this very plan: its cells are free by then.
+    arrays = variable(b, ir.Constant(ir.ArrayType(I64, MAX_RESULTS), None))
+    held = b.ptrtoint(arrays, I64)
+
+    def take(number: Value) -> None:
+        step = _address(steps, b.add(first, number))
+        steps.store(steps.load(step, Word.CELL), held, number)
+        steps.store(I64(0), step, Word.CELL)
+
+    def wrap(number: Value) -> None:
+        tensor = steps.made(steps.head(Head.ALLOCATE), steps.head(Head.TENSOR), I64(0))
+        steps.store(steps.load(held, number), tensor, steps.head(Head.ARRAY))
+        steps.store(steps.made(steps.head(Head.CALL), steps.head(Head.NEW_KEY)), tensor, steps.head(Head.KEY))
+        steps.store(tensor, held, number)
+
+    for_(b, count, take)
+    for_(b, count, wrap)
+    answer = variable(b, steps.load(held, 0))
+    is_one = b.icmp_unsigned("!=", steps.head(Head.IS_ONE), I64(0))
+    with b.if_then(b.not_(is_one)), b.if_else(b.icmp_unsigned("==", count, I64(0))) as (none, some):
+        with none:
+            b.store(steps.call(steps.head(Head.HOLD), steps.head(Head.DONE)), answer)
+        with some:
+            several = steps.made(steps.head(Head.NEW_TUPLE), count)
+            for_(b, count, lambda n: steps.store(steps.load(held, n), several, b.add(n, I64(int(Field.NAMES)))))
+            b.store(several, answer)
+    return b.load(answer)

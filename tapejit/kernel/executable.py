@@ -20,7 +20,7 @@ from . import blas
 from .kernels import Kernel
 from .layout import Layout, Slot
 from .memory import Recycled, address_of, addressable, aligned
-from .plans import Field, Plan, place_of
+from .plans import MAX_RESULTS, Field, Plan, place_of
 
 STAGED_BYTES = 4096
 """Arguments and results of at most this size are copied, which takes less time than asking for an address."""
@@ -158,21 +158,15 @@ class Executable:
         """Whether the kernel is done in microseconds, and finds all that it needs where it is."""
         report = self.kernel.layout.report
         work = report["flops"] + report["bytes_read"] + report["bytes_written"] + report["intermediate_bytes"]
-        return work <= QUICK and all(self._in_place) and not self._scattered
+        return work <= QUICK and all(self._in_place) and not self._scattered and len(self._outputs) <= MAX_RESULTS
 
     def argument_slots(self) -> dict[int, int]:
         """In which slots of the table the arguments stand, by position; those that are not read are left out."""
         slots = self.kernel.layout.slots
         return {slot.position: index for index, slot in enumerate(slots) if slot.kind == "argument"}
 
-    def write(self, plan: Plan, first: int) -> list[Callable[[], np.ndarray]]:
-        """Let a plan have what the kernel finds by itself, and results as arguments from place `first` on.
-
-        Returns
-        -------
-        list of callable
-            They make arrays for the results.
-        """
+    def write(self, plan: Plan) -> None:
+        """Let a plan have what the kernel finds by itself, and its results."""
         table, slots = plan.table, self.kernel.layout.slots
         table[: len(slots)] = self._table[: len(slots)]
         plan.keep(self)
@@ -181,12 +175,9 @@ class Executable:
             plan.field(bound.variable, place_of(Variable, "exposed"), id(False))
         for bound in (*self._reads, *self._updates):
             plan.buffer(bound.variable, place_of(Variable, "buffer"), bound.slot)
-        makers: list[Callable[[], np.ndarray]] = []
-        for place, (slot, small, _) in enumerate(self._outputs):
+        for slot, small, _ in self._outputs:
             shape, dtype = self._results[slots[slot].position]
-            makers.append(np.empty(shape, dtype).copy if small is not None else partial(np.empty, shape, dtype))
-            plan.result(first + place, slot)
-        return makers
+            plan.result(np.empty(shape, dtype).copy if small is not None else partial(np.empty, shape, dtype), slot)
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:

@@ -22,7 +22,7 @@ from . import door
 from .emission import Emitted, emit
 from .keys import make_key, source_is_known
 from .layout import Layout
-from .store import KernelStore
+from .store import Entry, KernelStore
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
@@ -107,17 +107,16 @@ def kernel_for(graph: Graph, name: str, names: Mapping[Node, str], cache: bool) 
 @cache
 def entrance() -> Any:
     """The machine code that goes through plans, see `plans`: one `LoadedKernel` for all kernels."""
-    symbol = "tapejit_entrance"
-    key = make_key(symbol) if source_is_known() else None
-    entry = store().get(key) if key is not None else None
-    if entry is not None:
-        return door.loader().load(entry.code, symbol, ())
-    built = door.loader().assemble(
-        [door.entrance().text(f"{symbol}_body")], symbol, f"{symbol}_body", time.perf_counter()
-    )
-    if key is not None:
-        store().put(key, {"symbol": symbol, "symbols": [], "layout": {}, "name": "entrance"}, built.code)
-    return door.loader().load(built.code, symbol, built.symbols)
+    symbol, loader = "tapejit_entrance", door.loader()
+    with _KERNELS.lock:  # only one thread builds
+        key = make_key(symbol) if source_is_known() else None
+        entry = store().get(key) if key is not None else None
+        if entry is None:
+            built = loader.assemble([door.entrance().text("entrance")], symbol, "entrance", time.perf_counter())
+            entry = Entry({"symbol": symbol, "symbols": list(built.symbols), "name": "entrance"}, built.code)
+            if key is not None:
+                store().put(key, entry.header, entry.code)
+        return loader.load(entry.code, symbol, ())
 
 
 def source_of(graph: Graph, name: str, names: Mapping[Node, str]) -> Emitted:

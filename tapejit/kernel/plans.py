@@ -9,7 +9,7 @@ import ctypes
 import sys
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from enum import IntEnum
 from functools import cache
@@ -17,20 +17,33 @@ from typing import Any
 
 import numpy as np
 
+from ..primitive import new_key
+from ..tensor import Tensor
 from .memory import address_of
 
 
 class Head(IntEnum):
     """The words at the beginning of a plan."""
 
-    COUNT = 0  # of arguments
-    STEPS = 1
-    TABLE = 2  # the address of the kernel's table
-    KERNEL = 3  # of its function
-    HOLD = 4  # of Py_NewRef
-    DROP = 5  # of Py_DecRef
-    MISSED = 6  # the object that says that the call is another one
-    DONE = 7  # what the call returns
+    COUNT = 0  # of arguments by position
+    NAMES = 1  # of arguments by name
+    STEPS = 2
+    TABLE = 3  # the address of the kernel's table
+    KERNEL = 4  # of its function
+    MISSED = 5  # the object that says that the call is another one
+    RESULTS = 6  # how many results the kernel computes; the last steps are theirs
+    IS_ONE = 7  # whether the call returns the result itself, not a tuple
+    DONE = 8  # what the call returns if there is none
+    TENSOR = 9  # the class, and where tensors have their array and key
+    ARRAY = 10
+    KEY = 11
+    NEW_KEY = 12  # the function that gives keys
+    # Functions of Python's:
+    HOLD = 13  # Py_NewRef
+    DROP = 14  # Py_DecRef
+    CALL = 15  # PyObject_CallNoArgs
+    ALLOCATE = 16  # PyType_GenericAlloc
+    NEW_TUPLE = 17  # PyTuple_New
 
 
 class Word(IntEnum):
@@ -63,8 +76,9 @@ class Kind(IntEnum):
     CONTEXT = 7  # a context variable is WANTED or OTHER
     HOLDS = 8  # a Python function returns True
     BUFFER = 9  # a variable's buffer
-    RESULT = 10  # an argument that was made for a result
+    RESULT = 10  # an array for a result, made by a Python function
     SAME = 11  # an argument that is the object WANTED
+    NAME = 12  # the name of an argument
 
 
 class Field(IntEnum):
@@ -75,6 +89,7 @@ class Field(IntEnum):
     DATA = 2  # of an array; bits of a number; what a cell or a weak reference refers to
     SIZE = 2
     ITEMS = 3  # of a list
+    NAMES = 3  # where the items of a tuple begin
     SHAPE = 4
     DTYPE = 7
     RANK = 6  # a half
@@ -82,7 +97,8 @@ class Field(IntEnum):
 
 
 ADDRESSABLE = 0x101  # C-contiguous and aligned
-WORDS = 12  # of a head, and of a step
+WORDS = 18  # of a head, and of a step
+MAX_RESULTS = 32
 _WORD = 8
 
 
@@ -146,16 +162,22 @@ class Plan:
     Parameters
     ----------
     count : int
-        How many arguments the call has, those for results included.
+        How many arguments the call has by position.
+    names : sequence of str
+        Those that it has by name; their places follow.
     slots : int
         How many slots the kernel's table has; there is one more, for what the kernel does not read.
     """
 
-    def __init__(self, count: int, slots: int) -> None:
+    def __init__(self, count: int, names: Sequence[str], slots: int) -> None:
         self._count = count
+        self._names = names
+        self._results = 0
         self._steps: list[dict[Word, int]] = []
         self._kept: list[object] = []
         self.table = np.zeros(slots + 1, np.int64)
+        for number, name in enumerate(names):
+            self._add(Kind.NAME, object=number, wanted=self.keep(sys.intern(name)))
 
     def keep(self, thing: object) -> int:
         """The address of an object, which lives as long as the plan."""
@@ -249,14 +271,15 @@ class Plan:
         """Let the kernel have the array in a word of a variable."""
         self._add(Kind.BUFFER, object=self.keep(variable), hop=hop, slot=slot)
 
-    def result(self, place: int, slot: int) -> None:
-        """Let the kernel write the array that is passed for a result."""
-        self._add(Kind.RESULT, object=place, slot=slot)
+    def result(self, make: Callable[[], np.ndarray], slot: int) -> None:
+        """Let the kernel write an array that a function makes, which runs no Python; to be written last."""
+        self._results += 1
+        self._add(Kind.RESULT, object=self.keep(make), slot=slot, function=function_address("PyObject_CallNoArgs"))
 
     # The function
 
-    def finish(self, entrance: Any, kernel: int, done: object) -> Callable[..., Any]:
-        """A function that returns `done`, or `MISSED`.
+    def finish(self, entrance: Any, kernel: int, done: object, *, is_one: bool) -> Callable[..., Any]:
+        """A function that returns tensors or `done`, or `MISSED`.
 
         Parameters
         ----------
@@ -265,15 +288,23 @@ class Plan:
         kernel : int
             The address of the kernel.
         done : object
-            What a call returns that the plan fits.
+            What a call returns that has no results.
+        is_one : bool
+            Whether the call returns its one result, not a tuple of results.
         """
         words = _Words((WORDS * (1 + len(self._steps)),), np.int64)
         words[:] = 0
         start = address_of(words)
+        functions = {
+            Head.HOLD: "Py_NewRef", Head.DROP: "Py_DecRef", Head.CALL: "PyObject_CallNoArgs",
+            Head.ALLOCATE: "PyType_GenericAlloc", Head.NEW_TUPLE: "PyTuple_New",
+        }  # fmt: skip
         head = {
-            Head.COUNT: self._count, Head.STEPS: len(self._steps), Head.TABLE: address_of(self.table),
-            Head.KERNEL: kernel, Head.HOLD: function_address("Py_NewRef"), Head.DROP: function_address("Py_DecRef"),
-            Head.MISSED: id(MISSED), Head.DONE: self.keep(done),
+            Head.COUNT: self._count, Head.NAMES: len(self._names), Head.STEPS: len(self._steps),
+            Head.TABLE: address_of(self.table), Head.KERNEL: kernel, Head.MISSED: id(MISSED),
+            Head.RESULTS: self._results, Head.IS_ONE: is_one, Head.DONE: self.keep(done), Head.TENSOR: id(Tensor),
+            Head.ARRAY: place_of(Tensor, "array"), Head.KEY: place_of(Tensor, "key"), Head.NEW_KEY: id(new_key),
+            **{name: function_address(function) for name, function in functions.items()},
         }  # fmt: skip
         for name, word in head.items():
             words[name] = word
