@@ -14,57 +14,29 @@ from inspect import Parameter, signature
 from types import MethodType
 from typing import Any
 
-from .arguments import Call, Match, describe, differences, eager_arguments, matcher
-from .aval import Aval
+from .arguments import Call, describe, differences, eager_arguments
 from .config import check_graphs
-from .entry import Entry, entry_for
+from .entry import Entry
 from .errors import CompileError, ConcretizationError, at_user_line, is_library, warn
-from .families import as_array
 from .graph import Graph, Input, Node, Trace, show, verify
 from .graph.reads import Reads
 from .graph.trace import SpecializeError
 from .graph_function import CompiledGraph, GraphFunction, Setting
 from .guards import AssignedOnceError, Change, GuardSet, Recorder
-from .kernel.executable import Executable
 from .kernel.plans import MISSED
-from .kernel.program import Relay, Surroundings, executable_for, text_of
+from .kernel.program import Surroundings, executable_for, text_of
 from .passes import MEASURED, prepare
-from .primitive import BASE, STATE, Typed, Value, current, interpreting
+from .primitive import BASE, STATE, Typed, interpreting
 from .pytree import flatten
 from .results import Results, is_output
+from .routes import Route, Traced
 from .variable import Variable
 
 RETRACES_BEFORE_WARNING = 8
-ENTRY_AFTER = 1000
-"""So many calls like the last one, and the step gets an entry, which costs as much as some hundred calls gain."""
+ROUTES = 4
+"""How many kinds of calls are recognised without being described."""
 HISTORY = 100
 """How many reasons for traces are remembered, besides the first."""
-
-
-@dataclass(slots=True)
-class Traced:
-    """One trace: what was read by name, what came out, and what runs it."""
-
-    guards: GuardSet
-    graph: Graph
-    executable: Executable | Relay
-    results: Results
-    names: dict[Node, str]
-    seconds: float
-    function: GraphFunction
-
-    def run(self, values: Sequence[Any]) -> Any:
-        """The function's result for these values of what varies."""
-        return self.results.placed(self.executable(values))
-
-    def recorded(self, call: Call) -> Any:
-        """The function's result; the active tapes hear how it depends on everything that came in."""
-        return self.results.placed(self.function(list(map(_as_value, call.varying_leaves(), call.avals))))
-
-
-def _as_value(value: Any, aval: Aval) -> Value:
-    """What varies as a tensor: one that was passed as itself, an array without a copy, a number in its own dtype."""
-    return current().interpreter.number(value, aval.dtype) if aval.weak else as_array(value, borrow=True)
 
 
 @dataclass(slots=True)
@@ -101,9 +73,8 @@ class CompiledStep:
         self._cache = cache
         self._traces: dict[Any, list[Traced]] = {}
         self._last: Traced | None = None
-        self._recent: tuple[Match | None, Any] = None, None
-        self._entry: Entry | None = None
-        self._alike = 0  # calls like the last one, without those that the entry took
+        self._routes: tuple[Route, ...] = ()  # the last call's first
+        self._entry: Entry | None = None  # of the first one
         self._specialized: frozenset[str] = frozenset()
         self._lock = threading.RLock()
         self._counts = Counts()
@@ -151,14 +122,13 @@ class CompiledStep:
             if result is not MISSED:
                 return result
         state = STATE.get(BASE[0])
-        match, last = self._recent
-        if match is not None and state is BASE[0]:
-            values = match(args, kwargs)
-            if values is not None and last.guards.holds():
-                self._alike += 1
-                if self._alike == ENTRY_AFTER:
-                    self._make_entry(args, kwargs, last)
-                return last.run(values)
+        if state is BASE[0]:
+            for route in self._routes:
+                result = route.follow(args, kwargs, entry)
+                if result is not MISSED:
+                    if route.entry is not self._entry or route.traced is not self._last:
+                        self._prefer(route)
+                    return result
         if isinstance(state.interpreter, Trace):
             return self.eager(*args, **kwargs)  # a step inside a step becomes part of it
         if self._eager_because is not None:
@@ -172,14 +142,14 @@ class CompiledStep:
         self._last = traced
         if state.tapes:
             return traced.recorded(call)
-        self._recent, self._entry, self._alike = (matcher(call), traced), None, 0
+        route = Route(call, self._specialized, traced)
+        self._routes, self._entry = (route, *self._routes[: ROUTES - 1]), None
         return traced.run(call.values)
 
-    def _make_entry(self, args: tuple[Any, ...], kwargs: dict[str, Any], traced: Traced) -> None:
-        """Take calls like this one straight to the kernel from now on; anew if too many miss the entry there is."""
-        self._alike = 0
-        call = describe(args, kwargs, self._specialized, self._parameters)
-        self._entry = entry_for(call, traced.guards, traced.executable, traced.results)
+    def _prefer(self, route: Route) -> None:
+        """Try this route first from now on."""
+        self._last, self._entry = route.traced, route.entry
+        self._routes = (route, *[other for other in self._routes if other is not route])
 
     def eager(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function without compiling; arrays and lists of numbers become tensors, as in compiled calls."""
@@ -339,7 +309,7 @@ class CompiledStep:
             If the step runs eagerly.
         """
         traced, call = self._ready(describe(args, kwargs, self._specialized, self._parameters))
-        self._last = traced
+        self._last, self._entry = traced, None  # so that the next call says which one was the last
         self._assigned.discard(call.key)  # nothing ran
         self._latest("lower")
         return self

@@ -39,6 +39,7 @@ FLOORS = (
     ("graph_function",),
     ("arguments", "results"),
     ("entry",),
+    ("routes",),
     ("step",),
     ("nn", "losses", "optimizers", "data"),
     ("interop", "inspect", "testing"),
