@@ -6,6 +6,7 @@ Start reading at `entry_for`.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,11 +46,11 @@ def entry_for(call: Call, guards: GuardSet, executable: Any, results: Results) -
     Returns
     -------
     callable or None
-        None where calls like this one need Python: for arguments in nests, kernels that take long, and the like.
+        None where calls like this one need Python: for arguments in nests, calls between kernels, and the like.
     """
-    if not is_possible() or not isinstance(executable, Executable) or not executable.is_quick:
+    if not is_possible() or not isinstance(executable, Executable) or not executable.can_be_planned:
         return None
-    plan = Plan(len(call.args), [name for name, _ in call.kwargs], len(executable.kernel.layout.slots))
+    plan = Plan(len(call.args), [name for name, _ in call.kwargs], executable.table)
     guards.write(plan)
     override, holder, name = floatx_sources()
     if override.get() is not None or not _write_arguments(plan, call, executable.argument_slots()):
@@ -58,7 +59,11 @@ def entry_for(call: Call, guards: GuardSet, executable: Any, results: Results) -
     plan.context(override, None, None)
     plan.field(holder, place_of(type(holder), name), plan.keep(floatx()))
     executable.write(plan)
-    enter = plan.finish(entrance(), executable.kernel.loaded.address, results.constant, is_one=results.is_one)
+    quick, kernel = executable.is_quick, executable.kernel.loaded.address
+    without = results.constant if results.is_constant else ()
+    enter = plan.finish(entrance(), kernel, without, is_one=results.is_one, keeps_gil=quick)
+    if not quick:
+        enter = partial(executable.alone, enter)
     if results.is_constant or results.is_one or results.is_tuple:
         return enter
     placed = results.placed
@@ -74,7 +79,6 @@ def _write_arguments(plan: Plan, call: Call, slots: Mapping[int, int]) -> bool:
     """Whether a plan can have all arguments: there are no nests."""
     varying = {leaf: position for position, leaf in enumerate(call.varying)}
     leaves = enumerate(call.leaves)
-    unread = len(plan.table) - 1
     for place, argument in enumerate((*call.args, *(value for _, value in call.kwargs))):
         if argument is None:  # a nest without leaves
             plan.same(place, None)
@@ -86,7 +90,7 @@ def _write_arguments(plan: Plan, call: Call, slots: Mapping[int, int]) -> bool:
             plan.same(place, leaf)
             if type(leaf) is set:  # it may change
                 return False
-        elif not _write_argument(plan, place, leaf, slots.get(varying[number], unread)):
+        elif not _write_argument(plan, place, leaf, slots.get(varying[number], plan.unread)):
             return False
     return True
 

@@ -264,8 +264,8 @@ def holding(variables: Iterable[Variable]) -> Iterator[None]:
     with ExitStack() as stack:
         for variable in sorted(variables, key=lambda variable: variable.key):
             stack.enter_context(variable.lock)
-        AT_WORK.append(None)
         try:
+            AT_WORK.append(None)  # no signal is handled before this
             yield
         finally:
             AT_WORK.pop()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from llvmlite import ir
 
 from .instructions import I32, I64, Value, for_, variable
-from .plans import ADDRESSABLE, MAX_RESULTS, WORDS, Field, Head, Kind, Word
+from .plans import ADDRESSABLE, MOST, WORDS, Field, Head, Kind, Word
 
 _F32, _F64 = ir.FloatType(), ir.DoubleType()
 _INFINITY = float("inf")
@@ -193,9 +193,25 @@ class _Steps:
         self._tell(self.load(self.load(self.word(Word.OBJECT), self.word(Word.HOP)), Field.DATA))
 
     def result(self) -> None:
-        """`Kind.RESULT`: an array in the step's cell, which may have one from a call that its kernel refused."""
+        """`Kind.RESULT`."""
+        self._prepare(self.word(Word.OBJECT))
+
+    def update(self) -> None:
+        """`Kind.UPDATE`."""
+        variable, fits = self.word(Word.OBJECT), self.word(Word.FITS)
+        hidden = self.b.icmp_unsigned("==", self.load(variable, self.word(Word.EXPOSED)), self.head(Head.FALSE))
+        in_place = self.b.and_(hidden, self.b.icmp_unsigned("!=", fits, I64(0)))
+        self.store(self.b.select(in_place, I64(0), I64(1)), self.step, Word.SWAPS)
+        with self.b.if_else(in_place) as (then, otherwise):
+            with then:
+                self._tell(self.load(self.load(variable, self.word(Word.HOP)), Field.DATA))
+            with otherwise:
+                self._prepare(self.word(Word.MAKE))
+
+    def _prepare(self, make: Value) -> None:
+        """An array in the step's cell, which may have one from an earlier call."""
         with self.b.if_then(self.b.icmp_unsigned("==", self.word(Word.CELL), I64(0))):
-            self.store(self.made(self.word(Word.FUNCTION), self.word(Word.OBJECT)), self.step, Word.CELL)
+            self.store(self.made(self.word(Word.FUNCTION), make), self.step, Word.CELL)
         self._tell(self.load(self.word(Word.CELL), Field.DATA))
 
     def name(self) -> None:
@@ -218,6 +234,7 @@ _WRITERS: Mapping[Kind, Callable[[_Steps], None]] = {
     Kind.RESULT: _Steps.result,
     Kind.SAME: _Steps.is_same,
     Kind.NAME: _Steps.name,
+    Kind.UPDATE: _Steps.update,
 }
 
 
@@ -243,8 +260,8 @@ def text(name: str) -> str:
         b.store(steps.load(keywords, Field.SIZE), named)
     steps.same(b.load(named), steps.head(Head.NAMES))
     for_(b, steps.head(Head.STEPS), lambda number: _step(steps, number))
-    steps.same(steps.call(steps.head(Head.KERNEL), steps.head(Head.TABLE), I64(-1), I64(0), I64(0)), 0)
-    b.store(_returned(steps), answer)
+    steps.same(_run(steps), 0)
+    b.store(_Outcome(steps).returned(), answer)
     b.ret(I32(0))
     b.position_at_end(steps.missed)
     b.store(steps.call(steps.head(Head.HOLD), steps.head(Head.MISSED)), answer)
@@ -274,35 +291,89 @@ def _address(steps: _Steps, number: Value) -> Value:
     return steps.b.add(steps.plan, steps.b.mul(steps.b.add(number, I64(1)), I64(8 * WORDS)))
 
 
-def _returned(steps: _Steps) -> Value:
-    """What the call returns: the plan's object, the one tensor, or a tuple of them."""
-    b = steps.b
-    count = steps.head(Head.RESULTS)
-    first = b.sub(steps.head(Head.STEPS), count)
-    # Python may collect garbage where an object is made, and so call this very plan: its cells are free by then.
-    arrays = variable(b, ir.Constant(ir.ArrayType(I64, MAX_RESULTS), None))
-    held = b.ptrtoint(arrays, I64)
+def _run(steps: _Steps) -> Value:
+    """The status of the kernel."""
+    b, state = steps.b, variable(steps.b, I64(0))
+    releases = b.icmp_unsigned("!=", steps.head(Head.SAVE), I64(0))
+    with b.if_then(releases):
+        b.store(steps.call(steps.head(Head.SAVE)), state)
+    status = steps.call(steps.head(Head.KERNEL), steps.head(Head.TABLE), I64(-1), I64(0), I64(0))
+    with b.if_then(releases):
+        steps.call(steps.head(Head.RESTORE), b.load(state))
+    return status
 
-    def take(number: Value) -> None:
-        step = _address(steps, b.add(first, number))
-        steps.store(steps.load(step, Word.CELL), held, number)
-        steps.store(I64(0), step, Word.CELL)
 
-    def wrap(number: Value) -> None:
-        tensor = steps.made(steps.head(Head.ALLOCATE), steps.head(Head.TENSOR), I64(0))
-        steps.store(steps.load(held, number), tensor, steps.head(Head.ARRAY))
-        steps.store(steps.made(steps.head(Head.CALL), steps.head(Head.NEW_KEY)), tensor, steps.head(Head.KEY))
-        steps.store(tensor, held, number)
+class _Outcome:
+    """Writes what follows a kernel's success: variables take their values, results become tensors.
 
-    for_(b, count, take)
-    for_(b, count, wrap)
-    answer = variable(b, steps.load(held, 0))
-    is_one = b.icmp_unsigned("!=", steps.head(Head.IS_ONE), I64(0))
-    with b.if_then(b.not_(is_one)), b.if_else(b.icmp_unsigned("==", count, I64(0))) as (none, some):
-        with none:
+    Where an object is made or let go Python may run other code, and so call this very plan. So all cells of the plan
+    are settled first, and what they had stands on the stack.
+    """
+
+    def __init__(self, steps: _Steps) -> None:
+        self.steps = steps
+        self.b = steps.b
+        self.results, self.updates = steps.head(Head.RESULTS), steps.head(Head.UPDATES)
+        places = variable(self.b, ir.Constant(ir.ArrayType(I64, 2 * MOST), None))
+        self.arrays = self.b.ptrtoint(places, I64)
+        self.dropped = self.b.add(self.arrays, I64(8 * MOST))
+
+    def returned(self) -> Value:
+        """What the call returns: the plan's object, the one tensor, or a tuple of them."""
+        b, steps = self.b, self.steps
+        for_(b, self.updates, self._swap)
+        for_(b, self.results, self._take)
+        for_(b, self.updates, self._drop)
+        for_(b, self.results, self._wrap)
+        answer = variable(b, steps.load(self.arrays, 0))
+        with b.if_then(b.icmp_unsigned("==", self.results, I64(0))):
             b.store(steps.call(steps.head(Head.HOLD), steps.head(Head.DONE)), answer)
-        with some:
-            several = steps.made(steps.head(Head.NEW_TUPLE), count)
-            for_(b, count, lambda n: steps.store(steps.load(held, n), several, b.add(n, I64(int(Field.NAMES)))))
-            b.store(several, answer)
-    return b.load(answer)
+        with b.if_then(b.icmp_unsigned("<", steps.head(Head.IS_ONE), self.results)):
+            b.store(self._tuple(), answer)
+        return b.load(answer)
+
+    def _from_last(self, number: Value, count: Value) -> Value:
+        """The step that stands so far from the end, plus a number."""
+        return _address(self.steps, self.b.add(self.b.sub(self.steps.head(Head.STEPS), count), number))
+
+    def _swap(self, number: Value) -> None:
+        """The buffer that was written becomes the variable's; its old one serves the next call if nobody holds it."""
+        b, steps = self.b, self.steps
+        step = self._from_last(number, b.add(self.results, self.updates))
+        steps.store(I64(0), self.dropped, number)
+        with b.if_then(b.icmp_unsigned("!=", steps.load(step, Word.SWAPS), I64(0))):
+            owner, place, flag = (steps.load(step, word) for word in (Word.OBJECT, Word.HOP, Word.EXPOSED))
+            old, exposed, hidden = steps.load(owner, place), steps.load(owner, flag), steps.head(Head.FALSE)
+            steps.store(steps.load(step, Word.CELL), owner, place)
+            steps.store(steps.call(steps.head(Head.HOLD), hidden), owner, flag)
+            steps.call(steps.head(Head.DROP), exposed)
+            alone = b.icmp_unsigned("==", steps.load(old, Field.REFERENCES, I32), I32(1))
+            is_like = b.and_(alone, b.icmp_unsigned("==", exposed, hidden))
+            steps.store(b.select(is_like, old, I64(0)), step, Word.CELL)
+            steps.store(b.select(is_like, I64(0), old), self.dropped, number)
+
+    def _drop(self, number: Value) -> None:
+        old = self.steps.load(self.dropped, number)
+        with self.b.if_then(self.b.icmp_unsigned("!=", old, I64(0))):
+            self.steps.call(self.steps.head(Head.DROP), old)
+
+    def _take(self, number: Value) -> None:
+        """A result out of the cell of its step."""
+        step = self._from_last(number, self.results)
+        self.steps.store(self.steps.load(step, Word.CELL), self.arrays, number)
+        self.steps.store(I64(0), step, Word.CELL)
+
+    def _wrap(self, number: Value) -> None:
+        """A tensor with a result."""
+        steps = self.steps
+        tensor = steps.made(steps.head(Head.ALLOCATE), steps.head(Head.TENSOR), I64(0))
+        steps.store(steps.load(self.arrays, number), tensor, steps.head(Head.ARRAY))
+        steps.store(steps.made(steps.head(Head.CALL), steps.head(Head.NEW_KEY)), tensor, steps.head(Head.KEY))
+        steps.store(tensor, self.arrays, number)
+
+    def _tuple(self) -> Value:
+        b, steps = self.b, self.steps
+        made = steps.made(steps.head(Head.NEW_TUPLE), self.results)
+        items = I64(int(Field.NAMES))
+        for_(b, self.results, lambda n: steps.store(steps.load(self.arrays, n), made, b.add(n, items)))
+        return made

@@ -19,8 +19,9 @@ from ..variable import AT_WORK, Variable
 from . import blas
 from .kernels import Kernel
 from .layout import Layout, Slot
+from .locks import with_locks
 from .memory import Recycled, address_of, addressable, aligned
-from .plans import MAX_RESULTS, Field, Plan, place_of
+from .plans import MOST, Field, Plan, place_of
 
 STAGED_BYTES = 4096
 """Arguments and results of at most this size are copied, which takes less time than asking for an address."""
@@ -29,6 +30,8 @@ QUICK = 1 << 16
 """Kernels with at most so many operations and bytes keep the GIL where a plan leads to them, see `plans`."""
 
 _RUN_ALL = -1
+_UNTOUCHED = -(2**63)
+"""What no failed check writes as its detail."""
 
 
 class _Bound:
@@ -58,6 +61,11 @@ class Executable:
         What it computes; for its inputs.
     variables, captures, numbers : sequence
         What the inputs of these kinds are.
+
+    Attributes
+    ----------
+    alone : callable
+        ``alone(function, *args, **kwargs)`` calls a function while no other thread uses this kernel or its variables.
     """
 
     def __init__(
@@ -89,9 +97,9 @@ class Executable:
         self._updates: list[_Bound] = []
         self._outputs: list[tuple[int, np.ndarray | None, Recycled | None]] = []
         # Variables are locked in the order of their making, the same for every step, so that steps can't deadlock.
-        locks = [variable.lock for variable in sorted(self.variables, key=lambda variable: variable.key)]
-        self._acquire = [lock.acquire for lock in locks]
-        self._release = [lock.release for lock in locks]
+        variable_locks = [variable.lock for variable in sorted(self.variables, key=lambda variable: variable.key)]
+        self.alone = with_locks([self._lock, *variable_locks])
+        self._detail: int | None = None
         for index, slot in enumerate(layout.slots):
             self._FILL[slot.kind](self, index, slot)
         self._outputs.sort(key=lambda output: layout.slots[output[0]].position)
@@ -138,8 +146,8 @@ class Executable:
     def _fill_library(self, index: int, slot: Slot) -> None:
         self._table[index] = blas.address(slot.name)
 
-    def _fill_detail(self, index: int, slot: Slot) -> None:
-        """The kernel writes there."""
+    def _fill_detail(self, index: int, _: Slot) -> None:
+        self._detail = index  # the kernel writes there
 
     _FILL: ClassVar[dict[str, Callable[..., None]]] = {
         "argument": _fill_argument,
@@ -155,10 +163,19 @@ class Executable:
 
     @property
     def is_quick(self) -> bool:
-        """Whether the kernel is done in microseconds, and finds all that it needs where it is."""
+        """Whether the kernel is done in microseconds."""
         report = self.kernel.layout.report
-        work = report["flops"] + report["bytes_read"] + report["bytes_written"] + report["intermediate_bytes"]
-        return work <= QUICK and all(self._in_place) and not self._scattered and len(self._outputs) <= MAX_RESULTS
+        return sum(report[key] for key in ("flops", "bytes_read", "bytes_written", "intermediate_bytes")) <= QUICK
+
+    @property
+    def can_be_planned(self) -> bool:
+        """Whether a plan can have all that the kernel needs: what it captured stands where it can be addressed."""
+        return not self._scattered and max(len(self._outputs), len(self._updates)) <= MOST
+
+    @property
+    def table(self) -> np.ndarray:
+        """The addresses that the kernel is given; those of arguments, variables and results are of the last call."""
+        return self._table
 
     def argument_slots(self) -> dict[int, int]:
         """In which slots of the table the arguments stand, by position; those that are not read are left out."""
@@ -167,17 +184,21 @@ class Executable:
 
     def write(self, plan: Plan) -> None:
         """Let a plan have what the kernel finds by itself, and its results."""
-        table, slots = plan.table, self.kernel.layout.slots
-        table[: len(slots)] = self._table[: len(slots)]
+        slots = self.kernel.layout.slots
         plan.keep(self)
-        plan.field(AT_WORK, Field.SIZE, 0)
+        if self.is_quick:
+            plan.field(AT_WORK, Field.SIZE, 0)
+        buffer, exposed = (place_of(Variable, name) for name in ("buffer", "exposed"))
+        for bound in self._reads:
+            plan.buffer(bound.variable, buffer, bound.slot)
         for bound in self._updates:
-            plan.field(bound.variable, place_of(Variable, "exposed"), id(False))
-        for bound in (*self._reads, *self._updates):
-            plan.buffer(bound.variable, place_of(Variable, "buffer"), bound.slot)
-        for slot, small, _ in self._outputs:
+            make = partial(np.empty, bound.variable.shape, bound.variable.dtype)
+            plan.update(bound.variable, buffer, exposed, bound.slot, fits=bound.fits, make=make)
+        for slot, small, memory in self._outputs:
             shape, dtype = self._results[slots[slot].position]
-            plan.result(np.empty(shape, dtype).copy if small is not None else partial(np.empty, shape, dtype), slot)
+            # Where others may run, the kernel is locked, and its memory too.
+            recycled = memory.take if memory is not None and not self.is_quick else partial(np.empty, shape, dtype)
+            plan.result(np.empty(shape, dtype).copy if small is not None else recycled, slot)
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -211,18 +232,7 @@ class Executable:
         numpy.linalg.LinAlgError
             If a matrix is singular or not positive definite, likewise.
         """
-        with self._lock:
-            taken = 0
-            AT_WORK.append(None)
-            try:
-                for acquire in self._acquire:
-                    acquire()
-                    taken += 1
-                return self._run(arguments)
-            finally:
-                AT_WORK.pop()
-                for release in self._release[:taken]:
-                    release()
+        return self.alone(self._run, arguments)  # type: ignore[no-any-return]
 
     def _run(self, arguments: Sequence[Any]) -> list[Tensor]:
         table = self._table
@@ -248,16 +258,33 @@ class Executable:
             else:
                 fresh.append((bound, self._give_buffer(bound)))
         results = self._large_results() if self._outputs else ()
-        status = self._call(*self._all_stages)
+        status = self._call_and_assign(fresh) if fresh else self._call(*self._all_stages)
         del held  # until here the kernel read what it holds
         if status != 0:
             self._fail(status)
-        for bound, buffer in fresh:
-            bound.variable.replace(buffer, exposed=False)
         return [
             Tensor(large if small is None else small.copy())
             for large, (_, small, _) in zip(results, self._outputs, strict=True)
         ]
+
+    def _call_and_assign(self, fresh: Sequence[tuple[_Bound, np.ndarray]]) -> int:
+        """The kernel's status; if it is 0, variables have the buffers that were written.
+
+        Others it has written in place by then. So if a signal's handler raises, which it does after a call, the rest
+        is done nonetheless.
+        """
+        table, detail = self._table, self._detail
+        if detail is not None:
+            table[detail] = _UNTOUCHED
+        try:
+            status: int = self._call(*self._all_stages)
+            if status == 0:
+                _assign(fresh)
+        except BaseException:
+            if detail is None or table[detail] == _UNTOUCHED:  # no check failed
+                _assign(fresh)
+            raise
+        return status
 
     def _large_results(self) -> list[Any]:
         """Arrays for the results that the kernel writes where they stay; None for those that it stages."""
@@ -307,6 +334,11 @@ class Executable:
         self._table[bound.slot] = address_of(buffer)
         bound.buffer = None
         return buffer
+
+
+def _assign(fresh: Sequence[tuple[_Bound, np.ndarray]]) -> None:
+    for bound, buffer in fresh:
+        bound.variable.replace(buffer, exposed=False)
 
 
 def _too_large(number: Any, dtype: np.dtype) -> DtypeError:

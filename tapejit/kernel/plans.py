@@ -44,6 +44,11 @@ class Head(IntEnum):
     CALL = 15  # PyObject_CallNoArgs
     ALLOCATE = 16  # PyType_GenericAlloc
     NEW_TUPLE = 17  # PyTuple_New
+    SAVE = 18  # PyEval_SaveThread and …
+    RESTORE = 19  # PyEval_RestoreThread, or 0 if the kernel keeps the GIL
+    TRUE = 20  # the objects
+    FALSE = 21
+    UPDATES = 22  # how many variables the kernel assigns; their steps are the last but for those of the results
 
 
 class Word(IntEnum):
@@ -61,6 +66,10 @@ class Word(IntEnum):
     CELL = 9  # a place for a value
     CELL_AT = 10  # its address
     FUNCTION = 11  # the address of a function of Python's
+    MAKE = 12  # the object that makes another buffer
+    EXPOSED = 13  # where a variable says that its buffer must not be written
+    FITS = 14  # whether the kernel may write it otherwise
+    SWAPS = 15  # whether this call writes another one
 
 
 class Kind(IntEnum):
@@ -79,12 +88,13 @@ class Kind(IntEnum):
     RESULT = 10  # an array for a result, made by a Python function
     SAME = 11  # an argument that is the object WANTED
     NAME = 12  # the name of an argument
+    UPDATE = 13  # a variable's buffer if it may be written, else another one, in the step's cell
 
 
 class Field(IntEnum):
     """Where objects have their fields, in words; in halves of words where these are smaller."""
 
-    REFERENCES = 0
+    REFERENCES = 0  # a half
     TYPE = 1
     DATA = 2  # of an array; bits of a number; what a cell or a weak reference refers to
     SIZE = 2
@@ -97,8 +107,8 @@ class Field(IntEnum):
 
 
 ADDRESSABLE = 0x101  # C-contiguous and aligned
-WORDS = 18  # of a head, and of a step
-MAX_RESULTS = 32
+WORDS = 24  # of a head, and of a step
+MOST = 64  # results, and variables that are assigned
 _WORD = 8
 
 
@@ -131,12 +141,20 @@ def is_possible() -> bool:
     array = np.arange(6, dtype=np.float32).reshape(2, 3).T
     owner = types.SimpleNamespace
     halves = [ctypes.c_int32.from_address(id(array) + 4 * index).value for index in (Field.RANK, Field.FLAGS)]
-    items, shape = (ctypes.c_int64 * 2).from_address(_word(floats, Field.ITEMS)), _word(array, Field.SHAPE)
+    items, shape = _word(floats, Field.ITEMS), _word(array, Field.SHAPE)
+    # Before any pointer is followed: the items' room follows their address, the strides the shape.
+    if (
+        items % _WORD
+        or not items
+        or not 2 <= _word(floats, Field.ITEMS + 1) <= 8
+        or _word(array, Field.SHAPE + 1) != shape + 16
+    ):
+        return False
     return (
         _word(number, Field.TYPE) == id(float)
         and _word(number, Field.DATA) == _word(np.float64(1.5), Field.DATA) == int(np.float64(1.5).view(np.int64))
         and _word(np.int64(7), Field.DATA) == 7
-        and (_word(floats, Field.SIZE), list(items)) == (2, list(map(id, floats)))
+        and (_word(floats, Field.SIZE), list((ctypes.c_int64 * 2).from_address(items))) == (2, list(map(id, floats)))
         and _word(cell, Field.DATA) == id(cell.cell_contents)
         and _word(weakref.ref(owner), Field.DATA) == id(owner)
         and _word(array, Field.DATA) == array.ctypes.data
@@ -156,6 +174,9 @@ class Missed(IntEnum):
 MISSED = Missed.CALL
 
 
+_Make = Callable[[], np.ndarray]
+
+
 class Plan:
     """Written step by step; `finish` makes a function of it.
 
@@ -165,17 +186,19 @@ class Plan:
         How many arguments the call has by position.
     names : sequence of str
         Those that it has by name; their places follow.
-    slots : int
-        How many slots the kernel's table has; there is one more, for what the kernel does not read.
+    table : array of int64
+        The kernel's table with all that does not change. The plan has its own, with one more slot, `unread`, for what
+        the kernel does not read.
     """
 
-    def __init__(self, count: int, names: Sequence[str], slots: int) -> None:
+    def __init__(self, count: int, names: Sequence[str], table: np.ndarray) -> None:
         self._count = count
         self._names = names
-        self._results = 0
+        self._results = self._updates = 0
         self._steps: list[dict[Word, int]] = []
         self._kept: list[object] = []
-        self.table = np.zeros(slots + 1, np.int64)
+        self._table = np.append(table, 0)
+        self.unread = len(table)
         for number, name in enumerate(names):
             self._add(Kind.NAME, object=number, wanted=self.keep(sys.intern(name)))
 
@@ -252,7 +275,7 @@ class Plan:
     def floats(self, place: int, memory: np.ndarray, slot: int) -> None:
         """Require a list of as many floats as `memory` takes."""
         self.keep(memory)
-        self.table[slot] = address_of(memory)
+        self._table[slot] = address_of(memory)
         self._add(
             Kind.LIST, object=place, type=self.keep(list), wanted=self.keep(float), length=memory.size,
             other=memory.itemsize, cell=address_of(memory),
@@ -271,14 +294,26 @@ class Plan:
         """Let the kernel have the array in a word of a variable."""
         self._add(Kind.BUFFER, object=self.keep(variable), hop=hop, slot=slot)
 
-    def result(self, make: Callable[[], np.ndarray], slot: int) -> None:
-        """Let the kernel write an array that a function makes, which runs no Python; to be written last."""
+    def update(self, variable: object, buffer: int, exposed: int, slot: int, *, fits: bool, make: _Make) -> None:
+        """Let the kernel write a variable, whose buffer is in one word; another says if someone may hold it.
+
+        To be written last but for results. What `make` gives is the variable's buffer after the call, if the kernel
+        can't write the one that it has.
+        """
+        self._updates += 1
+        self._add(
+            Kind.UPDATE, object=self.keep(variable), hop=buffer, exposed=exposed, slot=slot, fits=fits,
+            make=self.keep(make), function=function_address("PyObject_CallNoArgs"),
+        )  # fmt: skip
+
+    def result(self, make: _Make, slot: int) -> None:
+        """Let the kernel write an array that a function makes; to be written last."""
         self._results += 1
         self._add(Kind.RESULT, object=self.keep(make), slot=slot, function=function_address("PyObject_CallNoArgs"))
 
     # The function
 
-    def finish(self, entrance: Any, kernel: int, done: object, *, is_one: bool) -> Callable[..., Any]:
+    def finish(self, entrance: Any, kernel: int, done: object, *, is_one: bool, keeps_gil: bool) -> Callable[..., Any]:
         """A function that returns tensors or `done`, or `MISSED`.
 
         Parameters
@@ -291,6 +326,9 @@ class Plan:
             What a call returns that has no results.
         is_one : bool
             Whether the call returns its one result, not a tuple of results.
+        keeps_gil : bool
+            Whether no other thread may run while the kernel does. If one may, the function is to be called with the
+            kernel and its variables locked.
         """
         words = _Words((WORDS * (1 + len(self._steps)),), np.int64)
         words[:] = 0
@@ -299,22 +337,25 @@ class Plan:
             Head.HOLD: "Py_NewRef", Head.DROP: "Py_DecRef", Head.CALL: "PyObject_CallNoArgs",
             Head.ALLOCATE: "PyType_GenericAlloc", Head.NEW_TUPLE: "PyTuple_New",
         }  # fmt: skip
+        if not keeps_gil:
+            functions |= {Head.SAVE: "PyEval_SaveThread", Head.RESTORE: "PyEval_RestoreThread"}
         head = {
             Head.COUNT: self._count, Head.NAMES: len(self._names), Head.STEPS: len(self._steps),
-            Head.TABLE: address_of(self.table), Head.KERNEL: kernel, Head.MISSED: id(MISSED),
+            Head.TABLE: address_of(self._table), Head.KERNEL: kernel, Head.MISSED: id(MISSED),
             Head.RESULTS: self._results, Head.IS_ONE: is_one, Head.DONE: self.keep(done), Head.TENSOR: id(Tensor),
             Head.ARRAY: place_of(Tensor, "array"), Head.KEY: place_of(Tensor, "key"), Head.NEW_KEY: id(new_key),
+            Head.TRUE: id(True), Head.FALSE: id(False), Head.UPDATES: self._updates,
             **{name: function_address(function) for name, function in functions.items()},
         }  # fmt: skip
         for name, word in head.items():
             words[name] = word
         for number, step in enumerate(self._steps, 1):
             if Word.CELL_AT in step:
-                self.table[step[Word.SLOT]] = start + _WORD * (WORDS * number + Word.CELL)
+                self._table[step[Word.SLOT]] = start + _WORD * (WORDS * number + Word.CELL)
             for place, word in step.items():
                 words[WORDS * number + place] = word
         definition = _Definition(b"enter", entrance.address, _FASTCALL | _KEYWORDS, None)
-        words.kept = self._kept, self.table, entrance, definition
+        words.kept = self._kept, self._table, entrance, definition
         return _maker()(ctypes.byref(definition), words, None)  # type: ignore[no-any-return]
 
 
