@@ -3,16 +3,18 @@
 One function for all plans (see `plans`), which Python calls as a built-in function whose ``self`` is the plan. It
 holds the GIL all the time and runs none of the program's code but for `Kind.HOLDS`, which come first: so what it found
 is still so when the kernel runs. Written with llvmlite's `ir` alone; reached through `door` only. Start reading at
-`text`, at the end.
+`build`, below the steps.
 """
 
 # llvmlite's functions carry no types.
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
+import time
 from collections.abc import Callable, Mapping
 
 from llvmlite import ir
 
+from .assembly import BuiltObject, assemble
 from .instructions import I32, I64, Value, for_, variable
 from .plans import ADDRESSABLE, MOST, WORDS, Field, Head, Kind, Word
 
@@ -238,15 +240,21 @@ _WRITERS: Mapping[Kind, Callable[[_Steps], None]] = {
 }
 
 
-def text(name: str) -> str:
-    """LLVM's text of the function, for `objects.assemble`.
+def build(symbol: str) -> BuiltObject:
+    """The function's object file.
 
     Parameters
     ----------
-    name : str
-        What to call it. Python calls it as ``PyObject *name(PyObject *self, PyObject *const *arguments, Py_ssize_t
+    symbol : str
+        What to call it. Python calls it as ``PyObject *symbol(PyObject *self, PyObject *const *arguments, Py_ssize_t
         count, PyObject *keywords)``, with the flags ``METH_FASTCALL | METH_KEYWORDS``.
     """
+    started = time.perf_counter()
+    return assemble([_text("entrance")], symbol, "entrance", started)
+
+
+def _text(name: str) -> str:
+    """LLVM's text of the function, by Numba's convention."""
     module = ir.Module(name)
     cell = I64.as_pointer()
     function = ir.Function(module, ir.FunctionType(I32, [cell, cell, cell, I64, I64, I64]), name)

@@ -22,7 +22,7 @@ from . import door
 from .emission import Emitted, emit
 from .keys import make_key, source_is_known
 from .layout import Layout
-from .store import Entry, KernelStore
+from .store import KernelStore
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
@@ -58,6 +58,8 @@ class _Kernels:
 
 
 _KERNELS = _Kernels()
+
+_ENTRANCE = "tapejit_entrance"
 
 
 @cache
@@ -107,16 +109,19 @@ def kernel_for(graph: Graph, name: str, names: Mapping[Node, str], cache: bool) 
 @cache
 def entrance() -> Any:
     """The machine code that goes through plans, see `plans`: one `LoadedKernel` for all kernels."""
-    symbol, loader = "tapejit_entrance", door.loader()
     with _KERNELS.lock:  # only one thread builds
-        key = make_key(symbol) if source_is_known() else None
+        key = make_key(_ENTRANCE) if source_is_known() else None
         entry = store().get(key) if key is not None else None
-        if entry is None:
-            built = loader.assemble([door.entrance().text("entrance")], symbol, "entrance", time.perf_counter())
-            entry = Entry({"symbol": symbol, "symbols": list(built.symbols), "name": "entrance"}, built.code)
-            if key is not None:
-                store().put(key, entry.header, entry.code)
-        return loader.load(entry.code, symbol, ())
+        if entry is not None:
+            try:
+                return door.loader().load(entry.code, _ENTRANCE, ())
+            except (TapejitError, ValueError, RuntimeError) as error:
+                warn(f"a stored kernel can't be used and is compiled again: {error}")
+        built = door.entrance().build(_ENTRANCE)
+        if key is not None:
+            header = {"symbol": _ENTRANCE, "symbols": list(built.symbols), "layout": {}, "name": "entrance"}
+            store().put(key, header, built.code)
+        return door.loader().load(built.code, _ENTRANCE, built.symbols)
 
 
 def source_of(graph: Graph, name: str, names: Mapping[Node, str]) -> Emitted:
