@@ -68,6 +68,7 @@ class CompiledStep:
         functools.update_wrapper(self, function)
         self._function = function
         self._name: str = getattr(function, "__name__", type(function).__name__)
+        self._bound_name = f"_compiled_{getattr(self, '__qualname__', self._name)}"  # of an instance's own step
         self._parameters = _positional_parameters(function)
         self._strict = strict
         self._cache = cache
@@ -90,13 +91,12 @@ class CompiledStep:
         kept = getattr(instance, "__dict__", None)
         if not isinstance(kept, dict):  # a class, or an object with slots: it becomes an argument
             return MethodType(self, instance)
-        name = f"_compiled_{getattr(self, '__qualname__', self._name)}"
-        bound = kept.get(name)
+        bound = kept.get(self._bound_name)
         # A copy of another instance has that one's step, and a class may have got another method of the same name.
         if bound is None or not bound.is_method(self, instance):
             bound = CompiledStep(self._function.__get__(instance, owner), strict=self._strict, cache=self._cache)
             bound._unbound = self
-            kept[name] = bound
+            kept[self._bound_name] = bound
         return bound
 
     def is_method(self, unbound: "CompiledStep", instance: Any) -> bool:
