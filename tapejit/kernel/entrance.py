@@ -218,7 +218,7 @@ class _Steps:
 
     def name(self) -> None:
         """`Kind.NAME`."""
-        place = self.b.add(self.word(Word.OBJECT), I64(int(Field.NAMES)))
+        place = self.b.add(self.word(Word.OBJECT), self.head(Head.IN_TUPLE))
         self.same(self.load(self.keywords, place), self.word(Word.WANTED))
 
 
@@ -382,6 +382,6 @@ class _Outcome:
     def _tuple(self) -> Value:
         b, steps = self.b, self.steps
         made = steps.made(steps.head(Head.NEW_TUPLE), self.results)
-        items = I64(int(Field.NAMES))
+        items = steps.head(Head.IN_TUPLE)
         for_(b, self.results, lambda n: steps.store(steps.load(self.arrays, n), made, b.add(n, items)))
         return made

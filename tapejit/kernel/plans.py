@@ -46,8 +46,8 @@ class Head(IntEnum):
     NEW_TUPLE = 17  # PyTuple_New
     SAVE = 18  # PyEval_SaveThread and …
     RESTORE = 19  # PyEval_RestoreThread, or 0 if the kernel keeps the GIL
-    TRUE = 20  # the objects
-    FALSE = 21
+    FALSE = 20  # the object
+    IN_TUPLE = 21  # the word where the items of tuples begin
     UPDATES = 22  # how many variables the kernel assigns; their steps are the last but for those of the results
 
 
@@ -99,7 +99,6 @@ class Field(IntEnum):
     DATA = 2  # of an array; bits of a number; what a cell or a weak reference refers to
     SIZE = 2
     ITEMS = 3  # of a list
-    NAMES = 3  # where the items of a tuple begin
     SHAPE = 4
     DTYPE = 7
     RANK = 6  # a half
@@ -110,6 +109,7 @@ ADDRESSABLE = 0x101  # C-contiguous and aligned
 WORDS = 24  # of a head, and of a step
 MOST = 64  # results, and variables that are assigned
 _WORD = 8
+_IN_TUPLE = tuple.__basicsize__ // _WORD  # another one since Python 3.14, where tuples keep their hash
 
 
 @cache
@@ -138,6 +138,7 @@ def is_possible() -> bool:
     if hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled():  # noqa: SLF001 (its name)
         return False
     number, floats, cell = 1.5, [0.5, 2.5], types.CellType("content")
+    pair = number, floats
     array = np.arange(6, dtype=np.float32).reshape(2, 3).T
     owner = types.SimpleNamespace
     halves = [ctypes.c_int32.from_address(id(array) + 4 * index).value for index in (Field.RANK, Field.FLAGS)]
@@ -155,6 +156,7 @@ def is_possible() -> bool:
         and _word(number, Field.DATA) == _word(np.float64(1.5), Field.DATA) == int(np.float64(1.5).view(np.int64))
         and _word(np.int64(7), Field.DATA) == 7
         and (_word(floats, Field.SIZE), list((ctypes.c_int64 * 2).from_address(items))) == (2, list(map(id, floats)))
+        and [_word(pair, word) for word in (Field.SIZE, _IN_TUPLE, _IN_TUPLE + 1)] == [2, id(number), id(floats)]
         and _word(cell, Field.DATA) == id(cell.cell_contents)
         and _word(weakref.ref(owner), Field.DATA) == id(owner)
         and _word(array, Field.DATA) == array.ctypes.data
@@ -344,7 +346,7 @@ class Plan:
             Head.TABLE: address_of(self._table), Head.KERNEL: kernel, Head.MISSED: id(MISSED),
             Head.RESULTS: self._results, Head.IS_ONE: is_one, Head.DONE: self.keep(done), Head.TENSOR: id(Tensor),
             Head.ARRAY: place_of(Tensor, "array"), Head.KEY: place_of(Tensor, "key"), Head.NEW_KEY: id(new_key),
-            Head.TRUE: id(True), Head.FALSE: id(False), Head.UPDATES: self._updates,
+            Head.FALSE: id(False), Head.IN_TUPLE: _IN_TUPLE, Head.UPDATES: self._updates,
             **{name: function_address(function) for name, function in functions.items()},
         }  # fmt: skip
         for name, word in head.items():
