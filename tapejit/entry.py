@@ -50,7 +50,7 @@ def entry_for(call: Call, guards: GuardSet, executable: Any, results: Results) -
     """
     if not is_possible() or not isinstance(executable, Executable) or not executable.can_be_planned:
         return None
-    plan = Plan(len(call.args), [name for name, _ in call.kwargs], executable.table)
+    plan = Plan(len(call.args), [name for name, _ in call.kwargs], executable.table())
     guards.write(plan)
     override, holder, name = floatx_sources()
     if override.get() is not None or not _write_arguments(plan, call, executable.argument_slots()):
@@ -63,7 +63,7 @@ def entry_for(call: Call, guards: GuardSet, executable: Any, results: Results) -
     without = results.constant if results.is_constant else ()
     enter = plan.finish(entrance(), kernel, without, is_one=results.is_one, keeps_gil=quick)
     if not quick:
-        enter = partial(executable.alone, enter)
+        enter = partial(executable.exclusively, enter)
     if results.is_constant or results.is_one or results.is_tuple:
         return enter
     placed = results.placed

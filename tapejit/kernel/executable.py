@@ -64,8 +64,9 @@ class Executable:
 
     Attributes
     ----------
-    alone : callable
-        ``alone(function, *args, **kwargs)`` calls a function while no other thread uses this kernel or its variables.
+    exclusively : callable
+        ``exclusively(function, *args, **kwargs)`` calls a function while no other thread is in the kernel, or changes
+        its variables.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Executable:
         self._outputs: list[tuple[int, np.ndarray | None, Recycled | None]] = []
         # Variables are locked in the order of their making, the same for every step, so that steps can't deadlock.
         variable_locks = [variable.lock for variable in sorted(self.variables, key=lambda variable: variable.key)]
-        self.alone = with_locks([self._lock, *variable_locks])
+        self.exclusively = with_locks([self._lock, *variable_locks])
         self._detail: int | None = None
         for index, slot in enumerate(layout.slots):
             self._FILL[slot.kind](self, index, slot)
@@ -172,10 +173,9 @@ class Executable:
         """Whether a plan can have all that the kernel needs: what it captured stands where it can be addressed."""
         return not self._scattered and max(len(self._outputs), len(self._updates)) <= MOST
 
-    @property
     def table(self) -> np.ndarray:
-        """The addresses that the kernel is given; those of arguments, variables and results are of the last call."""
-        return self._table
+        """A copy of the table: what doesn't change from call to call is in it."""
+        return self._table.copy()
 
     def argument_slots(self) -> dict[int, int]:
         """In which slots of the table the arguments stand, by position; those that are not read are left out."""
@@ -232,7 +232,7 @@ class Executable:
         numpy.linalg.LinAlgError
             If a matrix is singular or not positive definite, likewise.
         """
-        return self.alone(self._run, arguments)  # type: ignore[no-any-return]
+        return self.exclusively(self._run, arguments)  # type: ignore[no-any-return]
 
     def _run(self, arguments: Sequence[Any]) -> list[Tensor]:
         table = self._table
@@ -240,7 +240,7 @@ class Executable:
             try:
                 staged[...] = arguments[position]
             except OverflowError:
-                raise _too_large(arguments[position], staged.dtype) from None
+                raise too_large(arguments[position], staged.dtype) from None
         held = self._pass_large(arguments) if self._passed or self._scattered else None
         for bound in self._reads:
             buffer = bound.variable.buffer
@@ -261,7 +261,7 @@ class Executable:
         status = self._call_and_assign(fresh) if fresh else self._call(*self._all_stages)
         del held  # until here the kernel read what it holds
         if status != 0:
-            self._fail(status)
+            self.fail(status, table)
         return [
             Tensor(large if small is None else small.copy())
             for large, (_, small, _) in zip(results, self._outputs, strict=True)
@@ -296,13 +296,13 @@ class Executable:
             results.append(result)
         return results
 
-    def _fail(self, status: int) -> NoReturn:
-        """Say what a kernel found wrong before it assigned anything."""
+    def fail(self, status: int, table: np.ndarray) -> NoReturn:
+        """Say what a kernel found wrong before it assigned anything; its table has the detail."""
         layout = self.kernel.layout
         if not 1 <= status <= len(layout.failures):
             raise TapejitError(at_user_line(f"the kernel reported status {status}"))
         failure = layout.failures[status - 1]
-        detail = int(self._table[layout.position("detail")])
+        detail = int(table[layout.position("detail")])
         if failure.fault:
             message = faulty_matrix(failure.operation, failure.shape, detail, failure.fault)
             raise np.linalg.LinAlgError(at_user_line(f"{message}; nothing was assigned"))
@@ -341,8 +341,9 @@ def _assign(fresh: Sequence[tuple[_Bound, np.ndarray]]) -> None:
         bound.variable.replace(buffer, exposed=False)
 
 
-def _too_large(number: Any, dtype: np.dtype) -> DtypeError:
-    return DtypeError(at_user_line(f"an argument is {number!s:.40}, which {dtype} can't hold; pass a float"))
+def too_large(value: Any, dtype: np.dtype) -> DtypeError:
+    """What is raised for a Python number beyond the range of the dtype that it is to have."""
+    return DtypeError(at_user_line(f"an argument is {value!s:.40}, which {dtype} can't hold; pass a float"))
 
 
 def _constant_tables(layout: Layout, numbers: Sequence[float]) -> dict[str, np.ndarray]:
