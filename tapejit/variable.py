@@ -75,8 +75,11 @@ class Variable(Operators):
     def expose(self) -> np.ndarray:
         """The buffer, to be looked at: the next write will go to another one."""
         with self.lock:  # not while a compiled step writes it
-            self.exposed = True
-            return self.buffer
+            while True:
+                self.exposed = True
+                buffer = self.buffer
+                if self.exposed:  # else a step that needs no locks has come between
+                    return buffer
 
     def replace(self, buffer: np.ndarray, exposed: bool) -> None:
         """Hold another buffer of the same shape and dtype, copied where kernels could not address it."""
@@ -84,9 +87,12 @@ class Variable(Operators):
         if not (flags.c_contiguous and flags.aligned):  # a broadcast, a transpose, a slice
             buffer = buffer.copy(order="C")
         with self.lock:
-            self.exposed = True  # first, so that nobody takes a buffer for one that may be written before that is known
-            self.buffer = buffer
-            self.exposed = exposed
+            try:
+                AT_WORK.append(None)
+                self.buffer = buffer
+                self.exposed = exposed
+            finally:
+                AT_WORK.pop()
 
     # What a user does with it
 

@@ -502,6 +502,38 @@ def test_steps_that_share_a_variable_take_turns_with_eager_code(size: int) -> No
     np.testing.assert_array_equal(w.numpy(), wanted)
 
 
+@pytest.mark.parametrize("line", range(1, 9))
+def test_a_quick_call_between_any_two_lines_of_a_read_or_an_assignment(line: int) -> None:
+    w = tj.Variable(np.zeros(SMALL))
+    enter = warm(strict(lambda x: w.assign(w + x)), 1.0)._entry
+    lines = 0
+
+    def tracer(frame: Any, event: str, _: Any) -> Any:
+        nonlocal lines
+        if frame.f_code.co_name in {"expose", "replace"}:
+            lines = lines + 1 if event == "line" else 0
+            if lines == line:
+                enter(1.0)
+        return tracer
+
+    held = []
+    for turn in range(6):
+        given = np.full(SMALL, 100.0 * turn)
+        sys.settrace(tracer)
+        try:
+            if turn % 2:
+                w.assign(tj.constant(given) if turn % 3 else given)
+            read, view = w.read_value(), w.numpy()
+        finally:
+            sys.settrace(None)
+        held += [(array, np.array(array)) for array in (given, read, view)]
+        np.testing.assert_array_equal(given, 100.0 * turn)
+        for _ in range(3):
+            assert enter(1.0) is not plans.MISSED
+        for array, then in held:
+            np.testing.assert_array_equal(np.asarray(array), then)
+
+
 def test_a_variable_that_is_an_argument_too() -> None:
     w = tj.Variable(np.ones(SMALL))
     step = warm(strict(lambda v, x: v.assign_sub(x * w)), w, w.numpy())
