@@ -50,6 +50,7 @@ from .instructions import (
     variable,
     while_,
 )
+from .objects import target_cpu
 from .outline import STRAIGHT, Block, Outline, outline
 from .routines import ROUTINES
 from .straight import Call, TextError
