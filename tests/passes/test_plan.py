@@ -67,6 +67,26 @@ def plan_of(function: Callable[..., Any], *arguments: np.ndarray) -> tuple[int, 
     return loops, products, emitted.layout.workspace
 
 
+def dense(x: Any, w: Any, b: Any, ct: Any) -> Any:
+    with tj.GradientTape() as tape:
+        tape.watch([x, w, b])
+        y = tj.tanh(x @ w + b)
+    return [y, *tape.gradient(y, [x, w, b], output_gradients=ct)]
+
+
+def test_a_layer_and_its_gradients_are_one_loop_and_three_products() -> None:
+    """Activation, its slope and the sums of the bias's gradient go with the first product."""
+    arguments = drawn((64, 48), (48, 32), (32,), (64, 32))
+    assert plan_of(dense, *arguments) == (1, 3, 4 * 64 * 32)  # what the other products read
+
+
+def test_a_row_waits_for_all_of_its_product() -> None:
+    def function(x: Any, w: Any) -> Any:
+        return tj.softmax(x @ w, axis=-1)
+
+    assert plan_of(function, *drawn((64, 48), (48, 32))) == (1, 1, 4 * (64 * 32 + 32))  # the product, and one row
+
+
 def step_of(name: str, *shapes: tuple[int, ...]) -> Callable[..., Any]:
     variables = [tj.Variable(value) for value in drawn(*shapes)]
     return lambda *arguments: STEPS[name].function(*arguments, *variables)
