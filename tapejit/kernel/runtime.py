@@ -11,8 +11,8 @@ The rules that a source must keep, so that both meanings agree:
 * integers narrower than 64 bits are widened by Numba's ``+ - *``: cast the result back, as in
   ``int32(a + b)``;
 * a loop index is an int64 in the kernel, a Python int here: cast it where it becomes a value;
-* `lanes` is `range` for a loop whose iterations may run side by side: what they add to one number they add in order, and
-  what one of them leaves in scratch, no other one reads;
+* `lanes` is `range` for a loop whose iterations may run side by side: what they add to one number they add in order,
+  and what one of them leaves in scratch, no other one reads;
 * index arithmetic may use ``//`` and ``%`` with positive divisors, and ``min`` and ``max`` of two integers;
   `floor_divide` and `remainder` hold for every divisor.
 """
