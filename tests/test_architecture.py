@@ -38,6 +38,7 @@ FLOORS = (
     ("guards",),
     ("graph_function",),
     ("arguments",),
+    ("loops", "retraces"),
     ("step",),
     ("nn", "losses", "optimizers", "data"),
     ("interop", "inspect", "testing"),

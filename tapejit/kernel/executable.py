@@ -195,11 +195,7 @@ class Executable:
             try:
                 buffer[...] = arguments[position]
             except OverflowError:
-                raise DtypeError(
-                    at_user_line(
-                        f"an argument is {arguments[position]!s:.40}, which {buffer.dtype} can't hold; pass a float"
-                    )
-                ) from None
+                raise too_large(arguments[position], buffer.dtype) from None
         held = self._pass_large(arguments) if self._passed or self._scattered else None
         for bound in self._reads:
             buffer = bound.variable.buffer
@@ -226,7 +222,7 @@ class Executable:
         status = self._call(self._address, _RUN_ALL, 0, 0)
         del held  # until here the kernel read what it holds
         if status != 0:
-            self._fail(status)
+            self.fail(status, table)
         for bound, buffer in fresh:
             variable = bound.variable
             bound.spare = None if bound.fits or variable.exposed else variable.buffer
@@ -236,13 +232,37 @@ class Executable:
             for array, output in zip(results, self._outputs, strict=True)
         ]
 
-    def _fail(self, status: int) -> NoReturn:
-        """Say what a kernel found wrong before it assigned anything."""
+    # For loops over steps, which call the kernel with a table of their own
+
+    def table(self) -> np.ndarray:
+        """A copy of the table: what doesn't change from call to call is in it."""
+        return self._table.copy()
+
+    @property
+    def captures(self) -> tuple[np.ndarray, ...]:
+        """The captured arrays, by position."""
+        return self._captures
+
+    def exclusively(self, function: Callable[[int], int], argument: int) -> int:
+        """What a function returns that is called while no other thread is in the kernel, or changes its variables."""
+        taken = 0
+        locks: list[Any] = [self._lock, *self._locks]
+        try:
+            for lock in locks:
+                lock.acquire()
+                taken += 1
+            return function(argument)
+        finally:
+            for lock in reversed(locks[:taken]):
+                lock.release()
+
+    def fail(self, status: int, table: np.ndarray) -> NoReturn:
+        """Say what a kernel found wrong before it assigned anything; its table has the detail."""
         layout = self.kernel.layout
         if not 1 <= status <= len(layout.failures):
             raise TapejitError(at_user_line(f"the kernel reported status {status}"))
         failure = layout.failures[status - 1]
-        detail = int(self._table[layout.position("detail")])
+        detail = int(table[layout.position("detail")])
         if failure.fault:
             message = faulty_matrix(failure.operation, failure.shape, detail, failure.fault)
             raise np.linalg.LinAlgError(at_user_line(f"{message}; nothing was assigned"))
@@ -275,6 +295,11 @@ class Executable:
         self._table[bound.slot] = address_of(buffer)
         bound.buffer = bound.spare = None
         return buffer
+
+
+def too_large(value: Any, dtype: np.dtype) -> DtypeError:
+    """What is raised for a Python number beyond the range of the dtype that it is to have."""
+    return DtypeError(at_user_line(f"an argument is {value!s:.40}, which {dtype} can't hold; pass a float"))
 
 
 def _constant_tables(layout: Layout, numbers: Sequence[float]) -> dict[str, np.ndarray]:
