@@ -110,28 +110,29 @@ class Program:
         The pairs of slots that are swapped after each step.
     """
 
-    __slots__ = ("_address", "_call", "_numbers")
+    __slots__ = ("_address", "_call", "_numbers", "_view")
 
     def __init__(
         self, kernel: int, table: np.ndarray, moved: Sequence[int], swapped: Sequence[tuple[int, int]]
     ) -> None:
         pairs = [number for slot in moved for number in (slot, 0)] + [slot for pair in swapped for slot in pair]
         self._numbers = np.array([kernel, address_of(table), len(moved), len(swapped), 0, *pairs], np.int64)
+        self._view: Any = memoryview(self._numbers.data)  # three times as fast to index
         self._address = address_of(self._numbers)
         self._call = _driver().call
 
     def stride(self, place: int, stride: int) -> None:
         """By how many bytes the slot at a place among those that move goes on."""
-        self._numbers[_PAIRS + 2 * place + 1] = stride
+        self._view[_PAIRS + 2 * place + 1] = stride
 
     @property
     def done(self) -> int:
         """How many steps the latest run has completed; 0 before it has ended."""
-        return int(self._numbers[_DONE])
+        return self._view[_DONE]  # type: ignore[no-any-return]
 
     def prepare(self) -> None:
         """Forget the latest run."""
-        self._numbers[_DONE] = 0
+        self._view[_DONE] = 0
 
     def run(self, count: int) -> int:
         """Run so many steps, or as many as succeed; the kernel's status, 0 where all did."""

@@ -245,16 +245,16 @@ class Executable:
 
     def exclusively(self, function: Callable[[int], int], argument: int) -> int:
         """What a function returns that is called while no other thread is in the kernel, or changes its variables."""
-        taken = 0
-        locks: list[Any] = [self._lock, *self._locks]
-        try:
-            for lock in locks:
-                lock.acquire()
-                taken += 1
-            return function(argument)
-        finally:
-            for lock in reversed(locks[:taken]):
-                lock.release()
+        with self._lock:
+            taken = 0
+            try:
+                for lock in self._locks:
+                    lock.acquire()
+                    taken += 1
+                return function(argument)
+            finally:
+                for lock in self._locks[:taken]:
+                    lock.release()
 
     def fail(self, status: int, table: np.ndarray) -> NoReturn:
         """Say what a kernel found wrong before it assigned anything; its table has the detail."""

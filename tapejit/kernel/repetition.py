@@ -32,35 +32,46 @@ class _Held:
         self.current: np.ndarray | None = None
         self.spare: np.ndarray | None = None
 
-    def bind(self, table: np.ndarray) -> None:
-        """Put the buffers' addresses into the table. A buffer that someone may hold is copied rather than written."""
-        buffer = self.variable.buffer
-        if self.update >= 0 and self.variable.exposed:
+    def bind(self, table: np.ndarray) -> "_Buffers | None":
+        """Put the buffers' addresses into the table. A buffer that someone may hold is copied rather than written.
+
+        Returns
+        -------
+        tuple of ndarray, optional
+            The buffers as the table has them, for `settle`; None where there will be nothing to settle.
+        """
+        variable = self.variable
+        buffer = variable.buffer
+        if buffer is self.current and self.fits and not (variable.exposed and self.update >= 0):
+            return None
+        copied = self.update >= 0 and variable.exposed
+        if copied:
             buffer = buffer.copy(order="C")
-        if self.fits and buffer is self.current:
-            return
         self.current = buffer
         address = address_of(buffer)
         if self.read >= 0:
             table[self.read] = address
-        if self.update >= 0 and self.fits:
-            table[self.update] = address
-        elif self.update >= 0:
-            if self.spare is None:
-                self.spare = np.empty(self.variable.shape, self.variable.dtype)
-            table[self.update] = address_of(self.spare)
+        if self.fits:
+            if self.update >= 0:
+                table[self.update] = address
+            return (buffer, None) if copied else None
+        if self.spare is None:
+            self.spare = np.empty(variable.shape, variable.dtype)
+        table[self.update] = address_of(self.spare)
+        return buffer, self.spare
 
-    def bound(self) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """The buffers as the table has them before the first step."""
-        return self.current, self.spare
-
-    def settle(self, bound: tuple[np.ndarray | None, np.ndarray | None], done: int) -> None:
+    def settle(self, buffers: "_Buffers", done: int) -> None:
         """Give the variable what so many steps have made of it; the same however often it is called."""
-        current, spare = bound if self.fits or done % 2 == 0 else bound[::-1]
-        assert current is not None
+        current, spare = buffers
+        if done % 2 and spare is not None:
+            current, spare = spare, current
         if done and self.variable.buffer is not current:
             self.variable.replace(current, exposed=False)
         self.current, self.spare = current, spare
+
+
+_Buffers = tuple[np.ndarray, np.ndarray | None]
+"""What is read before the first step, and what it writes instead."""
 
 
 class Repetition:
@@ -154,9 +165,10 @@ class Repetition:
             rows = arguments[position]
             whole = rows.flags.aligned and addressable(rows[0, ...], dtype)
             self._program.stride(place, self._borrow(index, rows, dtype, whole).strides[0])
-        self._results = [np.empty((times, *shape), dtype) for _, shape, dtype in self._outputs]
-        for (index, _, _), result in zip(self._outputs, self._results, strict=True):
+        for index, shape, dtype in self._outputs:
+            result = np.empty((times, *shape), dtype)
             self._table[index] = address_of(result)
+            self._results.append(result)
 
     def _borrow(self, index: int, array: np.ndarray, dtype: np.dtype, as_it_is: bool) -> np.ndarray:
         """Put an array's address, or that of a contiguous copy, into the table."""
@@ -179,16 +191,14 @@ class Repetition:
     def _locked(self, count: int) -> int:
         program, table = self._program, self._table
         program.prepare()
-        for held in self._held:
-            held.bind(table)
-        updated = [(held, held.bound()) for held in self._held if held.update >= 0]
+        bound = [(held, buffers) for held in self._held if (buffers := held.bind(table)) is not None]
         try:
             status = program.run(count)
-            for held, bound in updated:
-                held.settle(bound, program.done)
+            for held, buffers in bound:
+                held.settle(buffers, program.done)
         except BaseException:  # Ctrl-C, which comes after the steps or between two variables
-            for held, bound in updated:
-                held.settle(bound, program.done)
+            for held, buffers in bound:
+                held.settle(buffers, program.done)
             raise
         return status
 
