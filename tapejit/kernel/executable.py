@@ -73,6 +73,7 @@ class Executable:
         self._table = np.zeros(max(len(layout.slots), 1), np.int64)
         self._address = address_of(self._table)
         self._workspace = aligned((layout.workspace,), np.dtype(np.uint8))
+        self._scratch = aligned((layout.scratch,), np.dtype(np.uint8))
         self._constants = _constant_tables(layout, numbers)
         self._avals = [node.aval for node in graph.inputs]
         self._in_place = layout.in_place
@@ -128,6 +129,9 @@ class Executable:
     def _fill_workspace(self, index: int, _: Slot) -> None:
         self._table[index] = address_of(self._workspace)
 
+    def _fill_scratch(self, index: int, _: Slot) -> None:
+        self._table[index] = address_of(self._scratch)
+
     def _fill_library(self, index: int, slot: Slot) -> None:
         self._table[index] = blas.address(slot.name)
 
@@ -142,6 +146,7 @@ class Executable:
         "capture": _fill_capture,
         "numbers": _fill_numbers,
         "workspace": _fill_workspace,
+        "scratch": _fill_scratch,
         "library": _fill_library,
         "detail": _fill_detail,
     }

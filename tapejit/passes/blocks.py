@@ -82,11 +82,3 @@ def holds_partials(leaf: Leaf, kind: str, axes: tuple[int, ...]) -> bool:
     """Whether the rows of partial results begin where the result is stored, so that it is there in the end."""
     outermost = leaf.reduced()[:1]
     return kind == "workspace" and any(blocked(leaf, loop) and row_axes(leaf, loop) == axes for loop in outermost)
-
-
-def has_scratch(leaf: Leaf) -> bool:
-    """Whether the statement accumulates in memory of its own, besides where its result is stored."""
-    inner = leaf.reduced()[1:]
-    return any(blocked(leaf, loop) for loop in leaf.reduced()) or any(
-        owner(leaf, loop) is loop and row_axes(leaf, loop) for loop in inner
-    )
