@@ -5,7 +5,7 @@ stacked results) and swaps pairs of them (a variable's buffer and the one that i
 given as LLVM text, so that no process imports Numba for it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -110,7 +110,7 @@ class Program:
         The pairs of slots that are swapped after each step.
     """
 
-    __slots__ = ("_address", "_call", "_numbers", "_view")
+    __slots__ = ("_address", "_call", "_moved", "_numbers", "_swapped", "_table", "_view")
 
     def __init__(
         self, kernel: int, table: np.ndarray, moved: Sequence[int], swapped: Sequence[tuple[int, int]]
@@ -120,6 +120,7 @@ class Program:
         self._view: Any = memoryview(self._numbers.data)  # three times as fast to index
         self._address = address_of(self._numbers)
         self._call = _driver().call
+        self._table, self._moved, self._swapped = table, moved, swapped
 
     def stride(self, place: int, stride: int) -> None:
         """By how many bytes the slot at a place among those that move goes on."""
@@ -137,3 +138,17 @@ class Program:
     def run(self, count: int) -> int:
         """Run so many steps, or as many as succeed; the kernel's status, 0 where all did."""
         return self._call(self._address, 0, 0, count)  # type: ignore[no-any-return]
+
+    def run_by(self, kernel: Callable[[], int], count: int) -> int:
+        """What `run` does, with calls of another function that does what the kernel does."""
+        table = self._table
+        for number in range(count):
+            status = kernel()
+            if status:
+                return status
+            for place, slot in enumerate(self._moved):
+                table[slot] += self._view[_PAIRS + 2 * place + 1]
+            for one, other in self._swapped:
+                table[one], table[other] = int(table[other]), int(table[one])
+            self._view[_DONE] = number + 1
+        return 0

@@ -20,6 +20,7 @@ from . import blas
 from .kernels import Kernel
 from .layout import Layout, Slot
 from .memory import address_of, addressable, aligned
+from .threads import stages_for
 
 STAGED_BYTES = 4096
 """Arguments and results of at most this size are copied, which takes less time than asking for an address."""
@@ -70,6 +71,8 @@ class Executable:
         self._captures = tuple(captures)
         self._lock = threading.Lock()
         self._call = kernel.loaded.call
+        self.stages = stages_for(kernel.loaded.call, layout)
+        """What shares the kernel out over threads; None where that never pays."""
         self._table = np.zeros(max(len(layout.slots), 1), np.int64)
         self._address = address_of(self._table)
         self._workspace = aligned((layout.workspace,), np.dtype(np.uint8))
@@ -224,7 +227,8 @@ class Executable:
                 result = np.empty(shape, dtype)
                 table[slot] = address_of(result)
             results.append(result)
-        status = self._call(self._address, _RUN_ALL, 0, 0)
+        stages = self.stages
+        status = self._call(self._address, _RUN_ALL, 0, 0) if stages is None else stages.run(table)
         del held  # until here the kernel read what it holds
         if status != 0:
             self.fail(status, table)

@@ -113,10 +113,6 @@ class Reductions:
         place = self._addresses.plan.places[leaf.statement.node]
         return holds_partials(leaf, place.kind, place.axes)
 
-    def _is_split(self, loop: Loop) -> bool:
-        """Whether all parts of a stage leave the results of their blocks of `loop`."""
-        return any(stage.split is loop for stage in self._addresses.plan.stages)
-
     def _block_count(self, loop: Loop) -> int:
         return blocks_of(loop, self._addresses.plan.blocks[loop])
 
@@ -150,7 +146,7 @@ class Reductions:
                 in_blocks = blocked(leaf, loop)
                 count = (self._block_count(loop) if in_blocks else 1) * row_width(leaf, loop)
                 label = self._addresses.label(node) + ("_blocks" if in_blocks else "_part")
-                self._rows[key] = self._addresses.row(label, count, node.aval.dtype, shared=self._is_split(loop))
+                self._rows[key] = self._addresses.row(label, count, node.aval.dtype, shared=loop.split)
         return self._rows[key]
 
     # Rows

@@ -5,6 +5,7 @@ shared, under the executable's lock. Start reading at `Repetition.run`.
 """
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..variable import Variable
 from .driver import Program
 from .executable import STAGED_BYTES, Executable, too_large
 from .memory import address_of, addressable, aligned
+from .threads import lead
 
 
 class _Held:
@@ -193,7 +195,7 @@ class Repetition:
         program.prepare()
         bound = [(held, buffers) for held in self._held if (buffers := held.bind(table)) is not None]
         try:
-            status = program.run(count)
+            status = self._stepped(count)
             for held, buffers in bound:
                 held.settle(buffers, program.done)
         except BaseException:  # Ctrl-C, which comes after the steps or between two variables
@@ -201,6 +203,15 @@ class Repetition:
                 held.settle(buffers, program.done)
             raise
         return status
+
+    def _stepped(self, count: int) -> int:
+        """The status of so many steps: by the driver, or each of them shared out over threads."""
+        stages = self._executable.stages
+        threads = 1 if stages is None else stages.threads()
+        if stages is None or threads == 1:
+            return self._program.run(count)
+        step = partial(stages.run_shared, self._table, threads)
+        return lead(partial(self._program.run_by, step, count))
 
     @property
     def done(self) -> int:

@@ -9,7 +9,7 @@ from .blocks import block_lengths, blocked, holds_partials, row_axes
 from .loops import Leaf, Loop, leaves
 from .schedule import schedule
 from .split import check_lowerable
-from .stages import Stage, stages_of
+from .stages import Stage, find_split, stages_of
 from .storage import Place, in_place, places_of, storage_axes, users_of
 
 
@@ -91,9 +91,9 @@ def plan_loops(graph: Graph) -> LoopPlan:
     updates = list(zip(variables, targets[len(graph.outputs) :], strict=True))
     tree = schedule(graph, targets, copies, updates)
     axes = storage_axes(tree)
-    users = users_of(tree)
+    works = find_split(tree.items, axes, users_of(tree))
     blocks = block_lengths(leaves(tree.items))
-    stages = stages_of(tree.items, axes, users, blocks)
+    stages = stages_of(tree.items, works, blocks)
     kinds = {node: _target_slot(graph, position) for position, node in enumerate(targets)}
     places, workspace, scratch = places_of(tree, axes, kinds, stages, blocks)
     for position, node in enumerate(graph.inputs):

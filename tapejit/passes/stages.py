@@ -13,11 +13,17 @@ from math import prod
 from ..graph import Node
 from ..lowering import Pointwise
 from .access import Compute, Key
-from .blocks import blocked, blocks_of
+from .blocks import PAIRWISE, blocked, blocks_of
 from .loops import Item, Leaf, Loop, item_in, leaves
 
 SPLIT_WORK = 1 << 16
 """Loops with at least this much work, in additions, are stages of their own."""
+
+BLOCK_WORK = 1 << 22
+"""Loops with at least this much work run in blocks for the threads' sake, where they would not otherwise."""
+
+LEAST_BLOCKS = 16
+"""How many blocks these are at least."""
 
 GRAIN = 64
 """Borders of parts are multiples of this, which those of vectors and unrolled iterations divide, where LLVM could make
@@ -52,22 +58,42 @@ class Stage:
     work: int = 0
 
 
-def stages_of(
-    items: Sequence[Item],
-    axes: Mapping[Node, tuple[int, ...]],
-    users: Mapping[Node, Sequence[Leaf]],
-    blocks: Mapping[Loop, int],
-) -> tuple[Stage, ...]:
-    """Large loops by themselves, everything else with its neighbours.
+def find_split(
+    items: Sequence[Item], axes: Mapping[Node, tuple[int, ...]], users: Mapping[Node, Sequence[Leaf]]
+) -> dict[Loop, int]:
+    """Mark the outermost loops that threads may split, and estimate their work.
+
+    Parameters
+    ----------
+    items : sequence of Item
+        What is outermost.
+    axes : mapping of Node to tuple of int
+        The axes that need storage.
+    users : mapping of Node to sequence of Leaf
+        What reads each node.
+    """
+    found: dict[Loop, int] = {}
+    for item in items:
+        if not isinstance(item, Loop) or (work := _work(item)) < SPLIT_WORK or not _splittable(item, axes, users):
+            continue
+        sums = [leaf for leaf in leaves([item]) if item in leaf.reduced()]
+        if sums and work >= BLOCK_WORK:
+            item.least_blocks = LEAST_BLOCKS
+        item.split = all(blocked(leaf, item) for leaf in sums)
+        if item.split:
+            found[item] = work
+    return found
+
+
+def stages_of(items: Sequence[Item], works: Mapping[Loop, int], blocks: Mapping[Loop, int]) -> tuple[Stage, ...]:
+    """Split loops by themselves, everything else with its neighbours.
 
     Parameters
     ----------
     items : sequence of Item
         What is outermost, in order.
-    axes : mapping of Node to tuple of int
-        The axes that need storage.
-    users : mapping of Node to sequence of Leaf
-        What reads each node.
+    works : mapping of Loop to int
+        From `find_split`.
     blocks : mapping of Loop to int
         The loops that run in blocks, and how long these are.
     """
@@ -75,8 +101,7 @@ def stages_of(
     pending: list[Item] = []
     unfinished: Loop | None = None
     for item in items:
-        work = _work(item) if isinstance(item, Loop) else 0
-        if not isinstance(item, Loop) or work < SPLIT_WORK or not _splittable(item, axes, users):
+        if not isinstance(item, Loop) or not item.split:
             pending.append(item)
             continue
         if pending or unfinished:
@@ -84,7 +109,7 @@ def stages_of(
         pending, unfinished = [], item if item in blocks else None
         parts = blocks_of(item, blocks[item]) if item in blocks else item.extent
         grain = 1 if item in blocks or not _may_be_innermost(item) else GRAIN
-        stages.append(Stage((item,), item, parts=parts, grain=grain, work=work))
+        stages.append(Stage((item,), item, parts=parts, grain=grain, work=works[item]))
     if pending or unfinished or not stages:
         stages.append(Stage(tuple(pending), finishes=unfinished))
     return tuple(stages)
@@ -132,7 +157,7 @@ def _goes_on(leaf: Leaf, loop: Loop) -> bool:
         return True
     if statement.scanned is not None and leaf.variable[statement.scanned] is loop:
         return True
-    return loop in leaf.reduced() and not blocked(leaf, loop)
+    return loop in leaf.reduced() and statement.combine not in PAIRWISE
 
 
 def _stored(leaf: Leaf) -> Collection[Node]:
