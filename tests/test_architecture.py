@@ -38,6 +38,7 @@ FLOORS = (
     ("guards",),
     ("graph_function",),
     ("arguments", "results"),
+    ("loops", "retraces"),
     ("entry",),
     ("routes",),
     ("step",),

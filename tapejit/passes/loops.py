@@ -76,6 +76,10 @@ class Loop:
     """For each value that is read in it the loops of its body that do."""
     alone: bool = False
     """Whether nothing else may join it."""
+    split: bool = False
+    """Whether threads may run parts of it; only of outermost loops, see `stages`."""
+    least_blocks: int = 0
+    """Into how many blocks it is divided at least, for the threads' sake; 0 where lengths alone decide."""
 
 
 Item = Loop | Leaf
