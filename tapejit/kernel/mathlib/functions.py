@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from . import exponentials
+from . import exponentials, inverse_trigonometry, trigonometry
 from .lanes import Lanes
 
 
@@ -16,4 +16,11 @@ class Function(NamedTuple):
 
 FUNCTIONS: Mapping[str, Function] = {
     "exp": Function(1, exponentials.exp),
+    "sin": Function(1, trigonometry.sin),
+    "cos": Function(1, trigonometry.cos),
+    "tan": Function(1, trigonometry.tan),
+    "asin": Function(1, inverse_trigonometry.asin),
+    "acos": Function(1, inverse_trigonometry.acos),
+    "atan": Function(1, inverse_trigonometry.atan),
+    "atan2": Function(2, inverse_trigonometry.atan2),
 }

@@ -1,0 +1,119 @@
+"""What is left to one lane at a time: functions beside the vector ones, and the reduction of huge angles.
+
+A function here is written into the module that calls it, once, and is not inlined: it stands outside the loops. Start
+reading at `huge_angle`.
+"""
+
+# llvmlite's functions carry no types.
+# mypy: disable-error-code="no-untyped-call,attr-defined"
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+
+from .lanes import Lanes, intrinsic
+
+_I64, _I128 = ir.IntType(64), ir.IntType(128)
+
+_TWO_BY_PI = (
+    0xA2F9836E4E441529, 0xFC2757D1F534DDC0, 0xDB6295993C439041, 0xFE5163ABDEBBC561, 0xB7246E3A424DD2E0,
+    0x06492EEA09D1921C, 0xFE1DEB1CB129A73E, 0xE88235F52EBB4484, 0xE99C7026B45F7E41, 0x3991D639835339F4,
+    0x9C845F8BBDF9283B, 0x1FF897FFDE05980F, 0xEF2F118B5A0A6D1F, 0x6D367ECF27CB09B7, 0x4F463F669E5FEA2D,
+    0x7527BAC7EBE5F17B, 0x3D0739F78A5292EA, 0x6BFB5FB11F8D5D08, 0x56033046FC7B6BAB, 0xF0CFBC209AF4361D,
+)  # fmt: skip
+"""The bits of 2/π after the binary point, in words of 64."""
+_HALF_PI = (1.5707963267948966, 6.123233995736766e-17)
+
+
+def function_beside(x: Lanes, name: str, write: Callable[[Lanes], Lanes]) -> Callable[[Any], Any]:
+    """What computes ``write(x)`` for one lane: a call of a function that is written at its first call.
+
+    Parameters
+    ----------
+    x : Lanes
+        Has the type of the argument and of the result.
+    name : str
+        What it is called within the module.
+    write : callable
+        Emits it, for a scalar.
+    """
+    type_ = x.element
+
+    def each(value: Any) -> Any:
+        known = x.b.module.globals.get(name)
+        if known is None:
+            known = ir.Function(x.b.module, ir.FunctionType(type_, [type_]), name)
+            known.linkage = "linkonce_odr"  # the same one in each module: the linker keeps one
+            for attribute in ("noinline", "nounwind"):
+                known.attributes.add(attribute)
+            b = ir.IRBuilder(known.append_basic_block())
+            b.ret(write(Lanes(b, known.args[0])).value)
+        return x.b.call(known, [value])
+
+    return each
+
+
+def _words(b: ir.IRBuilder, first: Any, count: int) -> list[Any]:
+    """Words `first`, `first` + 1, … of 2/π, after one word of zeros: its integer part."""
+    name = "tapejit_two_by_pi"
+    table = b.module.globals.get(name)
+    if table is None:
+        words = (0, *_TWO_BY_PI)
+        type_ = ir.ArrayType(_I64, len(words))
+        table = ir.GlobalVariable(b.module, type_, name)
+        table.global_constant, table.linkage = True, "linkonce_odr"
+        table.initializer = ir.Constant(type_, list(words))
+    places = (b.add(first, _I64(number)) for number in range(count))
+    return [b.load(b.gep(table, [_I64(0), place], inbounds=True)) for place in places]
+
+
+def huge_angle(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
+    """A float64 of at least 2**20 in size, and not negative, as a multiple of π/2 and a rest.
+
+    Parameters
+    ----------
+    x : Lanes
+        One lane.
+
+    Returns
+    -------
+    rest, correction : Lanes
+        Their sum is within π/4, and right to some 2**-60 of its size.
+    quadrant : Lanes
+        An integer; the multiple of π/2, of which the last two bits count.
+
+    Notes
+    -----
+    M. Payne and R. Hanek, Radian reduction for trigonometric functions, SIGNUM Newsletter 18 (1983): x is m * 2**e
+    with an integer m, and those bits of 2/π whose products with it are multiples of 4 are left out. The 192 bits that
+    follow are enough: no float64 is closer to a multiple of π/2 than 2**-61.
+    """
+    b, bits = x.b, x.as_integer()
+    exponent = bits.unsigned_shift(52) - 1075
+    mantissa = b.zext(((bits & (2**52 - 1)) | 2**52).value, _I128)
+    start = exponent + 62  # the first bit that counts, in words that begin with one word of zeros
+    words = _words(b, start.unsigned_shift(6).value, 4)
+    shift = (start & 63).value
+    high, middle, low = (
+        b.zext(intrinsic(b, "llvm.fshl.i64", _I64, *pair, shift), _I128)
+        for pair in zip(words, words[1:], strict=False)
+    )
+    # The product's lowest 192 bits without the last 64; the first two are the quadrant.
+    below = b.add(b.lshr(b.mul(mantissa, low), _I128(64)), b.mul(mantissa, middle))
+    product = b.add(b.shl(b.mul(mantissa, high), _I128(64)), below)
+    quadrant = b.lshr(b.add(product, _I128(2**125)), _I128(126))
+    fraction = b.shl(product, _I128(2))  # signed: between -1/2 and 1/2
+    negative = b.icmp_signed("<", fraction, _I128(0))
+    size = b.select(negative, b.neg(fraction), fraction)
+    zeros = intrinsic(b, "llvm.ctlz.i128", _I128, size, ir.IntType(1)(0))
+    normal = b.shl(size, zeros)
+    scale = Lanes(b, b.shl(b.sub(_I64(1023 - 52), b.trunc(zeros, _I64)), _I64(52))).as_float()
+    top = Lanes(b, b.uitofp(b.trunc(b.lshr(normal, _I128(75)), _I64), ir.DoubleType())) * scale * 2.0**-1
+    rest = Lanes(b, b.uitofp(b.trunc(b.and_(b.lshr(normal, _I128(24)), _I128(2**51 - 1)), _I64), ir.DoubleType()))
+    rest = rest * scale * 2.0**-52
+    sign = Lanes(b, b.select(negative, ir.Constant(x.element, -1.0), ir.Constant(x.element, 1.0)))
+    first, second = (part * sign for part in (top, rest))
+    result = first * _HALF_PI[0]
+    correction = first.fma(_HALF_PI[0], -result) + (first * _HALF_PI[1] + second * _HALF_PI[0])
+    return result, correction, Lanes(b, b.trunc(quadrant, _I64))
