@@ -6,13 +6,10 @@ Functions (1968), chapter 3; W. J. Cody and W. Waite, Software Manual for the El
 and 11. Start reading at `asin`.
 """
 
-from .lanes import Lanes, polynomial
+from .lanes import Lanes, polynomial, split_polynomial
 
 _HALF_PI = ((1.5707963705062866, -4.371138828673793e-08), (1.5707963267948966, 6.123233995736766e-17))
 """π/2 in two parts."""
-_QUARTER_PI = ((0.7853982448577881, -8.146034247147327e-08), (0.7853981633974483, 3.061616997868383e-17))
-"""π/4 in two parts; four times the first one is exact."""
-
 _ARCSINE = (
     (0.16666753590106964, 0.07495249062776566, 0.04547666013240814, 0.02414812333881855, 0.0422198623418808),
     (
@@ -23,14 +20,24 @@ _ARCSINE = (
 )  # fmt: skip
 """(asin x - x) / x³ by powers of x²."""
 _ARCTANGENT = (
-    (-0.333332359790802, 0.19994285702705383, -0.14175653457641602, 0.10162746906280518, -0.05136542022228241),
     (
-        -0.33333333333333315, 0.19999999999993814, -0.14285714284992512, 0.11111111069112249, -0.09090907659918815,
-        0.07692276486079586, -0.06666207303193052, 0.058776413152674706, -0.052289146795811876,
-        0.04584717823730412, -0.03699065432343765, 0.023456829034636428, -0.008231952613896948,
+        -0.333333283662796, 0.199997216463089, -0.14280468225479126, 0.11062254011631012, -0.08825802057981491,
+        0.06774380058050156, -0.04514343664050102, 0.022919902577996254, -0.007494592573493719,
+        0.0011487194569781423,
+    ),
+    (
+        -0.33333333333333093, 0.1999999999995547, -0.1428571428280423, 0.11111111013709866, -0.09090907120302301,
+        0.07692281199046001, -0.06666415099022777, 0.05880593169949471, -0.05253808363297197, 0.04723303195255915,
+        -0.042217444758634856, 0.036694089889071906, -0.029986496701541156, 0.022086337110093193,
+        -0.013996157740674193, 0.007264230581277064, -0.0029198167968721937, 0.0008436623075623585,
+        -0.00015483791371964358, 1.349362931457265e-05,
     ),
 )  # fmt: skip
 """(atan x - x) / x³ by powers of x²."""
+
+
+def _series(square: Lanes, coefficients: tuple[float, ...]) -> Lanes:
+    return (polynomial if square.is_single else split_polynomial)(square, coefficients)
 
 
 def _arcsine(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
@@ -39,7 +46,7 @@ def _arcsine(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
     large = size > 0.5
     square = large.where(size.fma(-0.5, 0.5), size * size)
     base = large.where(square.sqrt(), size)
-    return large, base, (base * square) * polynomial(square, x.pick(*_ARCSINE))
+    return large, base, (base * square) * _series(square, x.pick(*_ARCSINE))
 
 
 def asin(x: Lanes) -> Lanes:
@@ -65,31 +72,23 @@ def acos(x: Lanes) -> Lanes:
     return large.where(negative.where(near_minus_one, near_one) * 2.0, middle)
 
 
-def _angle(numerator: Lanes, denominator: Lanes, quarters: Lanes, flip: Lanes) -> Lanes:
-    """The inverse tangent of a quotient of at most 1, with a multiple of π/4 that it is added to or subtracted from.
+def _angle(numerator: Lanes, denominator: Lanes, rights: Lanes, flip: Lanes) -> Lanes:
+    """The inverse tangent of a quotient of at most 1, added to right angles or subtracted from them.
 
     Parameters
     ----------
     numerator, denominator : Lanes
         Not negative; the denominator is the larger one and not 0.
-    quarters : Lanes
-        How many times π/4, before `numerator` is compared with half of `denominator`.
+    rights : Lanes
+        How many times π/2.
     flip : Lanes
         Zero, or the bit of the sign if the angle is subtracted.
     """
-    # (a - b)/(a + b) is the tangent of the angle less π/4; the difference is exact.
-    steep = numerator + numerator > denominator
-    tangent = steep.where(numerator - denominator, numerator) / steep.where(numerator + denominator, denominator)
+    tangent = _flipped(numerator / denominator, flip)
     square = tangent * tangent
-    above = (tangent * square) * polynomial(square, tangent.pick(*_ARCTANGENT))
-    one = tangent.constant(1.0)
-    quarters = quarters + steep.where(_flipped(one, flip), 0.0)
-    first, second = tangent.pick(*_QUARTER_PI)
-    tangent, above = _flipped(tangent, flip), _flipped(above, flip)
-    base = quarters * first
-    result = base + tangent
-    rest = (base - result) + tangent
-    return result + (rest + quarters.fma(second, above))
+    first, second = tangent.pick(*_HALF_PI)
+    above = (tangent * square).fma(_series(square, tangent.pick(*_ARCTANGENT)), rights * second)
+    return rights.fma(first, tangent + above)
 
 
 def _flipped(x: Lanes, flip: Lanes) -> Lanes:
@@ -105,8 +104,8 @@ def atan(x: Lanes) -> Lanes:
     size = abs(x)
     above_one = size > 1.0
     flip = above_one.where(size.as_integer().constant(_sign_bit(x)), 0)
-    quarters = above_one.where(size.constant(2.0), 0.0)
-    result = _angle(size.minimum(1.0), size.maximum(1.0), quarters, flip)
+    rights = above_one.where(size.constant(1.0), 0.0)
+    result = _angle(size.minimum(1.0), size.maximum(1.0), rights, flip)
     return x.is_nan().where(x, result.with_sign_of(x))
 
 
@@ -123,6 +122,6 @@ def atan2(y: Lanes, x: Lanes) -> Lanes:
     larger = (infinite | zero).where(x.constant(1.0), larger)
     negative = x.as_integer() & _sign_bit(x)
     flip = above.where(negative ^ _sign_bit(x), negative)
-    base = above.where(x.constant(2.0), (negative < 0).where(x.constant(4.0), 0.0))
-    result = _angle(smaller, larger, base, flip)
+    rights = above.where(x.constant(1.0), (negative < 0).where(x.constant(2.0), 0.0))
+    result = _angle(smaller, larger, rights, flip)
     return (x.is_nan() | y.is_nan()).where(x + y, result.with_sign_of(y))

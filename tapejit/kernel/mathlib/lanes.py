@@ -273,6 +273,14 @@ def polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
     return result
 
 
+def split_polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
+    """The same with two polynomials in x², which the processor works on at the same time: for long ones."""
+    first, *rest = coefficients
+    square = x * x
+    even, odd = (polynomial(square, rest[start::2]) for start in (0, 1))
+    return odd.fma(x, even).fma(x, first)
+
+
 def if_any(condition: Lanes, otherwise: Callable[[], Lanes], usual: Lanes) -> Lanes:
     """`otherwise()` in the lanes in which `condition` is true; its code is left out if there are none.
 

@@ -66,7 +66,8 @@ class _Angle(NamedTuple):
     quadrant: Lanes  # an integer whose last two bits count
 
 
-Finish = Callable[[_Angle], Lanes]
+Finish = Callable[[_Angle, Lanes], Lanes]
+"""From a reduced angle and the angle with its sign to the function."""
 
 
 def _multiple(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
@@ -113,16 +114,16 @@ def _far(x: Lanes) -> _Angle:
     return _Angle(result, (rest - result.to_double()).to_single(), quadrant.truncated(32))
 
 
-def _reduced(x: Lanes, name: str, common: Callable[[Lanes], Lanes], finish: Finish) -> Lanes:
-    """``common(|x|)`` up to the bound, ``finish`` of the angle |x| beyond."""
+def _reduced(x: Lanes, name: str, common: Callable[[], Lanes], finish: Finish) -> Lanes:
+    """``common()`` up to the bound, ``finish`` of the angle beyond, one by one."""
 
-    def huge(size: Lanes) -> Lanes:
+    def huge(number: Lanes) -> Lanes:
         # inf and NaN come here too.
-        return (size <= size.pick(*_LARGEST)).where(finish(_far(size)), size - size)
+        size = abs(number)
+        return (size <= size.pick(*_LARGEST)).where(finish(_far(size), number), size - size)
 
-    size = abs(x)
     each = function_beside(x, f"tapejit_{name}_of_huge_{'f32' if x.is_single else 'f64'}", huge)
-    return unless_rare(~(size <= x.pick(*_BOUND)), lambda: common(size), each, size)
+    return unless_rare(~(abs(x) <= x.pick(*_BOUND)), common, each, x)
 
 
 _LARGEST = (3.4028234663852886e38, 1.7976931348623157e308)
@@ -139,59 +140,56 @@ def _sine_and_cosine(angle: _Angle) -> tuple[Lanes, Lanes]:
     return cube.fma(sine, correction) + x, 1.0 + square.fma(cosine, -(x * correction))
 
 
-def _flipped(x: Lanes, bit: Lanes) -> Lanes:
-    """`x` with its sign changed where the second-last bit of an integer is set."""
-    return (x.as_integer() ^ ((bit & 2) << (x.bits - 2))).as_float()
-
-
-def _signed(result: Lanes, x: Lanes) -> Lanes:
-    """An odd function's value at |x|, with its sign changed for a negative `x`, -0 too."""
-    sign = x.as_integer() & -(1 << (x.bits - 1))
-    return (result.as_integer() ^ sign).as_float()
+def _flipped(result: Lanes, quadrant: Lanes, bit: int, odd: Lanes | None = None) -> Lanes:
+    """`result` with its sign changed where that bit of an integer is set, and for negative `odd`, -0 too."""
+    sign = quadrant << (result.bits - 1 - bit)
+    if odd is not None:
+        sign = sign ^ odd.as_integer()
+    return (result.as_integer() ^ (sign & -(1 << (result.bits - 1)))).as_float()
 
 
 def _is_odd(integer: Lanes) -> Lanes:
     return (integer & 1).equals(1)
 
 
-def sin(x: Lanes) -> Lanes:
-    """The sine; NaN at ±inf."""
-
-    def finish(angle: _Angle) -> Lanes:
-        sine, cosine = _sine_and_cosine(angle)
-        return _flipped(_is_odd(angle.quadrant).where(cosine, sine), angle.quadrant)
-
-    near = _near_single if x.is_single else _near
-    return _signed(_reduced(x, "sin", lambda size: finish(near(size)), finish), x)
+def _sine(angle: _Angle, x: Lanes) -> Lanes:
+    sine, cosine = _sine_and_cosine(angle)
+    return _flipped(_is_odd(angle.quadrant).where(cosine, sine), angle.quadrant, 1, x)
 
 
-def cos(x: Lanes) -> Lanes:
-    """The cosine; NaN at ±inf."""
-
-    def finish(angle: _Angle) -> Lanes:
-        sine, cosine = _sine_and_cosine(angle)
-        return _flipped(_is_odd(angle.quadrant).where(sine, cosine), angle.quadrant + 1)
-
-    near = _near_single if x.is_single else _near
-    return _reduced(x, "cos", lambda size: finish(near(size)), finish)
+def _cosine(angle: _Angle, _: Lanes) -> Lanes:
+    sine, cosine = _sine_and_cosine(angle)
+    return _flipped(_is_odd(angle.quadrant).where(sine, cosine), angle.quadrant + 1, 1)
 
 
-def _tangent(angle: _Angle) -> Lanes:
+def _tangent(angle: _Angle, x: Lanes) -> Lanes:
     rest, correction, quadrant = angle
     assert correction is not None
     square = rest * rest
     below = correction.fma(square, correction)
     tangent = (rest * square).fma(polynomial(square, rest.pick(*_TANGENT)), below) + rest
-    return _flipped(_is_odd(quadrant).where(1.0 / tangent, tangent), quadrant << 1)
+    return _flipped(_is_odd(quadrant).where(1.0 / tangent, tangent), quadrant, 0, x)
+
+
+def sin(x: Lanes) -> Lanes:
+    """The sine; NaN at ±inf."""
+    near = _near_single if x.is_single else _near
+    return _reduced(x, "sin", lambda: _sine(near(abs(x)), x), _sine)
+
+
+def cos(x: Lanes) -> Lanes:
+    """The cosine; NaN at ±inf."""
+    near = _near_single if x.is_single else _near
+    return _reduced(x, "cos", lambda: _cosine(near(abs(x)), x), _cosine)
 
 
 def tan(x: Lanes) -> Lanes:
     """The tangent; NaN at ±inf."""
+    size = abs(x)
+    if not x.is_single:
+        return _reduced(x, "tan", lambda: _tangent(_near(size), x), _tangent)
 
-    def common(size: Lanes) -> Lanes:
-        result = _tangent(_near(size))
-        if x.is_single:
-            return if_any(size > _SHORT_BOUND, lambda: _tangent(_farther(size)), result)
-        return result
+    def farther() -> Lanes:
+        return _reduced(x, "tan", lambda: _tangent(_farther(size), x), _tangent)
 
-    return _signed(_reduced(x, "tan", common, _tangent), x)
+    return if_any(~(size <= _SHORT_BOUND), farther, _tangent(_near(size), x))
