@@ -11,6 +11,8 @@ TAPEJIT_CACHE_DIR      folder of the kernel store                               
 TAPEJIT_CACHE_SIZE     bytes that the kernel store may take                            1073741824
 TAPEJIT_CHECK          ``1`` verifies every graph after every pass                     0
 TAPEJIT_EMIT           ``source`` lets Numba compile the text of kernels as it stands  instructions
+TAPEJIT_CPU            what kernels are built for: ``native``, or a level that      native
+                       several machines share, such as ``x86-64-v3``
 TAPEJIT_NUM_THREADS    threads of the BLAS library inside kernels                      1
 =====================  ==============================================================  ============
 """
@@ -21,6 +23,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import numpy as np
+
+_NATIVE = "native"
+_V2 = ("cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3")
+_V3 = (*_V2, "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave")
+_V4 = (*_V3, "avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl")
+X86_LEVELS = {"x86-64-v2": _V2, "x86-64-v3": _V3, "x86-64-v4": _V4}
+"""What the levels of x86-64 add to its first one, in LLVM's words (System V ABI, AMD64 supplement, table 3.1)."""
 
 _FLOATX_CHOICES = ("float32", "float64")
 
@@ -135,6 +144,20 @@ def emits_source() -> bool:
     if chosen not in ("source", "instructions"):
         raise ValueError(f"TAPEJIT_EMIT must be source or instructions, got {chosen!r}")
     return chosen == "source"
+
+
+def cpu() -> str:
+    """What kernels are built for (``TAPEJIT_CPU``): this CPU as it is, or a level of x86-64 that others have as well.
+
+    Raises
+    ------
+    ValueError
+        If it is neither ``native`` nor one of the levels.
+    """
+    chosen = os.environ.get("TAPEJIT_CPU") or _NATIVE
+    if chosen not in (_NATIVE, *X86_LEVELS):
+        raise ValueError(f"TAPEJIT_CPU must be one of {', '.join((_NATIVE, *X86_LEVELS))}, got {chosen!r}")
+    return chosen
 
 
 def check_graphs() -> bool:

@@ -19,7 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep the user's settings and kernel store out of the run and of the processes that it starts."""
     store = tempfile.TemporaryDirectory(prefix="tapejit-tests-")
     config.stash[_STORE] = store
-    for name in ("TAPEJIT_FLOATX", "TAPEJIT_CACHE", "TAPEJIT_CACHE_SIZE", "TAPEJIT_NUM_THREADS"):
+    for name in ("TAPEJIT_FLOATX", "TAPEJIT_CACHE", "TAPEJIT_CACHE_SIZE", "TAPEJIT_CPU", "TAPEJIT_NUM_THREADS"):
         os.environ.pop(name, None)
     os.environ["TAPEJIT_CACHE_DIR"] = store.name
     os.environ["TAPEJIT_CHECK"] = "1"

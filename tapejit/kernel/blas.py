@@ -23,7 +23,7 @@ def core_type(features: str) -> str | None:
     Parameters
     ----------
     features : str
-        As from `objects.host_cpu`.
+        As from `objects.target_cpu`.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def library() -> ctypes.CDLL:
     """
     package = door.openblas()
     path = Path(package.get_lib_dir()) / package.get_library(fullname=True)
-    chosen = core_type(door.loader().host_cpu()[1])  # no such features but on x86
+    chosen = core_type(door.loader().target_cpu()[1])  # no such features but on x86
     with _environment("OPENBLAS_CORETYPE", chosen):
         loaded = ctypes.CDLL(str(path))
     loaded[_PREFIX + "openblas_set_num_threads"](ctypes.c_int(config.num_threads()))

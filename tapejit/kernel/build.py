@@ -50,6 +50,7 @@ from .instructions import (
     variable,
     while_,
 )
+from .objects import target_cpu
 from .outline import STRAIGHT, Block, Outline, outline
 from .routines import ROUTINES
 from .straight import Call, TextError
@@ -423,7 +424,9 @@ def build(
                 prepared.typing, prepared.target, function, given, number, flags, {}, library=library,
                 pipeline_class=_Compiler,
             )  # fmt: skip
+            parallel = prepared.outlined.latches if prepared.outlined else {}
         finally:
             prepared.outlined = None
-        texts = [cgutils.normalize_ir_text(with_loop_hints(module)) for module in library.modules]
+        masks = "+avx" in target_cpu()[1].split(",")
+        texts = [cgutils.normalize_ir_text(with_loop_hints(module, parallel, masks)) for module in library.modules]
         return assembly.assemble(texts, symbol, made.fndesc.llvm_func_name, started)

@@ -1,16 +1,20 @@
-"""What LLVM is told about loops, so that the time of compiling does not grow with the square of their size.
+"""What LLVM is told about loops that it could not find out, or would take too long over.
 
-LLVM writes out several copies of a vectorised body, so that the processor has more to do at a time. A large body has
-enough for that, and its copies would take several times as long to compile. Two kinds of bodies are not vectorised at
-all: enormous ones (the forward and backward pass of a chain of some thousand operations would keep the vectoriser busy
-for half a minute), and those with many calls of scalar functions, each of which would be written out for every lane.
+* A body that calls functions of `mathlib` has work enough for the processor as it is: no copies of it are written
+  out, and where the CPU has masks, the last few elements of a row are one more vector. A row of ten is one vector.
+* LLVM writes out several copies of a vectorised body, so that the processor has more to do at a time. A large body has
+  enough for that, and its copies would take several times as long to compile. Enormous ones (the forward and backward
+  pass of a chain of some thousand operations would keep the vectoriser busy for half a minute), and those with many
+  calls of functions that have no form for vectors, are not vectorised at all.
+* Iterations that don't meet in memory are said not to (`parallel`).
+
 Works on the modules that Numba hands over, whichever emitter they come from.
 """
 
 # llvmlite's classes carry no types.
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 
 from llvmlite import ir
 
@@ -23,51 +27,92 @@ ENORMOUS_BODY = 4096
 """Bodies with at least as many are not vectorised."""
 
 MANY_CALLS = 32
-"""Bodies with at least as many calls of scalar functions, such as ``exp``, are not vectorised."""
+"""Bodies with at least as many calls of functions without a form for vectors are not vectorised."""
 
 _VECTORS = ("fabs", "sqrt", "floor", "ceil", "rint", "copysign", "maximum", "minimum", "fptosi", "fptoui")
 _COUNTED = frozenset(("fadd", "fsub", "fmul", "fdiv", "frem", "fneg", "call"))
-_ALONE = '!"llvm.loop.interleave.count", i32 1'
+_ONE_COPY = ('!"llvm.loop.interleave.count", i32 1', '!"llvm.loop.unroll.disable"')
+_WITH_MASKS = '!"llvm.loop.vectorize.predicate.enable", i1 true'
 _SCALAR = '!"llvm.loop.vectorize.enable", i1 false'
 _FIRST_ID = 1_000_000  # beyond the numbers that llvmlite gives
+
+
+class AccessGroup:
+    """Loads and stores of a loop whose iterations don't meet in memory: metadata that stands for nothing but itself."""
+
+    def __init__(self, number: int) -> None:
+        self.number = 2 * _FIRST_ID + number
+
+    def get_reference(self) -> str:
+        """How loads and stores refer to it."""
+        return f"!{self.number}"
+
+    def definition(self) -> str:
+        """The line that makes it."""
+        return f"!{self.number} = distinct !{{}}\n"
 
 
 class _LoopId:
     """The name of a loop, as metadata, with what holds for the loop."""
 
-    def __init__(self, number: int, hint: str) -> None:
+    def __init__(self, number: int, hints: Sequence[str]) -> None:
         self.number = number
-        self.hint = hint
+        self.hints = hints
+
+    @property
+    def following(self) -> int:
+        """The first number that is free again."""
+        return self.number + 1 + len(self.hints)
 
     def get_reference(self) -> str:
         """How the branch refers to it."""
         return f"!{self.number}"
 
     def definition(self) -> str:
-        """A name that names itself, which llvmlite can't write, and the hint."""
-        own, hint = self.number, self.number + 1
-        return f"!{own} = distinct !{{!{own}, !{hint}}}\n!{hint} = !{{{self.hint}}}\n"
+        """A name that names itself, which llvmlite can't write, and the hints."""
+        own = self.number
+        members = ", ".join(f"!{number}" for number in range(own, self.following))
+        lines = [f"!{own} = distinct !{{{members}}}"]
+        lines += [f"!{own + 1 + place} = !{{{hint}}}" for place, hint in enumerate(self.hints)]
+        return "\n".join(lines) + "\n"
 
 
-def with_loop_hints(module: ir.Module) -> str:
-    """The module's text, with the hint at each large innermost loop."""
+def with_loop_hints(module: ir.Module, parallel: Mapping[ir.Block, AccessGroup], masks: bool) -> str:
+    """The module's text, with what is known of its innermost loops.
+
+    Parameters
+    ----------
+    module : ir.Module
+        As Numba wrote it.
+    parallel : mapping of ir.Block to AccessGroup
+        The blocks that end the bodies of loops whose iterations don't meet in memory.
+    masks : bool
+        Whether the CPU loads and stores vectors of which some lanes don't count.
+    """
     ids: list[_LoopId] = []
     for function in module.functions:
-        for latch, hint in _large_bodies(function):
-            ids.append(_LoopId(_FIRST_ID + 2 * len(ids), hint))
-            latch.terminator.set_metadata("llvm.loop", ids[-1])
-    return f"{module}\n" + "".join(each.definition() for each in ids)
+        for latch in function.blocks:
+            hints = _body_hints(latch, masks)
+            if latch in parallel:
+                hints.append(f'!"llvm.loop.parallel_accesses", {parallel[latch].get_reference()}')
+            if hints and (latch in parallel or _leads_to(latch.terminator.operands[0], latch)):
+                ids.append(_LoopId(ids[-1].following if ids else _FIRST_ID, hints))
+                latch.terminator.set_metadata("llvm.loop", ids[-1])
+    return f"{module}\n" + "".join(each.definition() for each in [*ids, *parallel.values()])
 
 
-def _large_bodies(function: ir.Function) -> Iterator[tuple[ir.Block, str]]:
-    """Large blocks that may be the body of a loop, with their hints."""
-    for block in function.blocks:
-        branch = block.terminator
-        if isinstance(branch, ir.Branch) and branch.opname == "br" and not isinstance(branch, ir.ConditionalBranch):
-            counted = [instruction for instruction in block.instructions if instruction.opname in _COUNTED]
-            calls = sum(map(_is_scalar_call, counted))
-            if max(len(counted) / LARGE_BODY, calls / MANY_CALLS) >= 1 and _leads_to(branch.operands[0], block):
-                yield block, _SCALAR if len(counted) >= ENORMOUS_BODY or calls >= MANY_CALLS else _ALONE
+def _body_hints(block: ir.Block, masks: bool) -> list[str]:
+    """What holds for a loop if this block is its body."""
+    branch = block.terminator
+    if not isinstance(branch, ir.Branch) or branch.opname != "br" or isinstance(branch, ir.ConditionalBranch):
+        return []
+    counted = [instruction for instruction in block.instructions if instruction.opname in _COUNTED]
+    calls = sum(map(_is_scalar_call, counted))
+    if len(counted) >= ENORMOUS_BODY or calls >= MANY_CALLS:
+        return [_SCALAR]
+    if any(instruction.opname == "call" and is_vectorised(instruction.callee.name) for instruction in counted):
+        return [*_ONE_COPY, _WITH_MASKS] if masks else [*_ONE_COPY]
+    return [*_ONE_COPY] if len(counted) >= LARGE_BODY else []
 
 
 def _is_scalar_call(instruction: ir.Instruction) -> bool:

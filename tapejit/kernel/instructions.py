@@ -1,7 +1,8 @@
 """The scalar functions of kernels as LLVM instructions: what the names of `runtime` mean to the compiler.
 
-Written with llvmlite's `ir` alone, so that it can be read without knowing Numba; `build` gives each function to
-Numba under its name. Start reading at `OPERATIONS`, at the end.
+Operands may be vectors as well, all with the same number of lanes: an operation then does the same in each. Written
+with llvmlite's `ir` alone, so that it can be read without knowing Numba; `build` gives each function to Numba under its
+name. Start reading at `OPERATIONS`, at the end.
 """
 
 # llvmlite's functions carry no types.
@@ -16,6 +17,7 @@ from llvmlite import ir
 from ..ops.philox import MULTIPLIERS, ROUNDS, WEYL
 from .mathlib import linking
 from .mathlib.functions import FUNCTIONS
+from .mathlib.lanes import element_of, suffix_of, widened
 
 Value = Any  # an `ir.Value`
 Lower = Callable[..., Value]  # (builder, dtype of the operands, *operands) -> result
@@ -34,8 +36,28 @@ def type_of(dtype: str) -> ir.Type:
     return FLOATS.get(dtype) or ir.IntType(1 if dtype == "bool" else 8 * np.dtype(dtype).itemsize)
 
 
-def _number(dtype: str, value: float) -> Value:
-    return ir.Constant(type_of(dtype), value)
+def lanes_of(x: Value) -> int:
+    """The number of lanes of an operand."""
+    return x.type.count if isinstance(x.type, ir.VectorType) else 1
+
+
+def _like(x: Value, number: float) -> Value:
+    """A constant of an operand's type."""
+    return ir.Constant(x.type, number)
+
+
+def lane_by_lane(b: ir.IRBuilder, write: Callable[..., Value], *operands: Value) -> Value:
+    """What `write` makes of scalars, for each lane of vectors in turn."""
+    count = lanes_of(operands[0])
+    if count == 1:
+        return write(*operands)
+    result = None
+    for lane in range(count):
+        one = write(*(b.extract_element(operand, I32(lane)) for operand in operands))
+        if result is None:
+            result = ir.Constant(ir.VectorType(one.type, count), ir.Undefined)
+        result = b.insert_element(result, one, I32(lane))
+    return result
 
 
 def _function(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: Value) -> Value:
@@ -46,34 +68,35 @@ def _function(b: ir.IRBuilder, name: str, result: ir.Type, *arguments: Value) ->
 
 
 def _intrinsic(name: str) -> Lower:
-    def lower(b: ir.IRBuilder, dtype: str, *arguments: Value) -> Value:
-        return _function(b, f"llvm.{name}.f{8 * np.dtype(dtype).itemsize}", type_of(dtype), *arguments)
+    def lower(b: ir.IRBuilder, _: str, *arguments: Value) -> Value:
+        type_ = arguments[0].type
+        return _function(b, f"llvm.{name}.{suffix_of(type_)}", type_, *arguments)
 
     return lower
 
 
-def _from_float(b: ir.IRBuilder, source: str, target: str, x: Value) -> Value:
-    wide = 64 if target in {"uint32", "int64", "uint64"} else 32
-    name = f"i{wide}.f{8 * np.dtype(source).itemsize}"
-    result = _function(b, f"llvm.fptosi.sat.{name}", ir.IntType(wide), x)
+def _from_float(b: ir.IRBuilder, target: str, x: Value) -> Value:
+    wide = widened(I64 if target in {"uint32", "int64", "uint64"} else I32, lanes_of(x))
+    name = f"{suffix_of(wide)}.{suffix_of(x.type)}"
+    result = _function(b, f"llvm.fptosi.sat.{name}", wide, x)
     if target == "uint64":
-        large = _function(b, f"llvm.fptoui.sat.{name}", I64, x)
-        return b.select(b.fcmp_ordered("<", x, _number(source, 2.0**63)), result, large)
-    return b.trunc(result, type_of(target))
+        large = _function(b, f"llvm.fptoui.sat.{name}", wide, x)
+        return b.select(b.fcmp_ordered("<", x, _like(x, 2.0**63)), result, large)
+    return b.trunc(result, widened(type_of(target), lanes_of(x)))
 
 
 def convert(b: ir.IRBuilder, source: str, target: str, x: Value) -> Value:
     """Instructions that cast a scalar of dtype `source` to `target`, as `runtime` does."""
-    old, new, to = kind(source), kind(target), type_of(target)
+    old, new, to = kind(source), kind(target), widened(type_of(target), lanes_of(x))
     if target == "bool":
         return truth(b, source, x)
     if old == "f":
         if new != "f":
-            return _from_float(b, source, target, x)
+            return _from_float(b, target, x)
         return b.fpext(x, to) if target == "float64" else b.fptrunc(x, to)
     if new == "f":
         return b.sitofp(x, to) if old == "i" else b.uitofp(x, to)
-    if x.type.width >= to.width:
+    if element_of(x.type).width >= element_of(to).width:
         return b.trunc(x, to)
     return b.sext(x, to) if old == "i" else b.zext(x, to)
 
@@ -82,7 +105,7 @@ def truth(b: ir.IRBuilder, dtype: str, x: Value) -> Value:
     """Instructions for ``x != 0``; NaN is true."""
     if dtype == "bool":
         return x
-    zero = _number(dtype, 0)
+    zero = _like(x, 0)
     return b.fcmp_unordered("!=", x, zero) if kind(dtype) == "f" else b.icmp_unsigned("!=", x, zero)
 
 
@@ -94,14 +117,14 @@ def _less(b: ir.IRBuilder, dtype: str, x: Value, y: Value) -> Value:
 def _absolute(b: ir.IRBuilder, dtype: str, x: Value) -> Value:
     if kind(dtype) == "f":
         return _intrinsic("fabs")(b, dtype, x)
-    return b.select(_less(b, dtype, x, _number(dtype, 0)), b.neg(x), x)
+    return b.select(_less(b, dtype, x, _like(x, 0)), b.neg(x), x)
 
 
 def _sign(b: ir.IRBuilder, dtype: str, x: Value) -> Value:
-    zero, one = _number(dtype, 0), _number(dtype, 1)
+    zero, one = _like(x, 0), _like(x, 1)
     # 0 has the sign +0 whatever its own, and NaN stays.
     rest = b.select(b.fcmp_ordered("==", x, zero), zero, x) if kind(dtype) == "f" else zero
-    below = b.select(_less(b, dtype, x, zero), _number(dtype, -1), rest)
+    below = b.select(_less(b, dtype, x, zero), _like(x, -1), rest)
     return b.select(_less(b, dtype, zero, x), one, below)
 
 
@@ -117,14 +140,14 @@ def extreme(name: str) -> Lower:
 
 
 def _sigmoid(b: ir.IRBuilder, dtype: str, x: Value) -> Value:
-    one = _number(dtype, 1)
+    one = _like(x, 1)
     small = _intrinsic("exp")(b, dtype, b.fneg(_intrinsic("fabs")(b, dtype, x)))
-    return b.fdiv(b.select(b.fcmp_ordered(">=", x, _number(dtype, 0)), one, small), b.fadd(one, small))
+    return b.fdiv(b.select(b.fcmp_ordered(">=", x, _like(x, 0)), one, small), b.fadd(one, small))
 
 
 def _softplus(b: ir.IRBuilder, dtype: str, x: Value) -> Value:
     small = _intrinsic("exp")(b, dtype, b.fneg(_intrinsic("fabs")(b, dtype, x)))
-    return b.fadd(_intrinsic("maximum")(b, dtype, x, _number(dtype, 0)), _libm("log1p")(b, dtype, small))
+    return b.fadd(_intrinsic("maximum")(b, dtype, x, _like(x, 0)), _libm("log1p")(b, dtype, small))
 
 
 def _mathlib(name: str) -> Lower:
@@ -133,17 +156,20 @@ def _mathlib(name: str) -> Lower:
 
 def _libm(name: str) -> Lower:
     def lower(b: ir.IRBuilder, dtype: str, *arguments: Value) -> Value:
-        result = _function(b, name + ("f" if dtype == "float32" else ""), type_of(dtype), *arguments)
-        result.callee.attributes.add("readnone")  # nobody reads errno: calls may be moved and merged
-        result.callee.attributes.add("nounwind")
-        return result
+        def one(*scalars: Value) -> Value:
+            result = _function(b, name + ("f" if dtype == "float32" else ""), type_of(dtype), *scalars)
+            result.callee.attributes.add("readnone")  # nobody reads errno: calls may be moved and merged
+            result.callee.attributes.add("nounwind")
+            return result
+
+        return lane_by_lane(b, one, *arguments)
 
     return lower
 
 
 def _float_divmod(b: ir.IRBuilder, dtype: str, x: Value, y: Value) -> tuple[Value, Value]:
     """NumPy's ``npy_divmod``: the remainder has the divisor's sign, the quotient is rounded to an integer."""
-    zero, one = _number(dtype, 0), _number(dtype, 1)
+    zero, one = _like(x, 0), _like(x, 1)
     rest = b.frem(x, y)
     quotient = b.fdiv(b.fsub(x, rest), y)
     nonzero = truth(b, dtype, rest)
@@ -152,7 +178,7 @@ def _float_divmod(b: ir.IRBuilder, dtype: str, x: Value, y: Value) -> tuple[Valu
     modulus = b.select(moved, b.fadd(rest, y), unmoved)
     quotient = b.select(moved, b.fsub(quotient, one), quotient)
     floor = _intrinsic("floor")(b, dtype, quotient)
-    floor = b.select(_less(b, dtype, _number(dtype, 0.5), b.fsub(quotient, floor)), b.fadd(floor, one), floor)
+    floor = b.select(_less(b, dtype, _like(x, 0.5), b.fsub(quotient, floor)), b.fadd(floor, one), floor)
     plain = b.fdiv(x, y)
     floor = b.select(truth(b, dtype, quotient), floor, _intrinsic("copysign")(b, dtype, zero, plain))
     # By zero: x / 0 (inf or NaN) and NaN.
@@ -162,10 +188,10 @@ def _float_divmod(b: ir.IRBuilder, dtype: str, x: Value, y: Value) -> tuple[Valu
 
 def _integer_divmod(b: ir.IRBuilder, dtype: str, x: Value, y: Value) -> tuple[Value, Value]:
     """Floored division; by zero both results are 0, the smallest integer by -1 wraps."""
-    zero, one = _number(dtype, 0), _number(dtype, 1)
+    zero, one = _like(x, 0), _like(x, 1)
     signed = kind(dtype) == "i"
     by_zero = b.icmp_unsigned("==", y, zero)
-    negates = b.icmp_signed("==", y, _number(dtype, -1)) if signed else I1(0)
+    negates = b.icmp_signed("==", y, _like(x, -1)) if signed else ir.Constant(by_zero.type, 0)
     safe = b.select(b.or_(by_zero, negates), one, y)
     quotient, rest = (b.sdiv(x, safe), b.srem(x, safe)) if signed else (b.udiv(x, safe), b.urem(x, safe))
     moved = b.and_(b.icmp_unsigned("!=", rest, zero), _less(b, dtype, b.xor(rest, y), zero))
@@ -184,7 +210,12 @@ def _divmod(part: int) -> Lower:
 def _power(b: ir.IRBuilder, dtype: str, x: Value, exponent: Value) -> Value:
     if kind(dtype) == "f":
         return _intrinsic("pow")(b, dtype, x, exponent)
-    one, zero = _number(dtype, 1), _number(dtype, 0)
+    return lane_by_lane(b, lambda *both: _integer_power(b, dtype, *both), x, exponent)
+
+
+def _integer_power(b: ir.IRBuilder, dtype: str, x: Value, exponent: Value) -> Value:
+    """Squares and products, for each bit of the exponent; the result wraps."""
+    one, zero = _like(x, 1), _like(x, 0)
     slots = [variable(b, start) for start in (one, x, exponent)]
 
     def step() -> None:
@@ -292,7 +323,7 @@ class Operation(NamedTuple):
 
 
 def _size(how: str) -> Lower:
-    return lambda b, dtype, x: b.fcmp_ordered(how, _absolute(b, dtype, x), _number(dtype, np.inf))
+    return lambda b, dtype, x: b.fcmp_ordered(how, _absolute(b, dtype, x), _like(x, np.inf))
 
 
 def _logical(name: str) -> Lower:

@@ -40,7 +40,7 @@ def make_key(signature: str) -> str:
 def _surroundings() -> tuple[str, ...]:
     loader = door.loader()
     versions = [door.version_text(package) for package in ("numba", "llvmlite")]
-    return loader.platform_triple(), *loader.host_cpu(), *versions, source_digest()
+    return loader.platform_triple(), *loader.target_cpu(), *versions, source_digest()
 
 
 def source_digest() -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 
 import llvmlite.binding as llvm
 
+from .. import config
 from ..errors import TapejitError
 from . import door
 
@@ -55,6 +56,26 @@ def host_cpu() -> tuple[str, str]:
     return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
+@functools.cache
+def target_cpu() -> tuple[str, str]:
+    """Name and features of the CPU that kernels are built for: this one, unless ``TAPEJIT_CPU`` names a level.
+
+    Raises
+    ------
+    ValueError
+        If this CPU does not have all of the level.
+    """
+    level = config.cpu()
+    name, features = host_cpu()
+    if level not in config.X86_LEVELS:
+        return name, features
+    wanted = [f"+{feature}" for feature in config.X86_LEVELS[level]]
+    missing = [feature[1:] for feature in wanted if feature not in features.split(",")]
+    if missing:
+        raise ValueError(f"TAPEJIT_CPU is {level}, but this CPU has no {', '.join(missing)}")
+    return level, ",".join(sorted(wanted))
+
+
 def platform_triple() -> str:
     """Architecture, operating system and C library, as LLVM spells them."""
     return str(llvm.get_process_triple())
@@ -76,9 +97,9 @@ def _initialised() -> bool:
 
 
 def target_machine() -> llvm.TargetMachine:
-    """LLVM's code generator for this CPU."""
+    """LLVM's code generator for the CPU that kernels are built for."""
     _initialised()
-    name, features = host_cpu()
+    name, features = target_cpu()
     # The relocation model is what LLVM's in-process loader supports on x86; elsewhere its default does.
     x86 = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"}
     reloc = "static" if x86 else "default"

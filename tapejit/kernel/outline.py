@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from llvmlite import ir
 
+from .hints import AccessGroup
 from .instructions import Value
+from .parallel import is_parallel
 from .straight import Resolve, Scalars, TextError, Typed
 
 STRAIGHT = "straight"
@@ -33,6 +35,8 @@ class Block:
     ----------
     statements : list of ast.stmt
         The lines.
+    parallel : bool
+        Whether they are the body of a loop whose iterations don't meet in memory.
     reads : tuple of (str, type)
         What it takes from outside: its parameters.
     writes : tuple of (str, type)
@@ -41,15 +45,19 @@ class Block:
 
     statements: list[ast.stmt]
     outline: "Outline"
+    parallel: bool = False
     reads: tuple[tuple[str, str], ...] = ()
     writes: tuple[tuple[str, str], ...] = ()
 
     def lower(self, b: ir.IRBuilder, *values: Value) -> list[Value]:
         """Emit the instructions, given the parameters; returns the results."""
         scope = {name: Typed(type_, value) for (name, type_), value in zip(self.reads, values, strict=True)}
-        scalars = self.outline.scalars(scope, b)
+        group = AccessGroup(len(self.outline.latches)) if self.parallel else None
+        scalars = self.outline.scalars(scope, b, group)
         for statement in self.statements:
             scalars.statement(statement)
+        if group is not None:
+            self.outline.latches[b.block] = group
         return [scope[name].value for name, _ in self.writes]
 
 
@@ -75,9 +83,14 @@ class Outline:
     addresses: dict[str, ast.expr] = field(default_factory=dict)
     """Pointers and numbers that each block takes from the table by itself, by the names that the text gives them."""
 
-    def scalars(self, scope: dict[str, Typed], builder: ir.IRBuilder | None) -> Scalars:
-        """What goes through assignments, for these names."""
-        return Scalars(self.resolve, self.constants, self.addresses, scope, builder)
+    latches: dict[ir.Block, AccessGroup] = field(default_factory=dict)
+    """The blocks of LLVM's in which the bodies of parallel loops ended."""
+
+    def scalars(
+        self, scope: dict[str, Typed], builder: ir.IRBuilder | None, group: AccessGroup | None = None
+    ) -> Scalars:
+        """What goes through assignments, for these names; `group` marks what it loads and stores."""
+        return Scalars(self.resolve, self.constants, self.addresses, scope, builder, group)
 
 
 def outline(source: str, resolve: Resolve, constants: Mapping[str, np.generic], fixed: frozenset[int]) -> Outline:
@@ -156,18 +169,21 @@ def _without_runs(result: Outline, body: list[ast.stmt], types: dict[str, Typed]
 
     scalars = result.scalars(types, None)
     for statement in body:
+        if _is_line(statement):
+            try:
+                scalars.statement(statement)
+            except TextError as error:
+                raise TextError(f"{ast.unparse(statement)}: {error}") from error
+            run.append(statement)
+            continue
         match statement:
-            case ast.Assign([ast.Name() | ast.Subscript()]) | ast.Expr():
-                try:
-                    scalars.statement(statement)
-                except TextError as error:
-                    raise TextError(f"{ast.unparse(statement)}: {error}") from error
-                run.append(statement)
-                continue
             case ast.For(ast.Name(name)):
                 close()
                 types[name] = Typed("int64")
-                statement.body = _without_runs(result, statement.body, types)
+                lines = statement.body
+                statement.body = _without_runs(result, lines, types)
+                if all(map(_is_line, lines)):  # they are one run now
+                    result.blocks[-1].parallel = is_parallel(lines, name)
             case ast.If():
                 close()
                 statement.body = _without_runs(result, statement.body, types)
@@ -179,6 +195,14 @@ def _without_runs(result: Outline, body: list[ast.stmt], types: dict[str, Typed]
         new.append(statement)
     close()
     return new
+
+
+def _is_line(statement: ast.stmt) -> bool:
+    """Whether it is an assignment to a name or an element, or a call for what it does."""
+    match statement:
+        case ast.Assign([ast.Name() | ast.Subscript()]) | ast.Expr():
+            return True
+    return False
 
 
 def _find_parameters(result: Outline, function: ast.FunctionDef, types: Mapping[str, Typed]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from .hints import AccessGroup
 from .instructions import I8, Value, convert, kind, truth, type_of
 
 # From a function's name and its operands' types to the result's type, the types that it wants, and its instructions.
@@ -58,6 +59,8 @@ class Scalars:
         The other names; assignments add theirs.
     builder : ir.IRBuilder, optional
         Where instructions go; without one only types are found.
+    group : AccessGroup, optional
+        What marks loads and stores.
     """
 
     def __init__(
@@ -67,12 +70,14 @@ class Scalars:
         addresses: Mapping[str, ast.expr],
         scope: dict[str, Typed],
         builder: ir.IRBuilder | None,
+        group: AccessGroup | None = None,
     ) -> None:
         self._resolve = resolve
         self._constants = constants
         self._addresses = addresses
         self._scope = scope
         self._builder = builder
+        self._group = group
         self._found: dict[str, Typed] = {}  # the addresses that were asked for
 
     def statement(self, statement: ast.stmt) -> None:
@@ -99,7 +104,7 @@ class Scalars:
         stored = self._converted(value, pointer.type[:-1])
         if self._builder is not None:
             cell = self._builder.gep(pointer.value, [index.value])
-            self._builder.store(self._builder.zext(stored, I8) if pointer.type == "bool*" else stored, cell)
+            self._mark(self._builder.store(self._builder.zext(stored, I8) if pointer.type == "bool*" else stored, cell))
 
     def _load(self, pointer: Typed, index: Typed, fixed: bool = False) -> Typed:
         if not pointer.is_pointer or index.type != "int64":
@@ -108,9 +113,14 @@ class Scalars:
         if self._builder is None:
             return Typed(type_)
         cell = self._builder.load(self._builder.gep(pointer.value, [index.value]))
+        self._mark(cell)
         if fixed:
             _never_changes(cell)
         return Typed(type_, truth(self._builder, "uint8", cell) if type_ == "bool" else cell)
+
+    def _mark(self, access: Value) -> None:
+        if self._group is not None:
+            access.set_metadata("llvm.access.group", self._group)
 
     # Expressions
 
@@ -141,6 +151,7 @@ class Scalars:
         for part in getattr(found.value, "operands", ()):  # the pointer comes out of a load of the table
             if isinstance(part, ir.LoadInstr):
                 _never_changes(part)
+                self._mark(part)
         return found
 
     def _constant(self, tree: ast.Constant) -> Typed:

@@ -43,8 +43,8 @@ def test_a_key_depends_on_all_that_the_code_depends_on(monkeypatch: pytest.Monke
     triple = loader.platform_triple()
     for module, name, other in (
         (keys, "source_digest", lambda: "changed"),
-        (loader, "host_cpu", lambda: ("znver9", "+avx2")),
-        (loader, "host_cpu", lambda: ("znver9", "-avx2")),
+        (loader, "target_cpu", lambda: ("znver9", "+avx2")),
+        (loader, "target_cpu", lambda: ("znver9", "-avx2")),
         (loader, "platform_triple", lambda: triple + "-musl"),
         (door, "version_text", lambda package: f"{package} 0"),
         (door, "version_text", lambda package: f"{package} {int(package == 'numba')}"),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from . import exponentials, inverse_trigonometry, trigonometry
+from . import exponentials, inverse_trigonometry, logarithms, trigonometry
 from .lanes import Lanes
 
 
@@ -23,4 +23,9 @@ FUNCTIONS: Mapping[str, Function] = {
     "acos": Function(1, inverse_trigonometry.acos),
     "atan": Function(1, inverse_trigonometry.atan),
     "atan2": Function(2, inverse_trigonometry.atan2),
+    "exp2": Function(1, exponentials.exp2),
+    "log": Function(1, logarithms.log),
+    "log2": Function(1, logarithms.log2),
+    "log10": Function(1, logarithms.log10),
+    "log1p": Function(1, logarithms.log1p),
 }

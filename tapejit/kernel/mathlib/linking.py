@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
+from ..objects import host_cpu
 from .functions import FUNCTIONS
 from .lanes import Lanes, intrinsic, suffix_of, widened
 
@@ -95,8 +96,8 @@ def declarations(symbols: Iterable[str]) -> str:
 
 
 @functools.cache
-def _written(symbol: str) -> tuple[str, tuple[str, ...]]:
-    """The LLVM text of one function, and the names of those that it calls."""
+def _written(symbol: str, _cpu: tuple[str, str]) -> tuple[str, tuple[str, ...]]:
+    """The LLVM text of one function for a CPU, and the names of those that it calls."""
     parsed = _parsed(symbol)
     assert parsed is not None
     function = FUNCTIONS[parsed.name]
@@ -115,6 +116,6 @@ def definitions(symbols: Iterable[str]) -> dict[str, str]:
     while wanted:
         symbol = wanted.pop()
         if symbol not in found:
-            found[symbol], called = _written(symbol)
+            found[symbol], called = _written(symbol, host_cpu())
             wanted += [other for other in called if _parsed(other)]
     return found
