@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from . import exponentials, inverse_trigonometry, logarithms, trigonometry
+from . import error_functions, exponentials, inverse_trigonometry, logarithms, trigonometry
 from .lanes import Lanes
 
 
@@ -23,6 +23,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "acos": Function(1, inverse_trigonometry.acos),
     "atan": Function(1, inverse_trigonometry.atan),
     "atan2": Function(2, inverse_trigonometry.atan2),
+    "erf": Function(1, error_functions.erf),
+    "erfc": Function(1, error_functions.erfc),
     "exp2": Function(1, exponentials.exp2),
     "log": Function(1, logarithms.log),
     "log2": Function(1, logarithms.log2),
