@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from . import error_functions, exponentials, inverse_trigonometry, logarithms, trigonometry
+from . import error_functions, exponentials, gamma_functions, inverse_trigonometry, logarithms, trigonometry
 from .lanes import Lanes
 
 
@@ -25,6 +25,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "atan2": Function(2, inverse_trigonometry.atan2),
     "erf": Function(1, error_functions.erf),
     "erfc": Function(1, error_functions.erfc),
+    "lgamma": Function(1, gamma_functions.lgamma),
+    "digamma": Function(1, gamma_functions.digamma),
     "exp2": Function(1, exponentials.exp2),
     "log": Function(1, logarithms.log),
     "log2": Function(1, logarithms.log2),

@@ -39,7 +39,7 @@ def _small_float(integer: Lanes) -> Lanes:
     return (integer + 0x4338000000000000).as_float() - shift
 
 
-def _split(x: Lanes) -> tuple[Lanes, Lanes]:
+def split(x: Lanes) -> tuple[Lanes, Lanes]:
     """``f`` and ``k`` with ``x = (1 + f) * 2**k``, k whole, for positive x."""
     if has_avx512(x):
         mantissa, k = mantissa_and_exponent(x)  # in [1, 2)
@@ -63,6 +63,11 @@ def correction(f: Lanes) -> Lanes:
     return s.fma(z.fma(polynomial(z, _DOUBLE), square), -square)
 
 
+def rest_of_log(f: Lanes, term: Lanes) -> Lanes:
+    """``log(1 + f) - f + term``, to an error that is small against log(1 + f), for f in [-0.3, 0.42]."""
+    return correction(f) + term
+
+
 def with_limits(x: Lanes, result: Lanes) -> Lanes:
     """`result` for positive finite x; -inf at 0, inf at inf, NaN below and for NaN."""
     if has_avx512(x):
@@ -73,14 +78,14 @@ def with_limits(x: Lanes, result: Lanes) -> Lanes:
 
 def log(x: Lanes) -> Lanes:
     """The natural logarithm."""
-    f, k = _split(x)
+    f, k = split(x)
     high, low = x.pick(*LN2)
     return with_limits(x, k.fma(high, f + k.fma(low, correction(f))))
 
 
 def _log_to_base(x: Lanes, scale: tuple[float, float], two: tuple[float, float]) -> Lanes:
     """``log(x) * scale``, where `two` is the result for 2; both in two parts."""
-    f, k = _split(x)
+    f, k = split(x)
     small = f.fma(scale[1], correction(f) * scale[0])
     if two[1]:
         small = k.fma(two[1], small)
