@@ -27,6 +27,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "erfc": Function(1, error_functions.erfc),
     "lgamma": Function(1, gamma_functions.lgamma),
     "digamma": Function(1, gamma_functions.digamma),
+    "trigamma": Function(1, gamma_functions.trigamma),
     "exp2": Function(1, exponentials.exp2),
     "log": Function(1, logarithms.log),
     "log2": Function(1, logarithms.log2),

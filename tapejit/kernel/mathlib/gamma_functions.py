@@ -91,6 +91,34 @@ _COTANGENT = (
 """(1/r - π cot πr)/r by powers of r², for r up to 1/2."""
 
 
+_TRIGAMMA = (
+    (
+        0.9348021745681763, -0.8287966847419739, 0.704547643661499, -0.5790395140647888, 0.4629640579223633,
+        -0.36215949058532715, 0.27979034185409546, -0.21077987551689148, 0.1441708505153656, -0.10984654724597931,
+        0.1278027892112732, -0.08799584209918976,
+    ),
+    (
+        0.9348022005446793, -0.8287966442343201, 0.7045455170012289, -0.5790416377778401, 0.46306452509948637,
+        -0.3621493650278781, 0.2780808134810186, -0.21030987292931824, 0.15705319598294976, -0.11604072766103947,
+        0.0849689269232571, -0.061740363831745686, 0.044564640528135004, -0.031985954767474456,
+        0.022861095705049326, -0.016248142015496174, 0.011391701480601306, -0.008071422801693737,
+        0.006169772317615973, -0.004243386464176477, 0.001665163483920468, -0.001301558515290605,
+        0.002903411121844131, -0.0019229459308035537,
+    ),
+)  # fmt: skip
+"""trigamma(1 + t) by powers of t - 1/2, for t in [0, 1]."""
+_TRIGAMMA_LOW = (1.8936278323167244e-08, -2.860709264526125e-17)  # the second part of the first coefficient
+_TRIGAMMA_ASYMPTOTIC = (
+    (0.16666662693023682, -0.033328406512737274, 0.02359980344772339, -0.029170824214816093, 0.032765939831733704),
+    (
+        0.16666666666661775, -0.03333333330249456, 0.023809516924445738, -0.03333255018370159, 0.075704310920093,
+        -0.2507400063593315, 1.0929756377404403, -5.415825739231096, 25.460179622028843, -95.06932622557298,
+        233.90119986951356, -274.3098153903516,
+    ),
+)  # fmt: skip
+"""x³ (trigamma(x) - 1/x - 1/2x²) by powers of 1/x²."""
+
+
 def _two_parts_of_log(x: Lanes) -> tuple[Lanes, Lanes]:
     f, k = split(x)
     high, low = x.pick(*LN2)
@@ -218,4 +246,48 @@ def digamma(x: Lanes) -> Lanes:
     result = if_any(negative, reflected, high + low)
     result = (size < x.pick(2.0**-30, 2.0**-60)).where((-inverse).with_sign_of(-x), result)
     result = x.equals(inf).where(x, result)
+    return x.is_nan().where(x, result)
+
+
+def _square(x: Lanes, low: Lanes) -> tuple[Lanes, Lanes]:
+    """The square of a number in two parts."""
+    square = x * x
+    return square, x.fma(x, -square) + (x + x) * low
+
+
+def trigamma(x: Lanes) -> Lanes:
+    """The derivative of digamma: inf at 0 and negative integers, NaN at -inf."""
+    size, negative = abs(x), x < 0.0
+    small = size < 1.0
+    upper = size >= 2.0
+    # On [1, 2], from there down to 0 and up to 3: trigamma(1 + t) = trigamma(t) - 1/t².
+    inverted = (upper & (size < _ASYMPTOTIC_FROM)).where(size - 1.0, size)
+    inverse = 1.0 / inverted
+    inverse_low = inverse * inverse.fma(-inverted, 1.0)
+    square, square_low = _square(inverse, inverse_low)
+    value, value_low = _polynomial(size - size.floor() - 0.5, x.pick(*_TRIGAMMA))
+    sign = upper.where(x.constant(-1.0), (small & ~negative).where(x.constant(1.0), 0.0))
+    high, low = _sum(sign * square, value, sign.fma(square_low, value_low + x.pick(*_TRIGAMMA_LOW)))
+    # 1/x + 1/2x² + ...
+    series = (inverse * square).fma(polynomial(square, x.pick(*_TRIGAMMA_ASYMPTOTIC)), square.fma(0.5, inverse_low))
+    asymptotic = size >= _ASYMPTOTIC_FROM
+    high, low = asymptotic.where(inverse, high), asymptotic.where(series, low)
+
+    def reflected() -> Lanes:
+        """(π/sin π|x|)² - trigamma(1 + |x|)."""
+        rest = size - size.round()
+        turned = rest * rest
+        above = rest * turned * polynomial(turned, x.pick(*_SINE))
+        sine = rest + above
+        pole = 1.0 / sine
+        pole_low = pole * (pole.fma(-sine, 1.0) - pole * ((rest - sine) + above))
+        first, second = _square(pole, pole_low)
+        whole = 1.0 / size  # trigamma(1 + x) = trigamma(x) - 1/x²
+        correction = small.where(-low, whole.fma(whole, -low))
+        return (first - high) + (second + correction)
+
+    result = if_any(negative, reflected, high + low)
+    # Poles, where the low parts are NaN, and inf.
+    pole = square.equals(inf) | (negative & size.equals(size.round()) & (size < inf))
+    result = pole.where(x.constant(inf), x.equals(inf).where(x.constant(0.0), result))
     return x.is_nan().where(x, result)
