@@ -34,24 +34,20 @@ def clamped(x: Lanes, low: float, high: float) -> Lanes:
     return x.constant(high).minimum(x.constant(low).maximum(x))
 
 
-def whole_bits(whole: Lanes) -> Lanes:
-    """A small whole number in the low bits of an integer; the high ones are of no use."""
-    return (whole + whole.pick(1.5 * 2.0**23, 1.5 * 2.0**52)).as_integer()
-
-
-def power_of_two(bits: Lanes) -> Lanes:
-    """``2**n`` for an `n` as from `whole_bits`, if it is a normal number."""
-    bias, width = bits.pick((127, 23), (1023, 52))
-    return ((bits + bias) << width).as_float()
+def power_of_two(whole: Lanes) -> Lanes:
+    """``2**whole``, if it is a normal number."""
+    # The sum has `whole` plus the bias of exponents in its last bits.
+    shift, width = whole.pick((1.5 * 2.0**23 + 127, 23), (1.5 * 2.0**52 + 1023, 52))
+    bits: Lanes = (whole + shift).as_integer() << width
+    return bits.as_float()
 
 
 def scaled(x: Lanes, exponent: Lanes) -> Lanes:
     """``x * 2**exponent``, rounded once, for a whole `exponent` of at most twice the range of exponents."""
     if has_avx512(x):
         return scaled_by_instruction(x, exponent)
-    bits = whole_bits(exponent)
-    half = bits >> 1
-    return x * power_of_two(half) * power_of_two(bits - half)
+    half = (exponent * 0.5).round()
+    return x * power_of_two(half) * power_of_two(exponent - half)
 
 
 def reduced(x: Lanes) -> tuple[Lanes, Lanes]:
@@ -59,6 +55,19 @@ def reduced(x: Lanes) -> tuple[Lanes, Lanes]:
     exponent = (x * LOG2_E).round()
     high, low = x.pick(*LN2)
     return exponent.fma(-low, exponent.fma(-high, x)), exponent
+
+
+def scaled_expm1(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
+    """``2**-n (exp(x) - 1)``, ``n`` and ``2**-n``, for an x below which exp(x) counts."""
+    exponent = (x * LOG2_E).round()
+    high, low = x.pick(*LN2)
+    most = exponent.constant(x.pick(100.0, 1000.0))  # where the 1 does not count any more
+    inverse = power_of_two(-most.minimum(exponent))
+    near, correction = exponent.fma(-high, x), exponent * low
+    rest = near - correction
+    # Where 1 - 2**-n and the rest cancel, both are exact; what is not comes in with the small terms.
+    small = (rest * rest).fma(polynomial(rest, x.pick(*REST)), -correction)
+    return (near + (1.0 - inverse)) + small, exponent, inverse
 
 
 def exp(x: Lanes) -> Lanes:
@@ -73,3 +82,9 @@ def exp2(x: Lanes) -> Lanes:
     inside = x if has_avx512(x) else clamped(x, *x.pick((-151.0, 129.0), (-1076.0, 1025.0)))
     exponent = inside.round()
     return scaled(polynomial(inside - exponent, x.pick(*_EXP2)), exponent)
+
+
+def expm1(x: Lanes) -> Lanes:
+    """``exp(x) - 1``, exact to rounding near 0 too."""
+    result, exponent, _ = scaled_expm1(clamped(x, *x.pick((-20.0, 89.0), (-40.0, 710.0))))
+    return scaled(result, exponent).with_sign_of(x)

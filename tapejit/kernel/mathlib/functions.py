@@ -3,7 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from . import error_functions, exponentials, gamma_functions, inverse_trigonometry, logarithms, trigonometry
+from . import (
+    error_functions,
+    exponentials,
+    gamma_functions,
+    hyperbolics,
+    inverse_trigonometry,
+    logarithms,
+    trigonometry,
+)
 from .lanes import Lanes
 
 
@@ -16,6 +24,17 @@ class Function(NamedTuple):
 
 FUNCTIONS: Mapping[str, Function] = {
     "exp": Function(1, exponentials.exp),
+    "exp2": Function(1, exponentials.exp2),
+    "expm1": Function(1, exponentials.expm1),
+    "log": Function(1, logarithms.log),
+    "log2": Function(1, logarithms.log2),
+    "log10": Function(1, logarithms.log10),
+    "log1p": Function(1, logarithms.log1p),
+    "sinh": Function(1, hyperbolics.sinh),
+    "cosh": Function(1, hyperbolics.cosh),
+    "tanh": Function(1, hyperbolics.tanh),
+    "sigmoid": Function(1, hyperbolics.sigmoid),
+    "softplus": Function(1, hyperbolics.softplus),
     "sin": Function(1, trigonometry.sin),
     "cos": Function(1, trigonometry.cos),
     "tan": Function(1, trigonometry.tan),
@@ -28,9 +47,4 @@ FUNCTIONS: Mapping[str, Function] = {
     "lgamma": Function(1, gamma_functions.lgamma),
     "digamma": Function(1, gamma_functions.digamma),
     "trigamma": Function(1, gamma_functions.trigamma),
-    "exp2": Function(1, exponentials.exp2),
-    "log": Function(1, logarithms.log),
-    "log2": Function(1, logarithms.log2),
-    "log10": Function(1, logarithms.log10),
-    "log1p": Function(1, logarithms.log1p),
 }

@@ -119,6 +119,21 @@ _TRIGAMMA_ASYMPTOTIC = (
 """x³ (trigamma(x) - 1/x - 1/2x²) by powers of 1/x²."""
 
 
+_INVERSE_SQUARE_SINE = (
+    (
+        3.2898669242858887, 6.494107723236084, 10.165633201599121, 14.22803020477295, 15.990768432617188,
+        35.60430908203125, -24.32320213317871, 118.78358459472656,
+    ),
+    (
+        3.2898681336964466, 6.493939402269791, 10.173430619351041, 14.057083028528323, 18.01790024607563,
+        22.00548315617875, 26.00002379705531, 30.02581732328674, 33.70108313723389, 40.602209245021,
+        25.257727937789817, 125.00278990154078, -217.58749711482292, 677.0659330961365, -855.883722542388,
+        741.8326609934843,
+    ),
+)  # fmt: skip
+"""(π/sin πr)² - 1/r² by powers of r², for r up to 1/2."""
+
+
 def _two_parts_of_log(x: Lanes) -> tuple[Lanes, Lanes]:
     f, k = split(x)
     high, low = x.pick(*LN2)
@@ -276,12 +291,10 @@ def trigamma(x: Lanes) -> Lanes:
     def reflected() -> Lanes:
         """(π/sin π|x|)² - trigamma(1 + |x|)."""
         rest = size - size.round()
-        turned = rest * rest
-        above = rest * turned * polynomial(turned, x.pick(*_SINE))
-        sine = rest + above
-        pole = 1.0 / sine
-        pole_low = pole * (pole.fma(-sine, 1.0) - pole * ((rest - sine) + above))
-        first, second = _square(pole, pole_low)
+        inverse = 1.0 / rest
+        pole, pole_low = _square(inverse, inverse * inverse.fma(-rest, 1.0))
+        value, value_low = _polynomial(rest * rest, x.pick(*_INVERSE_SQUARE_SINE))
+        first, second = _sum(pole, value, pole_low + value_low)
         whole = 1.0 / size  # trigamma(1 + x) = trigamma(x) - 1/x²
         correction = small.where(-low, whole.fma(whole, -low))
         return (first - high) + (second + correction)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from ..objects import host_cpu
+from ..objects import target_cpu
 from .functions import FUNCTIONS
 from .lanes import Lanes, intrinsic, suffix_of, widened
 
@@ -116,6 +116,6 @@ def definitions(symbols: Iterable[str]) -> dict[str, str]:
     while wanted:
         symbol = wanted.pop()
         if symbol not in found:
-            found[symbol], called = _written(symbol, host_cpu())
+            found[symbol], called = _written(symbol, target_cpu())
             wanted += [other for other in called if _parsed(other)]
     return found

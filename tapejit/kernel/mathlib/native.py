@@ -10,7 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from ..objects import host_cpu
+from ..objects import target_cpu
 from .lanes import Lanes, element_of, intrinsic, widened
 
 _NEEDED = frozenset(("+avx512f", "+avx512vl", "+avx512dq"))
@@ -18,7 +18,7 @@ _NEEDED = frozenset(("+avx512f", "+avx512vl", "+avx512dq"))
 
 def has_avx512(x: Lanes) -> bool:
     """Whether this CPU has them, for as many lanes."""
-    return x.count * x.bits <= 512 and _NEEDED.issubset(host_cpu()[1].split(","))
+    return x.count * x.bits <= 512 and _NEEDED.issubset(target_cpu()[1].split(","))
 
 
 def _padded(x: Lanes, count: int) -> Any:
