@@ -1,7 +1,7 @@
 # ruff: noqa: A004 (sum, abs, round, … are the Array API's names)
 """The operations: one declaration each, which says its value, its type, its derivative and how it is lowered.
 
-Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise`, `activations`, `powers`;
+Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise`, `activations`, `gammas`, `powers`;
 then `reductions`, `moments`, `exponential_families`; then `shaping`, `slicing`, `joining`,
 `product_reduction`, `indexing`, `products`, `values`, `creation`, `sorting`, `linalg`, `random`, `opaque`. All that
 is public is exported here, under the Array API's names. NumPy's own functions reach them through `numpy_names`.
@@ -9,7 +9,7 @@ is public is exported here, under the Array API's names. NumPy's own functions r
 
 from . import linalg as linalg
 from . import random as random  # whose primitives are registered
-from .activations import erf, relu, sigmoid, softplus
+from .activations import erf, erfc, relu, sigmoid, softplus
 from .arithmetic import (
     abs,
     add,
@@ -76,6 +76,7 @@ from .elementwise import (
     tanh,
 )
 from .exponential_families import log_softmax, logsumexp, softmax
+from .gammas import digamma, lgamma, trigamma
 from .indexing import gather, getitem, scatter_add, take
 from .joining import concat, roll, stack
 from .moments import mean, std, var
@@ -116,9 +117,11 @@ __all__ = [
     "cos",
     "cosh",
     "cumsum",
+    "digamma",
     "divide",
     "equal",
     "erf",
+    "erfc",
     "exp",
     "expand_dims",
     "expm1",
@@ -138,6 +141,7 @@ __all__ = [
     "isnan",
     "less",
     "less_equal",
+    "lgamma",
     "linspace",
     "log",
     "log1p",
@@ -197,6 +201,7 @@ __all__ = [
     "tan",
     "tanh",
     "tensordot",
+    "trigamma",
     "var",
     "vecdot",
     "where",

@@ -1,9 +1,9 @@
 """erf and erfc.
 
 Near 0 the error function is a polynomial. Elsewhere it is 1 - erfc, where erfc need not be very exact: its logarithm is
-a polynomial, or its fourth root in float32. Where erfc itself is wanted, ``exp(x²) erfc(x) (x + k)``, a smooth function of 1/(x + k), is one (M. M.
-Shepherd and J. G. Laframboise, Chebyshev approximation of (1 + 2x) exp(x²) erfc x in 0 ≤ x < ∞, Mathematics of
-Computation 36 (1981), 249), and its products are kept in two parts. Start reading at `erf`.
+a polynomial, or its fourth root in float32. Where erfc itself is wanted, ``exp(x²) erfc(x) (x + k)``, a smooth function
+of 1/(x + k), is one (M. M. Shepherd and J. G. Laframboise, Chebyshev approximation of (1 + 2x) exp(x²) erfc x in 0 ≤ x
+< ∞, Mathematics of Computation 36 (1981), 249), and its products are kept in two parts. Start reading at `erf`.
 """
 
 from math import pi, sqrt
@@ -75,7 +75,8 @@ def _far(x: Lanes) -> Lanes:
     shifted = power + _MAGIC
     rest = power - (shifted - _MAGIC)
     result = polynomial(rest, _EXP2).fma(rest, 1.0)
-    return 1.0 - (result.as_integer() + (shifted.as_integer() << 52)).as_float()
+    complement: Lanes = (result.as_integer() + (shifted.as_integer() << 52)).as_float()
+    return 1.0 - complement
 
 
 def erf(x: Lanes) -> Lanes:
@@ -83,7 +84,8 @@ def erf(x: Lanes) -> Lanes:
     size = abs(x)
     low, high = x.pick(*_LIMITS)
     near = polynomial(x * x, x.pick(*_NEAR)).fma(size, size)
-    return (size > low).where(_far(size.minimum(high)), near).with_sign_of(x)
+    is_far: Lanes = size > low
+    return is_far.where(_far(size.minimum(high)), near).with_sign_of(x)
 
 
 def _exponential(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:

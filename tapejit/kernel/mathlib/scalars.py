@@ -7,6 +7,7 @@ reading at `huge_angle`.
 # llvmlite's functions carry no types.
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -96,8 +97,7 @@ def huge_angle(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
     words = _words(b, start.unsigned_shift(6).value, 4)
     shift = (start & 63).value
     high, middle, low = (
-        b.zext(intrinsic(b, "llvm.fshl.i64", _I64, *pair, shift), _I128)
-        for pair in zip(words, words[1:], strict=False)
+        b.zext(intrinsic(b, "llvm.fshl.i64", _I64, *pair, shift), _I128) for pair in itertools.pairwise(words)
     )
     # The product's lowest 192 bits without the last 64; the first two are the quadrant.
     below = b.add(b.lshr(b.mul(mantissa, low), _I128(64)), b.mul(mantissa, middle))

@@ -1,9 +1,9 @@
 """sin, cos and tan, of huge angles too.
 
 An angle is reduced to a rest within π/4 and a quadrant by subtracting a multiple of π/2 in parts (W. J. Cody and
-W. Waite, Software Manual for the Elementary Functions, 1980), of which `fma` makes the first difference exact. Where the
-multiple has too many bits for that, a function of one lane takes over. Then a minimax polynomial, for the sine, the
-cosine or the tangent of the rest. Start reading at `sin`.
+W. Waite, Software Manual for the Elementary Functions, 1980), of which `fma` makes the first difference exact. Where
+the multiple has too many bits for that, a function of one lane takes over. Then a polynomial of least error, for the
+sine, the cosine or the tangent of the rest. Start reading at `sin`.
 """
 
 from collections.abc import Callable
@@ -71,8 +71,11 @@ Finish = Callable[[_Angle, Lanes], Lanes]
 
 
 def _multiple(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
-    """The nearest multiple of π/2, as a float and as an integer whose last two bits count, and the difference to the
-    multiple of π/2's first part, which is exact."""
+    """The nearest multiple of π/2.
+
+    As a float, and as an integer whose last two bits count; then what is left of `x` after the same multiple of π/2's
+    first part, which is exact.
+    """
     magic = x.pick(*_MAGIC)
     shifted = x.fma(_TWO_BY_PI, magic)
     multiple = shifted - magic
@@ -118,9 +121,9 @@ def _reduced(x: Lanes, name: str, common: Callable[[], Lanes], finish: Finish) -
     """``common()`` up to the bound, ``finish`` of the angle beyond, one by one."""
 
     def huge(number: Lanes) -> Lanes:
-        # inf and NaN come here too.
         size = abs(number)
-        return (size <= size.pick(*_LARGEST)).where(finish(_far(size), number), size - size)
+        is_finite: Lanes = size <= size.pick(*_LARGEST)  # inf and NaN come here too
+        return is_finite.where(finish(_far(size), number), size - size)
 
     each = function_beside(x, f"tapejit_{name}_of_huge_{'f32' if x.is_single else 'f64'}", huge)
     return unless_rare(~(abs(x) <= x.pick(*_BOUND)), common, each, x)
