@@ -139,17 +139,6 @@ def extreme(name: str) -> Lower:
     return lower
 
 
-def _sigmoid(b: ir.IRBuilder, dtype: str, x: Value) -> Value:
-    one = _like(x, 1)
-    small = _intrinsic("exp")(b, dtype, b.fneg(_intrinsic("fabs")(b, dtype, x)))
-    return b.fdiv(b.select(b.fcmp_ordered(">=", x, _like(x, 0)), one, small), b.fadd(one, small))
-
-
-def _softplus(b: ir.IRBuilder, dtype: str, x: Value) -> Value:
-    small = _intrinsic("exp")(b, dtype, b.fneg(_intrinsic("fabs")(b, dtype, x)))
-    return b.fadd(_intrinsic("maximum")(b, dtype, x, _like(x, 0)), _libm("log1p")(b, dtype, small))
-
-
 def _mathlib(name: str) -> Lower:
     return lambda b, _, *operands: linking.call(b, name, *operands)
 
@@ -209,7 +198,7 @@ def _divmod(part: int) -> Lower:
 
 def _power(b: ir.IRBuilder, dtype: str, x: Value, exponent: Value) -> Value:
     if kind(dtype) == "f":
-        return _intrinsic("pow")(b, dtype, x, exponent)
+        return linking.call(b, "power", x, exponent)
     return lane_by_lane(b, lambda *both: _integer_power(b, dtype, *both), x, exponent)
 
 
@@ -330,14 +319,10 @@ def _logical(name: str) -> Lower:
     return lambda b, dtype, *operands: getattr(b, name)(*(truth(b, dtype, x) for x in operands))
 
 
-_INTRINSICS = "exp log sqrt tanh sinh cosh floor ceil rint"
+_INTRINSICS = "sqrt floor ceil rint"
 OPERATIONS: Mapping[str, Operation] = {
     **{name: Operation(1, "f", _intrinsic(name)) for name in _INTRINSICS.split()},
-    **{name: Operation(1, "f", _libm(name)) for name in ("expm1", "log1p")},
     "fmod": Operation(2, "f", lambda b, _, x, y: b.frem(x, y)),
-    "sigmoid": Operation(1, "f", _sigmoid),
-    "softplus": Operation(1, "f", _softplus),
-    "power": Operation(2, "iuf", _power),
     "absolute": Operation(1, "biuf", _absolute),
     "sign": Operation(1, "iuf", _sign),
     "maximum": Operation(2, "biuf", extreme("maximum")),
@@ -353,4 +338,5 @@ OPERATIONS: Mapping[str, Operation] = {
     "accumulate": Operation(2, "iuf", _accumulate("add")),
     "accumulate_product": Operation(2, "iuf", _accumulate("mul")),
     **{name: Operation(function.arity, "f", _mathlib(name)) for name, function in FUNCTIONS.items()},
+    "power": Operation(2, "iuf", _power),
 }

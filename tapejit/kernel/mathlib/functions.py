@@ -10,6 +10,7 @@ from . import (
     hyperbolics,
     inverse_trigonometry,
     logarithms,
+    powers,
     trigonometry,
 )
 from .lanes import Lanes
@@ -35,6 +36,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "tanh": Function(1, hyperbolics.tanh),
     "sigmoid": Function(1, hyperbolics.sigmoid),
     "softplus": Function(1, hyperbolics.softplus),
+    "power": Function(2, powers.power),
+    "cbrt": Function(1, powers.cbrt),
     "sin": Function(1, trigonometry.sin),
     "cos": Function(1, trigonometry.cos),
     "tan": Function(1, trigonometry.tan),

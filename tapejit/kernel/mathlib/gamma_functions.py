@@ -7,11 +7,12 @@ which stands in a branch. Sums of large terms are kept in two parts. Start readi
 Sources: NIST Digital Library of Mathematical Functions, 5.5.1 to 5.5.4 and 5.11.1 to 5.11.2.
 """
 
+from collections.abc import Callable
 from math import inf, nan
 
 from ...ops import gamma_functions as double
 from .exponentials import LN2
-from .lanes import Lanes, if_any, polynomial, split_polynomial
+from .lanes import Lanes, polynomial, split_polynomial, where_any
 from .logarithms import rest_of_log, split
 
 # Coefficients for float32, and for float64; what they are of is said there.
@@ -122,6 +123,10 @@ def _sum(first: Lanes, second: Lanes, rest: Lanes) -> tuple[Lanes, Lanes]:
     return total, (first - (total - part)) + (second - part) + rest
 
 
+def _if_negative(negative: Lanes, reflected: Callable[[], Lanes], usual: Lanes) -> Lanes:
+    return where_any(negative, lambda: negative.where(reflected(), usual), usual)
+
+
 def _product(size: Lanes, negative: Lanes) -> Lanes:
     """What makes Γ(|x|) of Γ in [1, 2), or Γ(|x| + 1) for a negative x; in Stirling's range |x| itself."""
     one = size.constant(1.0)
@@ -168,7 +173,7 @@ def lgamma(x: Lanes) -> Lanes:
         result = (-first - high) - (second + low)
         return rest.equals(0.0).where(x.constant(inf), result)
 
-    result = if_any(negative, reflected, high + low)
+    result = _if_negative(negative, reflected, high + low)
     result = ((size > x.pick(*_LARGEST)) | size.equals(0.0)).where(x.constant(inf), result)
     return x.is_nan().where(x, result)
 
@@ -213,7 +218,7 @@ def digamma(x: Lanes) -> Lanes:
         whole = small.where(x.constant(0.0), 1.0 / size)  # digamma(1 + x) = digamma(x) + 1/x
         return rest.equals(0.0).where(x.constant(nan), total + (total_low + whole))
 
-    result = if_any(negative, reflected, high + low)
+    result = _if_negative(negative, reflected, high + low)
     result = (size < x.pick(2.0**-30, 2.0**-60)).where((-inverse).with_sign_of(-x), result)
     result = x.equals(inf).where(x, result)
     return x.is_nan().where(x, result)
@@ -254,7 +259,7 @@ def trigamma(x: Lanes) -> Lanes:
         correction = small.where(-low, whole.fma(whole, -low))
         return (first - high) + (second + correction)
 
-    result = if_any(negative, reflected, high + low)
+    result = _if_negative(negative, reflected, high + low)
     # Poles, where the low parts are NaN, and inf.
     pole = square.equals(inf) | (negative & size.equals(size.round()) & (size < inf))
     result = pole.where(x.constant(inf), x.equals(inf).where(x.constant(0.0), result))

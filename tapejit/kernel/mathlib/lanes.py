@@ -281,19 +281,27 @@ def split_polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
     return odd.fma(x, even).fma(x, first)
 
 
-def if_any(condition: Lanes, otherwise: Callable[[], Lanes], usual: Lanes) -> Lanes:
-    """`otherwise()` in the lanes in which `condition` is true; its code is left out if there are none.
+def where_any(chosen: Lanes, write: Callable[[], Lanes], other: Lanes) -> Lanes:
+    """What `write` emits, for all lanes, if any lane of `chosen` is true, else `other`: a branch around rare work.
 
     Parameters
     ----------
-    condition : Lanes
-        Truth values, seldom true.
-    otherwise : callable
-        Emits what those lanes need, for all lanes.
-    usual : Lanes
-        What the other lanes hold.
+    chosen : Lanes
+        Truth values.
+    write : callable
+        Emits the result, which is right in all lanes.
+    other : Lanes
+        The result if no lane is chosen.
     """
-    return _branched(condition, usual, lambda: condition.where(otherwise(), usual).value)
+    b = other.b
+    before = b.block
+    with b.if_then(chosen.any(), likely=False):
+        written = write().value
+        inside = b.block
+    result = b.phi(other.value.type)
+    result.add_incoming(other.value, before)
+    result.add_incoming(written, inside)
+    return Lanes(b, result)
 
 
 def unless_rare(rare: Lanes, common: Callable[[], Lanes], each: Callable[[Any], Any], x: Lanes) -> Lanes:
@@ -311,19 +319,7 @@ def unless_rare(rare: Lanes, common: Callable[[], Lanes], each: Callable[[Any], 
         The argument.
     """
     usual = common()
-    return _branched(rare, usual, lambda: _lane_by_lane(rare, usual, each, x))
-
-
-def _branched(condition: Lanes, usual: Lanes, other: Callable[[], Any]) -> Lanes:
-    b = condition.b
-    before = b.block
-    with b.if_then(condition.any(), likely=False):
-        fixed = other()
-        inside = b.block
-    result = b.phi(usual.value.type)
-    result.add_incoming(usual.value, before)
-    result.add_incoming(fixed, inside)
-    return Lanes(b, result)
+    return where_any(rare, lambda: Lanes(x.b, _lane_by_lane(rare, usual, each, x)), usual)
 
 
 def _lane_by_lane(rare: Lanes, usual: Lanes, each: Callable[[Any], Any], x: Lanes) -> Any:

@@ -9,7 +9,7 @@ sine, the cosine or the tangent of the rest. Start reading at `sin`.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .lanes import Lanes, if_any, polynomial, unless_rare
+from .lanes import Lanes, polynomial, unless_rare, where_any
 from .scalars import function_beside, huge_angle
 
 _BOUND = (131072.0, 4194304.0)
@@ -192,7 +192,9 @@ def tan(x: Lanes) -> Lanes:
     if not x.is_single:
         return _reduced(x, "tan", lambda: _tangent(_near(size), x), _tangent)
 
-    def farther() -> Lanes:
-        return _reduced(x, "tan", lambda: _tangent(_farther(size), x), _tangent)
+    near, is_far = _tangent(_near(size), x), ~(size <= _SHORT_BOUND)
 
-    return if_any(~(size <= _SHORT_BOUND), farther, _tangent(_near(size), x))
+    def farther() -> Lanes:
+        return is_far.where(_reduced(x, "tan", lambda: _tangent(_farther(size), x), _tangent), near)
+
+    return where_any(is_far, farther, near)
