@@ -14,6 +14,7 @@ from ...ops import gamma_functions as double
 from .exponentials import LN2
 from .lanes import Lanes, polynomial, split_polynomial, where_any
 from .logarithms import rest_of_log, split
+from .scalars import branching
 
 # Coefficients for float32, and for float64; what they are of is said there.
 _FACTORIAL = (
@@ -137,6 +138,7 @@ def _product(size: Lanes, negative: Lanes) -> Lanes:
     return (size < double.STIRLING_FROM).where(product, size)
 
 
+@branching
 def lgamma(x: Lanes) -> Lanes:
     """The logarithm of |Γ(x)|: inf at the poles and at ±inf.
 
@@ -178,6 +180,7 @@ def lgamma(x: Lanes) -> Lanes:
     return x.is_nan().where(x, result)
 
 
+@branching
 def digamma(x: Lanes) -> Lanes:
     """The derivative of lgamma: NaN at negative integers and -inf, ∓inf at ±0.
 
@@ -230,6 +233,7 @@ def _square(x: Lanes, low: Lanes) -> tuple[Lanes, Lanes]:
     return square, x.fma(x, -square) + (x + x) * low
 
 
+@branching
 def trigamma(x: Lanes) -> Lanes:
     """The derivative of digamma: inf at 0 and negative integers, NaN at -inf."""
     size, negative = abs(x), x < 0.0

@@ -7,6 +7,7 @@ reading at `huge_angle`.
 # llvmlite's functions carry no types.
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +25,8 @@ _TWO_BY_PI = (
     0x7527BAC7EBE5F17B, 0x3D0739F78A5292EA, 0x6BFB5FB11F8D5D08, 0x56033046FC7B6BAB, 0xF0CFBC209AF4361D,
 )  # fmt: skip
 """The bits of 2/π after the binary point, in words of 64."""
-_HALF_PI = (1.5707963267948966, 6.123233995736766e-17)
+_HALF_PI = ((1.5707963705062866, -4.371138828673793e-08), (1.5707963267948966, 6.123233995736766e-17))
+"""π/2 in two parts."""
 
 
 def function_beside(x: Lanes, name: str, write: Callable[[Lanes], Lanes]) -> Callable[[Any], Any]:
@@ -55,6 +57,19 @@ def function_beside(x: Lanes, name: str, write: Callable[[Lanes], Lanes]) -> Cal
     return each
 
 
+def branching(function: Callable[[Lanes], Lanes]) -> Callable[[Lanes], Lanes]:
+    """Decorates a long function with branches: for one lane it is a call, so that callers stay small and whole."""
+
+    @functools.wraps(function)
+    def write(x: Lanes) -> Lanes:
+        if x.count > 1:
+            return function(x)
+        name = f"tapejit_one_{function.__name__}_{'f32' if x.is_single else 'f64'}"
+        return Lanes(x.b, function_beside(x, name, function)(x.value))
+
+    return write
+
+
 def _words(b: ir.IRBuilder, first: Any, count: int) -> list[Any]:
     """Words `first`, `first` + 1, … of 2/π, after one word of zeros: its integer part."""
     name = "tapejit_two_by_pi"
@@ -70,7 +85,7 @@ def _words(b: ir.IRBuilder, first: Any, count: int) -> list[Any]:
 
 
 def huge_angle(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
-    """A float64 of at least 2**20 in size, and not negative, as a multiple of π/2 and a rest.
+    """A number of at least 2**17, and not negative, as a multiple of π/2 and a rest.
 
     Parameters
     ----------
@@ -80,7 +95,7 @@ def huge_angle(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
     Returns
     -------
     rest, correction : Lanes
-        Their sum is within π/4, and right to some 2**-60 of its size.
+        Their sum is within π/4, and right to twice as many bits as `x` has, less a few.
     quadrant : Lanes
         An integer; the multiple of π/2, of which the last two bits count.
 
@@ -90,9 +105,10 @@ def huge_angle(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
     with an integer m, and those bits of 2/π whose products with it are multiples of 4 are left out. The 192 bits that
     follow are enough: no float64 is closer to a multiple of π/2 than 2**-61.
     """
-    b, bits = x.b, x.as_integer()
-    exponent = bits.unsigned_shift(52) - 1075
-    mantissa = b.zext(((bits & (2**52 - 1)) | 2**52).value, _I128)
+    b, width, bias = x.b, *x.pick((23, 127), (52, 1023))
+    bits = x.as_integer()
+    exponent = Lanes(b, b.zext(bits.unsigned_shift(width).value, _I64)) - (bias + width)
+    mantissa = b.zext(((bits & (2**width - 1)) | 2**width).value, _I128)
     start = exponent + 62  # the first bit that counts, in words that begin with one word of zeros
     words = _words(b, start.unsigned_shift(6).value, 4)
     shift = (start & 63).value
@@ -102,18 +118,27 @@ def huge_angle(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
     # The product's lowest 192 bits without the last 64; the first two are the quadrant.
     below = b.add(b.lshr(b.mul(mantissa, low), _I128(64)), b.mul(mantissa, middle))
     product = b.add(b.shl(b.mul(mantissa, high), _I128(64)), below)
-    quadrant = b.lshr(b.add(product, _I128(2**125)), _I128(126))
-    fraction = b.shl(product, _I128(2))  # signed: between -1/2 and 1/2
+    quadrant = Lanes(b, b.lshr(b.add(product, _I128(2**125)), _I128(126))).truncated(x.bits)
+    first, second = _two_parts(x, b.shl(product, _I128(2)))  # between -1/2 and 1/2
+    half_pi, half_pi_low = x.pick(*_HALF_PI)
+    rest = first * half_pi
+    return rest, first.fma(half_pi, -rest) + (first * half_pi_low + second * half_pi), quadrant
+
+
+def _two_parts(x: Lanes, fraction: Any) -> tuple[Lanes, Lanes]:
+    """An integer of 128 bits with a sign, times 2**-128, as the sum of two floats of the type of `x`."""
+    b, width, bias = x.b, *x.pick((23, 127), (52, 1023))
     negative = b.icmp_signed("<", fraction, _I128(0))
     size = b.select(negative, b.neg(fraction), fraction)
     zeros = intrinsic(b, "llvm.ctlz.i128", _I128, size, ir.IntType(1)(0))
     normal = b.shl(size, zeros)
-    scale = Lanes(b, b.shl(b.sub(_I64(1023 - 52), b.trunc(zeros, _I64)), _I64(52))).as_float()
-    top = Lanes(b, b.uitofp(b.trunc(b.lshr(normal, _I128(75)), _I64), ir.DoubleType())) * scale * 2.0**-1
-    rest = Lanes(b, b.uitofp(b.trunc(b.and_(b.lshr(normal, _I128(24)), _I128(2**51 - 1)), _I64), ir.DoubleType()))
-    rest = rest * scale * 2.0**-52
+    exponent = Lanes(b, b.sub(_I128(bias), zeros)).truncated(x.bits)
     sign = Lanes(b, b.select(negative, ir.Constant(x.element, -1.0), ir.Constant(x.element, 1.0)))
-    first, second = (part * sign for part in (top, rest))
-    result = first * _HALF_PI[0]
-    correction = first.fma(_HALF_PI[0], -result) + (first * _HALF_PI[1] + second * _HALF_PI[0])
-    return result, correction, Lanes(b, b.trunc(quadrant, _I64))
+    scale = (exponent << width).as_float() * sign
+
+    def part(last: int, count: int) -> Lanes:
+        """So many bits down to the one of value 2**-last."""
+        taken = b.and_(b.lshr(normal, _I128(128 - last)), _I128(2**count - 1))
+        return Lanes(b, taken).truncated(x.bits).to_float() * scale * 2.0**-last
+
+    return part(width + 1, width + 1), part(2 * width + 1, width)

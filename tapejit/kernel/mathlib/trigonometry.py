@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .lanes import Lanes, polynomial, unless_rare, where_any
-from .scalars import function_beside, huge_angle
+from .scalars import branching, function_beside, huge_angle
 
 _BOUND = (131072.0, 4194304.0)
 """Up to here the multiple of π/2 has few enough bits for `_near`."""
@@ -108,22 +108,13 @@ def _farther(x: Lanes) -> _Angle:
     return _Angle(result, multiple.fma(-third, below - multiple.fma(second, -product)), quadrant)
 
 
-def _far(x: Lanes) -> _Angle:
-    """For one number beyond the bound."""
-    if not x.is_single:
-        return _Angle(*huge_angle(x))
-    rest, _, quadrant = huge_angle(x.to_double())
-    result = rest.to_single()
-    return _Angle(result, (rest - result.to_double()).to_single(), quadrant.truncated(32))
-
-
 def _reduced(x: Lanes, name: str, common: Callable[[], Lanes], finish: Finish) -> Lanes:
     """``common()`` up to the bound, ``finish`` of the angle beyond, one by one."""
 
     def huge(number: Lanes) -> Lanes:
         size = abs(number)
         is_finite: Lanes = size <= size.pick(*_LARGEST)  # inf and NaN come here too
-        return is_finite.where(finish(_far(size), number), size - size)
+        return is_finite.where(finish(_Angle(*huge_angle(size)), number), size - size)
 
     each = function_beside(x, f"tapejit_{name}_of_huge_{'f32' if x.is_single else 'f64'}", huge)
     return unless_rare(~(abs(x) <= x.pick(*_BOUND)), common, each, x)
@@ -174,18 +165,21 @@ def _tangent(angle: _Angle, x: Lanes) -> Lanes:
     return _flipped(_is_odd(quadrant).where(1.0 / tangent, tangent), quadrant, 0, x)
 
 
+@branching
 def sin(x: Lanes) -> Lanes:
     """The sine; NaN at ±inf."""
     near = _near_single if x.is_single else _near
     return _reduced(x, "sin", lambda: _sine(near(abs(x)), x), _sine)
 
 
+@branching
 def cos(x: Lanes) -> Lanes:
     """The cosine; NaN at ±inf."""
     near = _near_single if x.is_single else _near
     return _reduced(x, "cos", lambda: _cosine(near(abs(x)), x), _cosine)
 
 
+@branching
 def tan(x: Lanes) -> Lanes:
     """The tangent; NaN at ±inf."""
     size = abs(x)
