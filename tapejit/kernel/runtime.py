@@ -253,8 +253,9 @@ gemm_float32 = gemm_float64
 
 
 UNARY: Final = (
-    "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan", "tanh", "sinh", "cosh", "asin", "acos",
-    "atan", "floor", "ceil", "rint", "absolute", "sign", "isnan", "isinf", "isfinite", "logical_not",
+    "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "cbrt", "sin", "cos", "tan", "tanh", "sinh",
+    "cosh", "asin", "acos", "atan", "floor", "ceil", "rint", "absolute", "sign", "isnan", "isinf", "isfinite",
+    "logical_not",
 )  # fmt: skip
 BINARY: Final = (
     "atan2", "fmod", "maximum", "minimum", "floor_divide", "remainder",

@@ -1,8 +1,8 @@
 # ruff: noqa: A004 (sum, abs, round, … are the Array API's names)
 """The operations: one declaration each, which says its value, its type, its derivative and how it is lowered.
 
-Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise`, `activations`, `gammas`, `powers`;
-then `reductions`, `moments`, `exponential_families`; then `shaping`, `slicing`, `joining`,
+Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise`, `bases`, `activations`, `gammas`,
+`powers`; then `reductions`, `moments`, `exponential_families`; then `shaping`, `slicing`, `joining`,
 `product_reduction`, `indexing`, `products`, `values`, `creation`, `sorting`, `linalg`, `random`, `opaque`. All that
 is public is exported here, under the Array API's names. NumPy's own functions reach them through `numpy_names`.
 """
@@ -28,6 +28,7 @@ from .arithmetic import (
     sign,
     subtract,
 )
+from .bases import exp2, log2, log10
 from .comparison import (
     equal,
     greater,
@@ -81,7 +82,7 @@ from .indexing import gather, getitem, scatter_add, take
 from .joining import concat, roll, stack
 from .moments import mean, std, var
 from .opaque import numpy_function
-from .powers import power, reciprocal, square
+from .powers import cbrt, power, reciprocal, square
 from .product_reduction import prod
 from .products import matmul, matrix_transpose, outer, tensordot, vecdot
 from .reductions import all, any, argmax, argmin, cumsum, max, min, sum
@@ -110,6 +111,7 @@ __all__ = [
     "bitwise_or",
     "bitwise_xor",
     "broadcast_to",
+    "cbrt",
     "ceil",
     "clip",
     "concat",
@@ -123,6 +125,7 @@ __all__ = [
     "erf",
     "erfc",
     "exp",
+    "exp2",
     "expand_dims",
     "expm1",
     "eye",
@@ -145,6 +148,8 @@ __all__ = [
     "linspace",
     "log",
     "log1p",
+    "log2",
+    "log10",
     "log_softmax",
     "logical_and",
     "logical_not",

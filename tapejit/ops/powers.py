@@ -1,4 +1,4 @@
-"""Powers: `square`, `reciprocal` and `power`, in the cheapest form that a Python number as exponent allows.
+"""Powers: `square`, `reciprocal`, `cbrt` and `power`, in the cheapest form that a Python number as exponent allows.
 
 Floor 4, above `elementwise`.
 """
@@ -83,6 +83,32 @@ def reciprocal(x: ArrayLike, /) -> "Tensor":
     --------
     >>> tj.reciprocal([2.0, 4.0]).numpy()
     array([0.5 , 0.25], dtype=float32)
+    """
+
+
+@elementwise(
+    impl=np.cbrt, kernel="cbrt(x)", dtypes=FLOATING, samples=uniform(0.2, 4), cost=20,
+    vjp={"x": lambda ct, out: ct / (3 * out * out)},
+    special=((0.0, 0.0), (-0.0, -0.0), (-8.0, -2.0), (_INF, _INF), (-_INF, -_INF)),
+    slopes=((0.0, _INF), (-8.0, 1 / 12), (_INF, 0.0)),
+)  # fmt: skip
+def cbrt(x: ArrayLike, /) -> "Tensor":
+    """Cube root, element by element, of negative numbers too.
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape; integers are converted to float64.
+
+    Returns
+    -------
+    Tensor
+        Same shape, floating. The derivative is ``1 / (3 cbrt(x)**2)``, inf at 0.
+
+    Examples
+    --------
+    >>> tj.cbrt([-8.0, 2.0]).numpy().round(4)
+    array([-2.    ,  1.2599], dtype=float32)
     """
 
 

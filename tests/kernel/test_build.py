@@ -154,9 +154,9 @@ def test_exact_functions_of_floats(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_functions_of_the_c_library(dtype: str) -> None:
+def test_functions_of_real_numbers(dtype: str) -> None:
     x, y = pairs(dtype)
-    lines = [f"{name}(x[i])" for name in (*runtime.UNARY[:14], "erf", "sigmoid", "softplus")]
+    lines = [f"{name}(x[i])" for name in (*runtime.UNARY[: runtime.UNARY.index("floor")], "erf", "sigmoid", "softplus")]
     lines += ["atan2(x[i], y[i])"]
     check(lines, [x, y], [dtype] * len(lines), ulp=2)
     # C says that pow(-inf, 0.5) is inf; NumPy takes a square root there, which is NaN.
@@ -165,7 +165,7 @@ def test_functions_of_the_c_library(dtype: str) -> None:
 
 
 def test_float32_functions_stay_in_float32() -> None:
-    lines = [f"{name}(x[i])" for name in (*runtime.UNARY[:19], "erf", "sigmoid", "softplus")]
+    lines = [f"{name}(x[i])" for name in (*runtime.UNARY[: runtime.UNARY.index("isnan")], "erf", "sigmoid", "softplus")]
     lines += [f"{name}(x[i], x[i])" for name in ("atan2", "power", "fmod", "remainder", "floor_divide", "maximum")]
     built = build.build(loop(lines, 50, ["float32"], ["float32"] * len(lines)), "apply", "kernel", {})
     assert all(name.endswith("f") or name.startswith("mem") for name in built.symbols), built.symbols

@@ -168,7 +168,8 @@ def test_the_second_derivative_of_the_squared_sine_at_0_is_2(function: Function)
 # NaN in, NaN out
 
 ELEMENTWISE = (
-    "abs sin cos tan exp expm1 log log1p sqrt square reciprocal tanh sinh cosh asin acos atan erf sigmoid softplus relu"
+    "abs sin cos tan exp exp2 expm1 log log2 log10 log1p sqrt cbrt square reciprocal tanh sinh cosh asin acos atan erf "
+    "sigmoid softplus relu"
 ).split()
 
 

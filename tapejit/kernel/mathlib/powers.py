@@ -40,23 +40,19 @@ _ROOT = (
 
 def power(x: Lanes, y: Lanes) -> Lanes:
     """`x` to the power `y`, as NumPy's."""
-    usual = _power_of_positive(abs(x), y)
-    simple = (x > 0) & (x < inf) & (abs(y) < inf)
-    return where_any(~simple, lambda: _power_at_limits(x, y, usual), usual)
-
-
-def _power_of_positive(x: Lanes, y: Lanes) -> Lanes:
-    """For positive finite x and finite y."""
-    high, low = _log2_in_two_parts(x)
+    high, low = _log2_in_two_parts(abs(x))
     product = y * high
     rest = y.fma(low, y.fma(high, -product))
-    # Beyond the exponents that there are the rest is not small, nor of use.
-    most = x.pick(200.0, 1200.0)
-    inside = clamped(product, -most, most)
-    rest = inside.equals(product).where(rest, 0.0)
-    whole = inside.round()
-    r = (inside - whole) + rest
-    small = r.fma(x.pick(*_LN2), r * polynomial(r, x.pick(*_EXP2)))
+    # The rest of the cases are special operands, and results that are subnormal, infinite or 0.
+    simple = (x > 0) & (x < inf) & (abs(product) < x.pick(126.0, 1022.0))
+    return where_any(~simple, lambda: _power_at_limits(x, y, product, rest), _power_of_two(product, rest))
+
+
+def _power_of_two(exponent: Lanes, rest: Lanes) -> Lanes:
+    """``2**(exponent + rest)``."""
+    whole = exponent.round()
+    r = (exponent - whole) + rest
+    small = r.fma(r.pick(*_LN2), r * polynomial(r, r.pick(*_EXP2)))
     return scaled(small + 1.0, whole)
 
 
@@ -85,8 +81,12 @@ def _log2_in_two_parts(x: Lanes) -> tuple[Lanes, Lanes]:
     return total, (product - (total - k)) + product_low
 
 
-def _power_at_limits(x: Lanes, y: Lanes, usual: Lanes) -> Lanes:
-    """The power for whatever x and y; `usual` is that of ``|x|`` where both are finite and x is not 0."""
+def _power_at_limits(x: Lanes, y: Lanes, product: Lanes, rest: Lanes) -> Lanes:
+    """The power for whatever x and y; `product` and `rest` are y log2(|x|) where that is a number."""
+    # Beyond the exponents that there are the rest is not small, nor of use.
+    most = x.pick(200.0, 1200.0)
+    inside = clamped(product, -most, most)
+    usual = _power_of_two(inside, inside.equals(product).where(rest, 0.0))
     size, extent = abs(x), abs(y)
     whole = y.trunc().equals(y)
     half = y * 0.5
