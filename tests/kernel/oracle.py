@@ -49,7 +49,7 @@ SPECIAL: dict[str, Callable[..., Any]] = {
     "erfc": _by_mpmath(mpmath.erfc),
     "lgamma": _by_mpmath(lambda x: mpmath.loggamma(x).real),
     "digamma": _by_mpmath(mpmath.digamma),
-    "trigamma": _by_mpmath(lambda x: mpmath.psi(1, x)),
+    "trigamma": _by_mpmath(lambda x: mpmath.zeta(2, x)),
     "solve": wide_linalg.solve,
     "inv": wide_linalg.inv,
     "slogdet": wide_linalg.slogdet,

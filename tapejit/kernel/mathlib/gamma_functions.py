@@ -32,6 +32,7 @@ _STIRLING = (
     double.STIRLING,
 )  # fmt: skip
 _LARGEST = (4.085003108497519e36, 2.5599833278516383e305)  # beyond it the result overflows
+_LARGEST_RESULT = (3.4028234663852886e38, 1.7976931348623157e308)
 _SINE = (
     (
         -1.644934058189392, 0.8117420673370361, -0.1907465159893036, 0.026111427694559097, -0.0022279699333012104,
@@ -176,6 +177,8 @@ def lgamma(x: Lanes) -> Lanes:
         return rest.equals(0.0).where(x.constant(inf), result)
 
     result = _if_negative(negative, reflected, high + low)
+    # The first product overflows at the last number already.
+    result = size.equals(x.pick(*_LARGEST)).where(x.constant(x.pick(*_LARGEST_RESULT)), result)
     result = ((size > x.pick(*_LARGEST)) | size.equals(0.0)).where(x.constant(inf), result)
     return x.is_nan().where(x, result)
 

@@ -105,7 +105,8 @@ def huge_angle(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
     with an integer m, and those bits of 2/π whose products with it are multiples of 4 are left out. The 192 bits that
     follow are enough: no float64 is closer to a multiple of π/2 than 2**-61.
     """
-    b, width, bias = x.b, *x.pick((23, 127), (52, 1023))
+    b = x.b
+    width, bias = x.pick((23, 127), (52, 1023))
     bits = x.as_integer()
     exponent = Lanes(b, b.zext(bits.unsigned_shift(width).value, _I64)) - (bias + width)
     mantissa = b.zext(((bits & (2**width - 1)) | 2**width).value, _I128)
@@ -127,7 +128,8 @@ def huge_angle(x: Lanes) -> tuple[Lanes, Lanes, Lanes]:
 
 def _two_parts(x: Lanes, fraction: Any) -> tuple[Lanes, Lanes]:
     """An integer of 128 bits with a sign, times 2**-128, as the sum of two floats of the type of `x`."""
-    b, width, bias = x.b, *x.pick((23, 127), (52, 1023))
+    b = x.b
+    width, bias = x.pick((23, 127), (52, 1023))
     negative = b.icmp_signed("<", fraction, _I128(0))
     size = b.select(negative, b.neg(fraction), fraction)
     zeros = intrinsic(b, "llvm.ctlz.i128", _I128, size, ir.IntType(1)(0))
