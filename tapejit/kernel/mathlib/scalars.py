@@ -136,7 +136,7 @@ def _two_parts(x: Lanes, fraction: Any) -> tuple[Lanes, Lanes]:
     normal = b.shl(size, zeros)
     exponent = Lanes(b, b.sub(_I128(bias), zeros)).truncated(x.bits)
     sign = Lanes(b, b.select(negative, ir.Constant(x.element, -1.0), ir.Constant(x.element, 1.0)))
-    scale = (exponent << width).as_float() * sign
+    scale: Lanes = (exponent << width).as_float() * sign
 
     def part(last: int, count: int) -> Lanes:
         """So many bits down to the one of value 2**-last."""
