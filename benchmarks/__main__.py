@@ -4,21 +4,24 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import first_calls, machine, peers, report, runner
+from benchmarks import first_calls, machine, peers, report, runner, size
+from benchmarks.registry import FIRST_CALLS, FUNCTIONS, STEPS, WORKLOADS
+from benchmarks.run import Measured, Run
 from benchmarks.runner import Options
 from benchmarks.workload import Engine, Workload
-from benchmarks.workloads import FIRST_CALLS, STEPS, WORKLOADS
 
 HERE = Path(__file__).resolve().parent
+NAMES = f"of {', '.join(STEPS | FIRST_CALLS)}, or a function such as {next(iter(FUNCTIONS))}; all if none"
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    made.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(WORKLOADS)}; all if none")
+    made.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=NAMES)
     made.add_argument("--engines", nargs="+", metavar="ENGINE", help="only these")
     made.add_argument("--peers", type=Path, metavar="DIR", help="what `python -m benchmarks.peers` has made")
     made.add_argument(
@@ -28,12 +31,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=PATH",
         help="the interpreter for NAME's engines",
     )
-    made.add_argument("--only", choices=("steps", "first_calls"), help="only what steps cost, or what comes before")
+    made.add_argument("--only", choices=("steps", "functions", "first_calls", "size"), help="this part only")
     made.add_argument("--rounds", type=int, default=15, help="of timed batches of steps")
     made.add_argument("--seconds", type=float, default=0.2, help="of one timed batch")
     made.add_argument("--processes", type=int, default=3, help="for each situation of a first call")
     made.add_argument("--memory", type=float, default=8.0, metavar="GIB", help="that a first call may take")
-    made.add_argument("--patience", type=float, default=300.0, metavar="SECONDS", help="that an engine may take")
+    made.add_argument("--patience", type=float, default=100.0, metavar="SECONDS", help="that an engine may take")
     made.add_argument("--core", type=int, help="to pin the engines to; the last one if not said")
     made.add_argument("--into", type=Path, metavar="DIR", help="write the results here, also of a partial run")
     return made
@@ -54,25 +57,51 @@ def options_of(chosen: argparse.Namespace) -> Options:
     return Options(pythons, chosen.rounds, chosen.seconds, core, chosen.patience, chosen.processes, memory)
 
 
-Measure = Callable[[Workload, tuple[Engine, ...], Options], list[Any]]
+Jobs = list[tuple[Workload, tuple[Engine, ...]]]
 
 
-def measured(what: str, run: Measure, workloads: Mapping[str, Workload], chosen: argparse.Namespace) -> list[Any]:
-    """Each chosen workload with what came of its chosen engines."""
-    found = []
-    options = options_of(chosen)
+def jobs(what: str, workloads: Mapping[str, Workload], chosen: argparse.Namespace) -> Jobs:
+    """Each chosen workload with its chosen engines; none if something else is to be measured only."""
     if chosen.only not in (None, what):
         return []
+    found: Jobs = []
     for name, workload in workloads.items():
         wanted = tuple(
             engine
             for engine in workload.engines
-            if (not chosen.engines or engine.name in chosen.engines) and (what == "steps" or engine.compiles)
+            if (not chosen.engines or engine.name in chosen.engines) and (what != "first_calls" or engine.compiles)
         )
         if wanted and (not chosen.workloads or name in chosen.workloads):
-            print(f"{what}, {name}: {', '.join(engine.name for engine in wanted)}", file=sys.stderr, flush=True)
-            found.append((workload, run(workload, wanted, options)))
+            found.append((workload, wanted))
     return found
+
+
+def one_by_one(
+    what: str, run: Callable[[Workload, tuple[Engine, ...], Options], Any], found: Jobs, options: Options
+) -> Any:
+    """Each workload with what came of its engines."""
+    outcomes = []
+    for workload, engines in found:
+        print(f"{what}, {workload.name}: {', '.join(engine.name for engine in engines)}", file=sys.stderr, flush=True)
+        outcomes.append((workload, run(workload, engines, options)))
+    return outcomes
+
+
+def together(found: Jobs, options: Options) -> Measured:
+    """The functions: many small workloads, each with a fraction of the time of a large one."""
+    if not found:
+        return ()
+    print(f"functions: {len(found)}", file=sys.stderr, flush=True)
+    short = replace(options, rounds=max(3, options.rounds // 3), seconds=options.seconds / 4)
+    outcomes = runner.run_together(found, short)
+    return [(workload, outcome) for (workload, _), outcome in zip(found, outcomes, strict=True)]
+
+
+def sizes(chosen: argparse.Namespace) -> list[size.Size]:
+    wanted = chosen.only == "size" or not (chosen.only or chosen.workloads or chosen.engines)
+    if wanted:
+        print(f"size: {', '.join(size.INSTALLED)}", file=sys.stderr, flush=True)
+    return size.run() if wanted else []
 
 
 def _without_folder(argument: str) -> str:
@@ -90,24 +119,20 @@ def main() -> int:
         if unknown := set(names) - all_names:
             sys.exit(f"no such {kind}: {', '.join(sorted(unknown))}; there are {', '.join(sorted(all_names))}")
     options = options_of(chosen)
-    found = report.Run(
+    found = Run(
         command=shlex.join(["python", "-m", "benchmarks", *map(_without_folder, sys.argv[1:])]),
         commit=machine.commit(),
         date=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         machine=machine.describe(),
         options=options,
-        workloads=measured("steps", runner.run, STEPS, chosen),
-        first_calls=measured("first_calls", first_calls.run, FIRST_CALLS, chosen),
+        workloads=one_by_one("steps", runner.run, jobs("steps", STEPS, chosen), options),
+        functions=together(jobs("functions", FUNCTIONS, chosen), options),
+        first_calls=one_by_one("first_calls", first_calls.run, jobs("first_calls", FIRST_CALLS, chosen), options),
+        sizes=sizes(chosen),
     )
     print(report.markdown(found))
-    wrong = [
-        f"{workload.name}: {outcome.engine.name} {outcome.status}: {outcome.detail}"
-        for workload, outcomes in [*found.workloads, *found.first_calls]
-        for outcome in outcomes
-        if outcome.status in {"failed", "disagrees"}
-    ]
-    if wrong:
-        print("\n".join(["NOT A RESULT:", *wrong]), file=sys.stderr)
+    if found.wrong:
+        print("\n".join(["NOT A RESULT:", *found.wrong]), file=sys.stderr)
         return 1
     partial = bool(chosen.workloads or chosen.engines or chosen.only)
     into = chosen.into or (None if partial else HERE)

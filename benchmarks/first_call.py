@@ -6,13 +6,13 @@ loaded) before, so that what an engine imports at its first compilation is not i
 
 import json
 import os
-import resource
 import sys
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import peak
 from benchmarks.worker import seconds_to_import, settle, versions
 
 
@@ -40,7 +40,7 @@ def main(workload_name: str, engine_name: str, inputs: str, into: str, *before: 
     reply = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not get into the line of JSON
 
-    from benchmarks.workloads import FIRST_CALLS
+    from benchmarks.registry import FIRST_CALLS
 
     workload = FIRST_CALLS[workload_name]
     engine = workload.engine(engine_name)
@@ -65,7 +65,7 @@ def main(workload_name: str, engine_name: str, inputs: str, into: str, *before: 
     found = {
         "seconds": seconds,
         "import_seconds": import_seconds,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        "peak": peak(),
         "report": {name: told[name] for name in told if name.endswith("_seconds") or name == "from_cache"},
         "versions": versions(engine.needs),
     }

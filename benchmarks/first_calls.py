@@ -1,9 +1,10 @@
 """Measures first calls: tracing, compiling, loading. Each figure is the median of several fresh processes.
 
-Four situations. *cold*: the first thing that a process compiles. *ready*: after another small function was compiled, so
-that the compiler is imported. *stored*: the kernel is in the store (for engines that have one), and nothing was loaded
-before. *loaded*: the same after another kernel was loaded. Processes of different engines take turns on one core. One
-that takes more memory or time than it may is stopped; that is its result.
+*cold*: the first thing that a process compiles. *ready*: after another small function was compiled, so that the
+compiler is imported. *stored*: the kernel is in the store (for engines that have one), and nothing was loaded before.
+*loaded*: the same after another kernel was loaded. *process* and *process_stored*: from the start of a process to the
+first result, imports and inputs included, with nothing stored and with the kernel in the store. Processes of different
+engines take turns on one core. One that takes more memory or time than it may is stopped; that is its result.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -34,14 +35,24 @@ class Situation:
 
     name: str
     stored: bool
-    after_another: bool
+    after_another: bool = False
+    whole: bool = False
+    """Whether the figure begins with the process."""
+
+    def program(self, engine: Engine) -> tuple[str, ...]:
+        """What runs in the process; from its start on, it must not import more than it needs."""
+        if self.whole:
+            return "benchmarks.whole_process", engine.prepare.__module__
+        return ("benchmarks.first_call",)
 
 
 SITUATIONS = (
-    Situation("cold", stored=False, after_another=False),
+    Situation("cold", stored=False),
     Situation("ready", stored=False, after_another=True),
-    Situation("stored", stored=True, after_another=False),
+    Situation("stored", stored=True),
     Situation("loaded", stored=True, after_another=True),
+    Situation("process", stored=False, whole=True),
+    Situation("process_stored", stored=True, whole=True),
 )
 
 
@@ -93,10 +104,11 @@ class Bench:
         python = self.options.pythons.get(engine.needs, Path(sys.executable))
         store = {"TAPEJIT_CACHE_DIR": str(self.folder / "store")} if situation.stored else {"TAPEJIT_CACHE": "0"}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TAPEJIT_CACHE")}
-        command = [str(python), "-m", "benchmarks.first_call", self.workload.name, engine.name]
+        command = [str(python), "-m", *situation.program(engine), self.workload.name, engine.name]
         command += [str(self.folder / "inputs.npz"), str(self.result_of(engine))]
         errors = self.folder / "stderr"
         with errors.open("wb") as stderr:
+            started = time.monotonic()
             process = subprocess.Popen(
                 command + ["another"] * situation.after_another,
                 stdout=subprocess.PIPE,
@@ -115,7 +127,10 @@ class Bench:
             lines = errors.read_text(errors="replace").strip().splitlines()
             said = why or f"ended with status {process.returncode}: " + " | ".join(lines[-3:])
             raise FirstCallError(said, stopped=bool(why))
-        return json.loads(told)
+        found = json.loads(told.splitlines()[-1])
+        if situation.whole:
+            found["seconds"] = found.pop("printed") - started
+        return found
 
     def result_of(self, engine: Engine) -> Path:
         return self.folder / f"{engine.name}.npz"
@@ -185,7 +200,7 @@ def _measure(bench: Bench, outcome: FirstCalls, situation: Situation, expected: 
     if "needs" in told:
         outcome.status, outcome.detail = "not installed", f"no module '{told['needs']}' in its environment"
         return
-    outcome.versions = told.pop("versions")
+    outcome.versions = told.pop("versions", outcome.versions)
     with np.load(bench.result_of(outcome.engine)) as arrays:
         differences = bench.workload.check.differences(expected, dict(arrays))
     if differences:
@@ -198,14 +213,15 @@ def _measure(bench: Bench, outcome: FirstCalls, situation: Situation, expected: 
 
 def found_for(limit: Limit, outcomes: Sequence[FirstCalls]) -> tuple[float | None, float | None]:
     """A limit in seconds and what was found, as far as they were measured."""
-    figures: Mapping[str, float | None] = {
-        outcome.workload.name: _figure_of(limit, outcome) for outcome in outcomes if outcome.engine.name == limit.engine
-    }
-    base = figures.get(limit.of)
-    at_most = limit.seconds if not limit.of else None if base is None else base * limit.times
-    return at_most, figures.get(limit.workload)
+    of = {(outcome.workload.name, outcome.engine.name): outcome for outcome in outcomes}
 
+    def figure(workload: str, engine: str, name: str) -> float | None:
+        # Of first calls that load only the loading is limited: tracing is the same in each.
+        parts = ["load_seconds"] if name in {"stored", "loaded"} else []
+        return of[workload, engine].figure(name, *parts) if (workload, engine) in of else None
 
-def _figure_of(limit: Limit, outcome: FirstCalls) -> float | None:
-    """Of first calls that load only the loading is limited: tracing is the same in each."""
-    return outcome.figure(limit.figure, *(["load_seconds"] if limit.figure in {"stored", "loaded"} else []))
+    at_most: float | None = limit.seconds
+    if limit.times:
+        base = figure(*limit.other)
+        at_most = None if base is None else base * limit.times
+    return at_most, figure(limit.workload, limit.engine, limit.figure)

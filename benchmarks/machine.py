@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -13,11 +14,24 @@ def cores() -> list[int]:
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
+def peak() -> int:
+    """Bytes of memory that this process has had at most."""
+    status = Path("/proc/self/status")
+    if status.exists():  # what `getrusage` says there begins with the peak of the process that started this one
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    import resource  # noqa: PLC0415  not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def describe() -> dict[str, str]:
     return {
         "processor": _processor(),
         "cores": str(len(cores()) or os.cpu_count()),
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "load": f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown",
     }
 
 

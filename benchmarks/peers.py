@@ -15,6 +15,12 @@ from pathlib import Path
 PEERS = {
     "jax": ("jax>=0.10,<0.11", "numpy"),
     "torch": ("torch==2.13.0", "numpy"),  # a plain "torch" would bring gigabytes of CUDA
+    "tensorflow": (
+        "tensorflow-cpu>=2.20,<2.22; platform_system != 'Darwin' and platform_machine in 'x86_64 AMD64'",
+        "tensorflow>=2.20,<2.22; platform_system == 'Darwin' or platform_machine not in 'x86_64 AMD64'",
+        "numpy",
+    ),
+    "autograd": ("autograd>=1.8,<2", "scipy", "numpy"),  # its erf is SciPy's
 }
 
 

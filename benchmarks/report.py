@@ -1,100 +1,95 @@
-"""Writes what a run found: a Markdown page, the figures as JSON, a chart."""
+"""Writes what a run found: a Markdown page, the figures as JSON, charts."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks import chart
 from benchmarks.first_calls import FirstCalls, found_for
-from benchmarks.runner import Options, Outcome
-from benchmarks.workload import Limit, Target, Workload
-from benchmarks.workloads import LIMITS
+from benchmarks.registry import LIMITS
+from benchmarks.run import Measured, Run, against_targets, spoken
+from benchmarks.runner import Outcome, medians
+from benchmarks.workload import verdict
+from benchmarks.workloads.functions import SIZE
 
 SITUATIONS_IN_WORDS = (
     "*cold*: the first thing that a process compiles, imports of the compiler included. *ready*: after another small\n"
     "function was compiled. *stored*: the kernel is in the store and nothing was loaded before. *loaded*: after\n"
-    "another kernel was loaded. Importing the library itself is in none of them."
+    "another kernel was loaded. Importing the library itself is in none of them. *process*: from the start of a\n"
+    "process to the first result, all imports included, with nothing stored; *from the store*: the same with the\n"
+    "kernel in the store."
 )
-UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """All that a report needs."""
-
-    command: str
-    commit: str
-    date: str
-    machine: Mapping[str, str]
-    options: Options
-    workloads: Sequence[tuple[Workload, Sequence[Outcome]]]
-    first_calls: Sequence[tuple[Workload, Sequence[FirstCalls]]] = ()
-
-    @property
-    def all_first_calls(self) -> list[FirstCalls]:
-        return [outcome for _, outcomes in self.first_calls for outcome in outcomes]
-
-
-def spoken(seconds: float) -> str:
-    """A time with three digits and a fitting unit."""
-    scale, unit = next((pair for pair in UNITS if seconds >= pair[0]), UNITS[-1])
-    return f"{seconds / scale:.3g} {unit}"
-
-
-def ratio(outcomes: Sequence[Outcome], target: Target) -> float | None:
-    """Median over median; None if one of the two wasn't measured."""
-    medians = {o.engine.name: o.quartiles[1] for o in outcomes if o.samples}
-    if target.engine not in medians or target.peer not in medians:
-        return None
-    return medians[target.engine] / medians[target.peer]
 
 
 def markdown(run: Run) -> str:
-    return "\n".join([*_head(run), *_targets(run), *_tables(run), *_first_calls(run), *_versions(run)]) + "\n"
+    parts = (_head, _targets, _steps, _functions, _first_calls, _sizes, _versions)
+    return "\n".join(line for part in parts for line in part(run)) + "\n"
 
 
 def _head(run: Run) -> Iterator[str]:
-    machine = run.machine
-    where = f"pinned to core {run.options.core}" if run.options.core is not None else "not pinned"
+    machine, options = run.machine, run.options
+    where = f"pinned to core {options.core}" if options.core is not None else "not pinned"
     yield "# Benchmark results"
     yield ""
     yield f"Written by `{run.command}` on {run.date}, at commit {run.commit}."
-    yield f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['system']}."
-    yield f"Each engine in its own process, {where}, one thread; results were compared before the clock"
-    yield "started. A figure is the time of one step: median and quartiles of"
-    yield f"{run.options.rounds} rounds, which alternate and take about {run.options.seconds:g} s each."
+    yield f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['system']};"
+    yield f"load average {machine['load']} before anything was started."
+    yield f"Each engine in its own process, {where}, one thread if not said otherwise; results were compared before the"
+    yield "clock started. A figure is the time of one step: median and quartiles of"
+    yield f"{options.rounds} rounds, which alternate and take about {options.seconds:g} s each."
     yield "Import is beyond NumPy's own; the first step includes tracing and compiling. First calls are measured"
-    yield f"in fresh processes, {run.options.processes} for each figure, of which the median is given."
+    yield f"in fresh processes, {options.processes} for each figure, of which the median is given."
 
 
 def _targets(run: Run) -> Iterator[str]:
-    rows = [(workload, target, outcomes) for workload, outcomes in run.workloads for target in workload.targets]
-    measured = {workload.name for workload, _ in run.first_calls}
-    limits = [limit for limit in LIMITS if limit.workload in measured]
-    if not rows and not limits:
+    rows = against_targets(run)
+    if rows:
+        yield from (
+            "",
+            "## Targets",
+            "",
+            "| workload | engine | at most | found | |",
+            "| --- | --- | --- | --- | --- |",
+        )
+        for row in rows:
+            yield f"| {row.workload} | {row.engine} | {row.at_most} | {row.found} | {row.verdict} |"
+
+
+def _functions(run: Run) -> Iterator[str]:
+    if not run.functions:
         return
-    yield from (
-        "",
-        "## Targets",
-        "",
-        "| workload | engine | at most | found | |",
-        "| --- | --- | --- | --- | --- |",
-    )
-    for workload, target, outcomes in rows:
-        found = ratio(outcomes, target)
-        figure = "–" if found is None else f"{found:.2f} ×"
-        verdict = "not measured" if found is None else "holds" if found <= target.ratio else "**misses**"
-        at_most = f"{target.ratio:g} × {target.peer}"
-        yield f"| {workload.name} | {target.engine} | {at_most} | {figure} | {verdict} |"
-    for limit in limits:
-        yield _limit_row(limit, *found_for(limit, run.all_first_calls))
+    yield from ("", "## Functions", "", f"Time of one element, of {SIZE:,}: medians.", "")
+    shown_as = {"tapejit_compiled": "tapejit", "jax_jit": "JAX", "numpy": "NumPy"}
+    yield f"| function | {' | '.join(shown_as.values())} | × JAX | × NumPy | |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for workload, outcomes in run.functions:
+        found = medians(outcomes)
+        times = [spoken(found[engine] / SIZE) if engine in found else "–" for engine in shown_as]
+        ratios = [target.found(found) for target in workload.targets]
+        shown = ["–" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
+        parts = [ratio / target.ratio for ratio, target in zip(ratios, workload.targets, strict=True) if ratio]
+        said = (
+            verdict(max(parts), 1.0)
+            if parts
+            else "; ".join(_cell(o.detail) or o.status for o in outcomes if not o.samples)
+        )
+        yield f"| {' | '.join([workload.name, *times, *shown, said])} |"
 
 
-def _limit_row(limit: Limit, at_most: float | None, found: float | None) -> str:
-    verdict = "not measured" if found is None or at_most is None else "holds" if found <= at_most else "**misses**"
-    wanted = f"{limit.times:g} × {limit.of}" if limit.of else spoken(limit.seconds)
-    figure = "–" if found is None else spoken(found)
-    return f"| {limit.workload}, first call | {limit.engine} | {wanted}, {limit.figure} | {figure} | {verdict} |"
+def _cell(detail: str) -> str:
+    return detail.replace("|", "¦")
+
+
+def _sizes(run: Run) -> Iterator[str]:
+    if not run.sizes:
+        return
+    yield from ("", "## Installed size", "", "A fresh environment's packages, pip not counted.", "")
+    yield from ("| | MB | largest |", "| --- | --- | --- |")
+    for found in run.sizes:
+        largest = ", ".join(f"{name} {size / 1e6:.0f}" for name, size in list(found.folders.items())[:6])
+        total = f"{found.total / 1e6:.0f}" if found.folders else "–"
+        yield f"| {found.name} | {total} | {largest or _cell(found.why)} |"
 
 
 def _first_calls(run: Run) -> Iterator[str]:
@@ -103,8 +98,11 @@ def _first_calls(run: Run) -> Iterator[str]:
     yield from ("", "## First calls", "", SITUATIONS_IN_WORDS)
     for workload, outcomes in run.first_calls:
         yield from ("", f"### {workload.name}", "", workload.summary + ".", "")
-        yield "| engine | cold | ready | = trace + compile | stored | loaded | = trace + load | peak memory | |"
-        yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+        yield (
+            "| engine | cold | ready | = trace + compile | stored | loaded | = trace + load "
+            "| process | from the store | peak memory | |"
+        )
+        yield f"|{' --- |' * 11}"
         yield from map(_first_call_row, outcomes)
 
 
@@ -117,16 +115,17 @@ def _first_call_row(outcome: FirstCalls) -> str:
         parts = told(situation, "trace_seconds"), told(situation, other)
         return "–" if "–" in parts else " + ".join(parts)
 
-    said = "" if outcome.status == "measured" else f"**{outcome.status}** {outcome.detail.replace('|', '¦')}"
+    said = "" if outcome.status == "measured" else f"**{outcome.status}** {_cell(outcome.detail)}"
     peak = "–" if outcome.peak is None else f"{outcome.peak / 2**20:,.0f} MiB"
     cells = (
         outcome.engine.name, told("cold"), told("ready"), both("ready", "compile_seconds"), told("stored"),
-        told("loaded"), both("loaded", "load_seconds"), peak, said or outcome.engine.note,
+        told("loaded"), both("loaded", "load_seconds"), told("process"), told("process_stored"), peak,
+        said or outcome.engine.note,
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
 
-def _tables(run: Run) -> Iterator[str]:
+def _steps(run: Run) -> Iterator[str]:
     for workload, outcomes in run.workloads:
         yield from ("", f"## {workload.name}", "", workload.summary + ".", "")
         first = next((outcome for outcome in outcomes if outcome.samples), None)
@@ -141,8 +140,7 @@ def _row(outcome: Outcome, reference: float | None) -> str:
     name, note = outcome.engine.name, outcome.engine.note
     if not outcome.samples or reference is None:
         said = "not timed" if outcome.status == "measured" else outcome.status
-        detail = outcome.detail.replace("|", "¦")
-        return f"| {name} | **{said}** | | | | | {detail or note} |"
+        return f"| {name} | **{said}** | | | | | {_cell(outcome.detail) or note} |"
     low, middle, high = outcome.quartiles
     spread = f"{spoken(low)} – {spoken(high)}"
     imported = "–" if outcome.engine.needs == "numpy" else spoken(outcome.import_seconds)
@@ -152,13 +150,8 @@ def _row(outcome: Outcome, reference: float | None) -> str:
 
 def _versions(run: Run) -> Iterator[str]:
     yield from ("", "## Versions", "")
-    stacks: dict[str, str] = {}
-    for _, outcomes in [*run.workloads, *run.first_calls]:
-        for outcome in outcomes:
-            if outcome.versions:
-                stacks[outcome.engine.needs] = ", ".join(f"{k} {v}" for k, v in outcome.versions.items())
-    for needs, versions in stacks.items():
-        yield f"* {needs} engines: {versions}"
+    for needs, versions in run.versions.items():
+        yield f"* {needs} engines: {', '.join(f'{name} {version}' for name, version in versions.items())}"
 
 
 def figures(run: Run) -> dict[str, object]:
@@ -170,16 +163,8 @@ def figures(run: Run) -> dict[str, object]:
         "machine": dict(run.machine),
         "rounds": run.options.rounds,
         "core": run.options.core,
-        "workloads": {
-            workload.name: {
-                "engines": {outcome.engine.name: _figures_of(outcome) for outcome in outcomes},
-                "targets": [
-                    {"engine": t.engine, "peer": t.peer, "at_most": t.ratio, "found": ratio(outcomes, t)}
-                    for t in workload.targets
-                ],
-            }
-            for workload, outcomes in run.workloads
-        },
+        "workloads": _figures_of_steps(run.workloads),
+        "functions": _figures_of_steps(run.functions),
         "first_calls": {
             workload.name: {
                 outcome.engine.name: {
@@ -197,6 +182,18 @@ def figures(run: Run) -> dict[str, object]:
             for limit in LIMITS
             for at_most, found in [found_for(limit, run.all_first_calls)]
         ],
+        "sizes": [asdict(found) for found in run.sizes],
+        "targets": [asdict(row) for row in against_targets(run)],
+    }
+
+
+def _figures_of_steps(measured: Measured) -> dict[str, object]:
+    return {
+        workload.name: {
+            "engines": {outcome.engine.name: _figures_of(outcome) for outcome in outcomes},
+            "targets": [{**asdict(target), "found": target.found(medians(outcomes))} for target in workload.targets],
+        }
+        for workload, outcomes in measured
     }
 
 
@@ -215,7 +212,7 @@ def _figures_of(outcome: Outcome) -> dict[str, object]:
 
 
 def write(run: Run, into: Path) -> list[Path]:
-    """Write RESULTS.md, results.json and, where matplotlib is installed, results.png.
+    """Write RESULTS.md, results.json and, where matplotlib is installed, results.png and functions.png.
 
     Returns
     -------
@@ -223,43 +220,13 @@ def write(run: Run, into: Path) -> list[Path]:
         The files written.
     """
     into.mkdir(parents=True, exist_ok=True)
-    page, data, chart = into / "RESULTS.md", into / "results.json", into / "results.png"
+    page, data = into / "RESULTS.md", into / "results.json"
+    charts = chart.draw(run, into)
     text = markdown(run)
-    drawn = draw(run, chart)
-    if drawn:
-        text = text.replace("\n## Targets", "\n![median time of a step](results.png)\n\n## Targets", 1)
+    for heading, drawn in (("Targets", "results.png"), ("Functions", "functions.png")):
+        if into / drawn in charts:
+            shown = f"\n![tapejit's time by that of others]({drawn})\n"
+            text = text.replace(f"\n## {heading}\n", f"\n## {heading}\n{shown}", 1)
     page.write_text(text)
     data.write_text(json.dumps(figures(run), indent=1) + "\n")
-    return [page, data, chart] if drawn else [page, data]
-
-
-def draw(run: Run, chart: Path) -> bool:
-    """Draw the medians of steps, one panel a workload, with a line between the quartiles; False without matplotlib."""
-    if not run.workloads:
-        return False
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415  a run without the bench extra has no chart
-    except ModuleNotFoundError:
-        return False
-    rows = [len(outcomes) for _, outcomes in run.workloads]
-    figure = Figure(figsize=(9, 0.8 + sum(0.9 + 0.32 * count for count in rows)), layout="constrained")
-    panels = figure.subplots(len(rows), 1, squeeze=False, height_ratios=[count + 1 for count in rows])[:, 0]
-    for panel, (workload, outcomes) in zip(panels, run.workloads, strict=True):
-        for place, outcome in enumerate(outcomes):
-            if not outcome.samples:
-                panel.text(0.01, place, outcome.status, va="center", transform=panel.get_yaxis_transform())
-                continue
-            low, middle, high = outcome.quartiles
-            color = "tab:blue" if outcome.engine.needs == "tapejit" else "dimgray"
-            spread = [[middle - low], [high - middle]]
-            panel.errorbar(middle, place, xerr=spread, fmt="o", color=color, capsize=3)
-            panel.annotate(f"   {spoken(middle)}", (high, place), va="center")
-        panel.set_yticks(range(len(outcomes)), [outcome.engine.name for outcome in outcomes])
-        panel.set(xscale="log", ylim=(len(outcomes) - 0.5, -0.5))
-        panel.margins(x=0.2)
-        panel.grid(axis="x", color="gainsboro")
-        panel.set_title(workload.name, loc="left")
-        panel.spines[["top", "right"]].set_visible(False)
-    panels[-1].set_xlabel("seconds for one step (logarithmic), median and quartiles")
-    figure.savefig(chart, dpi=120)
-    return True
+    return [page, data, *charts]

@@ -1,7 +1,8 @@
 """Runs a workload: one process for each engine on one core, results compared first, then alternating rounds.
 
-All engines of a workload are alive at once and sit on the same core; only the one that was asked works.
-Rounds alternate and each begins with another engine, so that what slows the machine for a while slows all.
+All engines of a workload are alive at once and sit on the same core (an engine for several threads on others, too);
+only the one that was asked works. Rounds alternate and each begins with another engine, so that what slows the machine
+for a while slows all. Small workloads of the same engines are run one after the other in the same processes.
 """
 
 import contextlib
@@ -11,14 +12,15 @@ import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
 import numpy as np
 
+from benchmarks import machine
 from benchmarks.workload import Arrays, Engine, Workload
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,10 +61,20 @@ class Options:
         if self.rounds < 2:
             raise ValueError(f"rounds is {self.rounds}: a spread needs at least 2")
 
+    def pinned(self, count: int) -> set[int]:
+        """Where an engine for `count` cores sits: on `core` and the last of the others, as far as there are any."""
+        if self.core is None:
+            return set()
+        others = [core for core in machine.cores() if core != self.core]
+        return {self.core, *others[max(0, len(others) - (count - 1)) :]}
+
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of one engine: `status` is "measured", "not installed", "failed" or "disagrees"."""
+    """What came of one engine.
+
+    `status` is "measured", "not installed", "not possible", "missing", "failed" or "disagrees".
+    """
 
     engine: Engine
     status: str = "measured"
@@ -79,26 +91,32 @@ class Outcome:
         return first, median(self.samples), third
 
 
+def medians(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """Seconds of a step by each engine that was measured."""
+    return {outcome.engine.name: outcome.quartiles[1] for outcome in outcomes if outcome.samples}
+
+
 class Worker:
     """One engine's process and the lines of JSON that go to and fro."""
 
-    def __init__(self, workload: Workload, engine: Engine, inputs: Path, options: Options) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, folder: Path, options: Options) -> None:
         self.patience = options.patience
+        self.name = engine.name
+        where = options.pinned(engine.cores)
         python = options.pythons.get(engine.needs, Path(sys.executable))
-        self.errors = inputs.with_name(f"{engine.name}.stderr")
+        self.errors = folder / f"{engine.name}.stderr"
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                [str(python), "-m", "benchmarks.worker", workload.name, engine.name, str(inputs)],
+                [str(python), "-m", "benchmarks.worker", engine.needs],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 cwd=ROOT,
-                env={**os.environ, **ONE_THREAD},
+                env={**os.environ, **ONE_THREAD, **engine.environment},
             )
-        if options.core is not None:
+        if where:
             with contextlib.suppress(ProcessLookupError):  # it has ended already; `hear` says why
-                os.sched_setaffinity(self.process.pid, {options.core})
+                os.sched_setaffinity(self.process.pid, where)
 
     def hear(self) -> dict[str, Any]:
         """Wait for the engine's next line."""
@@ -148,53 +166,91 @@ def run(workload: Workload, engines: tuple[Engine, ...], options: Options) -> li
         One for each engine, in their order, also for those that weren't measured. If any result disagrees,
         nothing is timed.
     """
-    data = workload.inputs()
-    outcomes = {engine.name: Outcome(engine) for engine in engines}
-    with tempfile.TemporaryDirectory(prefix="tapejit-bench-") as folder, contextlib.ExitStack() as stack:
-        inputs = Path(folder) / "inputs.npz"
-        np.savez(inputs, **data)
+    return run_together([(workload, engines)], options)[0]
+
+
+def run_together(jobs: Sequence[tuple[Workload, tuple[Engine, ...]]], options: Options) -> list[list[Outcome]]:
+    """Measure workloads whose engines have the same names and needs, all by the same processes.
+
+    Returns
+    -------
+    list of list of Outcome
+        As from `run`, for each workload.
+    """
+    with tempfile.TemporaryDirectory(prefix="tapejit-bench-") as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
         workers: dict[str, Worker] = {}
-        for engine in engines:  # one after the other, so that first steps are timed alone
-            worker = Worker(workload, engine, inputs, options)
-            stack.callback(worker.close)
-            if _started(worker, outcomes[engine.name]):
+        opened: dict[str, Outcome] = {}
+        for engine in {engine.name: engine for _, engines in jobs for engine in engines}.values():
+            opened[engine.name], worker = _opened(engine, folder, options, stack)
+            if worker is not None:
                 workers[engine.name] = worker
-        results = _results(workload, workers, outcomes, Path(folder))
-        _compare(workload, data, results, outcomes)
-        if all(outcome.status != "disagrees" for outcome in outcomes.values()):
-            _time([workers[name] for name in results], outcomes, options)
-    return list(outcomes.values())
+        found = []
+        for workload, engines in jobs:
+            outcomes = {engine.name: replace(opened[engine.name], engine=engine, samples=[]) for engine in engines}
+            _measure(workload, {name: workers[name] for name in outcomes if name in workers}, outcomes, folder, options)
+            found.append(list(outcomes.values()))
+        return found
 
 
-def _started(worker: Worker, outcome: Outcome) -> bool:
+def _opened(
+    engine: Engine, folder: Path, options: Options, stack: contextlib.ExitStack
+) -> tuple[Outcome, Worker | None]:
+    """An engine's process with its library imported, or why there is none."""
+    outcome = Outcome(engine)
+    where = options.pinned(engine.cores)
+    if where and len(where) < engine.cores:
+        outcome.status, outcome.detail = "not possible", f"it is for {engine.cores} cores, and there is {len(where)}"
+        return outcome, None
     try:
+        worker = Worker(engine, folder, options)
+        stack.callback(worker.close)
         reply = worker.hear()
     except EngineError as error:
         outcome.status, outcome.detail = "failed", str(error)
-        return False
+        return outcome, None
     if reply["event"] == "not_installed":
-        outcome.status, outcome.detail = "not installed", f"no module '{reply['needs']}' in its environment"
-        return False
-    outcome.versions = reply["versions"]
-    outcome.import_seconds = reply["import_seconds"]
-    outcome.first_step_seconds = reply["first_step_seconds"]
-    return True
+        outcome.status, outcome.detail = "not installed", f"no module '{engine.needs}' in its environment"
+        return outcome, None
+    outcome.versions, outcome.import_seconds = reply["versions"], reply["import_seconds"]
+    return outcome, worker
 
 
-def _results(
-    workload: Workload, workers: Mapping[str, Worker], outcomes: Mapping[str, Outcome], folder: Path
-) -> dict[str, Arrays]:
+def _measure(
+    workload: Workload,
+    workers: Mapping[str, Worker],
+    outcomes: Mapping[str, Outcome],
+    folder: Path,
+    options: Options,
+) -> None:
+    data = workload.inputs()
+    inputs = folder / "inputs.npz"
+    np.savez(inputs, **data)
     results: dict[str, Arrays] = {}
-    for name, worker in workers.items():
-        into = folder / f"{name}.npz"
+    for name, worker in workers.items():  # one after the other, so that first steps are timed alone
         try:
-            worker.ask(do="check", steps=workload.check.steps, into=str(into))
+            found = _result(workload, worker, outcomes[name], inputs)
         except EngineError as error:
             outcomes[name].status, outcomes[name].detail = "failed", str(error)
             continue
-        with np.load(into) as arrays:
-            results[name] = dict(arrays)
-    return results
+        if found is not None:
+            results[name] = found
+    _compare(workload, data, results, outcomes)
+    if all(outcome.status != "disagrees" for outcome in outcomes.values()):
+        _time([workers[name] for name in results], outcomes, options)
+
+
+def _result(workload: Workload, worker: Worker, outcome: Outcome, inputs: Path) -> Arrays | None:
+    """What an engine has after the steps that are compared; None if its library hasn't what it takes."""
+    reply = worker.ask(do="prepare", workload=workload.name, engine=worker.name, inputs=str(inputs))
+    if reply["event"] == "missing":
+        outcome.status, outcome.detail = "missing", reply["detail"]
+        return None
+    outcome.first_step_seconds = reply["first_step_seconds"]
+    into = inputs.with_name(f"{worker.name}.npz")
+    worker.ask(do="check", steps=workload.check.steps, into=str(into))
+    with np.load(into) as arrays:
+        return dict(arrays)
 
 
 def _compare(workload: Workload, data: Arrays, results: Mapping[str, Arrays], outcomes: Mapping[str, Outcome]) -> None:
@@ -216,7 +272,7 @@ def _time(workers: list[Worker], outcomes: Mapping[str, Outcome], options: Optio
     for number in range(-1, options.rounds):
         turn = number % max(1, len(workers))
         for worker in [*workers[turn:], *workers[:turn]]:
-            outcome = outcomes[worker.engine.name]
+            outcome = outcomes[worker.name]
             if outcome.status != "measured":
                 continue
             try:

@@ -1,9 +1,10 @@
-"""One engine of one workload in its own process: `python -m benchmarks.worker WORKLOAD ENGINE INPUTS.npz`.
+"""One engine in its own process: `python -m benchmarks.worker NEEDS`, NEEDS being the module that it imports.
 
-The runner talks to it in lines of JSON. It opens with `ready` (or `not_installed`), then answers
-`{"do": "check", "steps": n, "into": path}` with the state after n steps, and
-`{"do": "round", "seconds": s}` with the seconds of one step, from a batch that takes about s.
-Results stay comparable because the check runs on the session that is then timed.
+The runner talks to it in lines of JSON. It opens with `imported` (or `not_installed`), then answers
+`{"do": "prepare", "workload": name, "engine": name, "inputs": path}` with `ready` (or `missing`), once the first step
+is done, `{"do": "check", "steps": n, "into": path}` with the state after n steps, and `{"do": "round", "seconds": s}`
+with the seconds of one step, from a batch that takes about s. Results stay comparable because the check runs on the
+session that is then timed.
 """
 
 import gc
@@ -19,13 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workload import Session
+from benchmarks.workload import Missing, Session
 
 PACKAGES = {
     "numpy": ("numpy",),
     "tapejit": ("tapejit", "numba", "llvmlite", "scipy-openblas32", "numpy"),
     "jax": ("jax", "jaxlib", "numpy"),
     "torch": ("torch", "numpy"),
+    "tensorflow": ("tensorflow-cpu", "tensorflow", "numpy"),
+    "numba": ("numba", "llvmlite", "scipy", "numpy"),
+    "autograd": ("autograd", "scipy", "numpy"),
+    "scipy": ("scipy", "numpy"),
 }
 
 
@@ -36,7 +41,8 @@ def versions(needs: str) -> dict[str, str]:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "from the source tree"
+            if name == "tapejit":
+                found[name] = "from the source tree"
     return found
 
 
@@ -47,6 +53,11 @@ def settle(needs: str) -> None:
 
         torch.set_num_threads(1)
         torch.set_num_interop_threads(1)
+    elif needs == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def seconds_of(session: Session, steps: int) -> float:
@@ -69,12 +80,37 @@ def timed_batch(session: Session, seconds: float, steps: int) -> tuple[float, in
     return taken / steps, max(1, round(steps * seconds / taken))
 
 
-def serve(session: Session, answer: Callable[..., None]) -> None:
+def prepared(workload_name: str, engine_name: str, inputs: str) -> tuple[Session, float]:
+    """The engine of a workload, after its first step, and how long the two took."""
+    from benchmarks.registry import WORKLOADS
+
+    engine = WORKLOADS[workload_name].engine(engine_name)
+    with np.load(inputs) as data:
+        arrays = dict(data)
+    start = perf_counter()
+    session = engine.prepare(arrays)
+    session.step()
+    session.wait()
+    return session, perf_counter() - start
+
+
+def serve(answer: Callable[..., None]) -> None:
     """Do what the runner asks, until it closes the pipe."""
+    session: Session | None = None
     steps = 1
     for line in sys.stdin:
         request = json.loads(line)
-        if request["do"] == "check":
+        if request["do"] == "prepare":
+            session, steps = None, 1  # what the last workload held is free before the next begins
+            try:
+                session, seconds = prepared(request["workload"], request["engine"], request["inputs"])
+            except Missing as missing:
+                answer(event="missing", detail=str(missing))
+                continue
+            answer(event="ready", first_step_seconds=seconds)
+        elif session is None:
+            raise RuntimeError(f"nothing is prepared to {line}")
+        elif request["do"] == "check":
             for _ in range(request["steps"] - 1):  # the first step was taken when the session was made
                 session.step()
             session.wait()
@@ -97,35 +133,20 @@ def seconds_to_import(module: str) -> float | None:
     return perf_counter() - start
 
 
-def main(workload_name: str, engine_name: str, inputs: str) -> None:
+def main(needs: str) -> None:
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a library prints must not get between the lines of JSON
 
     def answer(**fields: Any) -> None:
         replies.write(json.dumps(fields) + "\n")
 
-    from benchmarks.workloads import STEPS
-
-    engine = STEPS[workload_name].engine(engine_name)
-    import_seconds = seconds_to_import(engine.needs)
+    import_seconds = seconds_to_import(needs)
     if import_seconds is None:
-        answer(event="not_installed", needs=engine.needs)
+        answer(event="not_installed")
         return
-    settle(engine.needs)
-    with np.load(inputs) as data:
-        arrays = dict(data)
-    start = perf_counter()
-    session = engine.prepare(arrays)
-    session.step()
-    session.wait()
-    first_step_seconds = perf_counter() - start
-    answer(
-        event="ready",
-        versions=versions(engine.needs),
-        import_seconds=import_seconds,
-        first_step_seconds=first_step_seconds,
-    )
-    serve(session, answer)
+    settle(needs)
+    answer(event="imported", versions=versions(needs), import_seconds=import_seconds)
+    serve(answer)
 
 
 if __name__ == "__main__":

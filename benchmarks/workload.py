@@ -5,12 +5,17 @@ to a `Session`; an engine imports its library inside the function, because each 
 its library needs one, an environment) of its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 Arrays = Mapping[str, np.ndarray]
+
+
+class Missing(Exception):  # noqa: N818  an answer of an engine, not an error
+    """An engine's library has not what the workload is about: its row says so, and the others are measured."""
 
 
 def nothing() -> None:
@@ -31,6 +36,31 @@ class Session:
     """What the engine itself says about its compilation, in the words of `tapejit.CompiledStep.report`."""
 
 
+def returning(
+    names: Sequence[str], call: Callable[[], Sequence[Any]], ready: Callable[[Sequence[Any]], object] | None = None
+) -> Session:
+    """A session without state: each step is a call, and what the last one returned is compared.
+
+    Parameters
+    ----------
+    names
+        Of what a call returns.
+    call
+        One step.
+    ready
+        Waits for what it is given, for libraries whose calls return before they are finished.
+    """
+    found: list[Any] = []
+
+    def step() -> None:
+        found[:] = call()
+
+    def result() -> Arrays:
+        return {name: np.asarray(value) for name, value in zip(names, found, strict=True)}
+
+    return Session(step, result, (lambda: ready(found)) if ready else nothing)
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """One row of a workload's table."""
@@ -42,6 +72,10 @@ class Engine:
     note: str = ""
     compiles: bool = False
     """Whether its first call compiles, so that it has a row among the first calls."""
+    cores: int = 1
+    """How many cores it is pinned to."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of its own, such as a number of threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +86,8 @@ class Check:
     rtol: float
     atol: float
     expected: Callable[[Arrays], Arrays] | None = None
+    scaled: bool = False
+    """Whether `atol` is a part of the largest value of each array: for sums that cancel in some places."""
 
     def differences(self, expected: Arrays, found: Arrays) -> list[str]:
         """Say for each array that differs how far; empty where the two agree."""
@@ -62,9 +98,11 @@ class Check:
             have = np.asarray(found[name])
             if (have.shape, have.dtype) != (want.shape, want.dtype):
                 said.append(f"{name} is {have.dtype}{have.shape}, expected {want.dtype}{want.shape}")
-            elif not np.allclose(have, want, rtol=self.rtol, atol=self.atol):  # NaN is never close
+                continue
+            atol = self.atol * float(np.max(np.abs(want))) if self.scaled and want.size else self.atol
+            if not np.allclose(have, want, rtol=self.rtol, atol=atol):  # NaN is never close
                 distance = np.max(np.abs(have.astype(np.float64) - want.astype(np.float64)))
-                said.append(f"{name} is off by {distance:.3g} (rtol {self.rtol:g}, atol {self.atol:g})")
+                said.append(f"{name} is off by {distance:.3g} (rtol {self.rtol:g}, atol {atol:g})")
         return said
 
 
@@ -76,10 +114,27 @@ class Target:
     peer: str
     ratio: float
 
+    def found(self, medians: Mapping[str, float]) -> float | None:
+        """What the ratio is; None if one of the two wasn't measured."""
+        if self.engine not in medians or self.peer not in medians:
+            return None
+        return medians[self.engine] / medians[self.peer]
+
+
+def verdict(found: float | None, at_most: float | None) -> str:
+    """One word or two for a figure that has a limit."""
+    if found is None or at_most is None:
+        return "not measured"
+    return "holds" if found <= at_most else "**misses**"
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A figure of `first_calls` is to be at most `seconds`, or `times` the same figure of the workload `of`."""
+    """A figure of `first_calls` is to be at most `seconds`, or `times` another figure.
+
+    The other figure is that of the workload `of`, of the engine `peer` and named `peer_figure`; what isn't said is
+    the same as on this side.
+    """
 
     workload: str
     engine: str
@@ -87,6 +142,13 @@ class Limit:
     seconds: float = 0.0
     times: float = 0.0
     of: str = ""
+    peer: str = ""
+    peer_figure: str = ""
+
+    @property
+    def other(self) -> tuple[str, str, str]:
+        """Workload, engine and figure that it is measured by, if it isn't measured by seconds."""
+        return self.of or self.workload, self.peer or self.engine, self.peer_figure or self.figure
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import numpy as np
 from . import ops
 from .aval import PYTHON_NUMBERS
 from .errors import DtypeError, ShapeError, at_user_line
+from .families import named_as, parts_of
 from .ops.numpy_names import numpy_function, numpy_ufunc
 from .primitive import Typed
 
@@ -27,22 +28,24 @@ def cooperative(operation: Callable[..., Any], reflected_name: str) -> Any:
     """`operation` as an operator that leaves an operand it doesn't know to that one's own method, as NumPy does.
 
     It does so if the operand's class has the method and says ``__array_ufunc__ = None``, or is nothing to compute with.
+    What an operation has for frequent operands comes before that question.
     """
+    in_front_of, rest = parts_of(operation)
 
     def operator(self: Any, other: Any) -> Any:
         kind = type(other)
         if kind in _FAMILIAR:
-            return operation(self, other)
+            return rest(self, other)
         if getattr(kind, "__array_ufunc__", operation) is None:
             return NotImplemented
         try:
-            return operation(self, other)
+            return rest(self, other)
         except DtypeError:
             if _has_own(kind, reflected_name) and not isinstance(other, (Typed, np.ndarray, np.generic)):
                 return NotImplemented
             raise
 
-    return update_wrapper(operator, operation)
+    return named_as(operation, in_front_of(operator))
 
 
 def _has_own(kind: type, name: str) -> bool:

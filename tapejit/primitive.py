@@ -63,6 +63,10 @@ class Value(Typed):
         """The value as an ordinary one, which no longer takes the dtype of what it meets."""
         return self
 
+    def kept(self) -> "Value":
+        """The value, for one who holds it longer than the operation lasts that it takes part in."""
+        return self
+
 
 class Flow(Enum):
     """How a cotangent's mask (see `tape.reverse`) passes a reverse rule."""
@@ -122,11 +126,13 @@ class ReversePlan:
     """What a tape keeps of an application, given which inputs are active, and how to pull a cotangent back.
 
     `slots` are kept in this order: ``("value", i)``, ``("shape", i)``, ``("dtype", i)``, ``("out", 0)`` or
-    ``("param", name)``.
+    ``("param", name)``. ``keep(inputs, output, params)`` takes from an application the keys that the cotangents of
+    `pulls` go to, and what the slots stand for.
     """
 
     slots: tuple[tuple[str, Any], ...]
     pulls: tuple[Pull, ...]
+    keep: Callable[[Any, Any, Params], tuple[tuple[int, ...], tuple[Any, ...]]]
 
 
 @final
@@ -198,22 +204,21 @@ class Primitive:
     cases: tuple[Any, ...]
     multiple: bool = False
     properties: Mapping[str, Any] = field(default_factory=dict)
-    plans: dict[tuple[int, int], ReversePlan] = field(default_factory=dict)
-    binary: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "binary", len(self.inputs) == 2)
+    plans: dict[int, ReversePlan] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
     def reverse_plan(self, active: int, count: int) -> ReversePlan:
-        """What to keep and to do when the inputs whose bits are set in `active`, of `count`, are on a tape."""
-        try:
-            return self.plans[active, count]
-        except KeyError:
-            plan = self.plans[active, count] = _reverse_plan(self, active, count)
-            return plan
+        """What to keep and to do when the inputs whose bits are set in `active`, of `count`, are on a tape.
+
+        `plans` has it under ``active + (1 << count)``.
+        """
+        key = active + (1 << count)
+        plan = self.plans.get(key)
+        if plan is None:
+            plan = self.plans[key] = _reverse_plan(self, active, count)
+        return plan
 
 
 def _reverse_plan(primitive: Primitive, active: int, count: int) -> ReversePlan:
@@ -239,7 +244,27 @@ def _reverse_plan(primitive: Primitive, active: int, count: int) -> ReversePlan:
         # After a pointwise rule the reverse pass itself undoes broadcasting.
         shape = slot("input_shape", position) if rule.flow is Flow.POINTWISE else None
         pulls.append(Pull(position, rule, _applied(rule.function, arguments), masks, shape))
-    return ReversePlan(tuple(slots), tuple(pulls))
+    return ReversePlan(tuple(slots), tuple(pulls), _keeper(slots, pulls))
+
+
+def _keeper(slots: Sequence[tuple[str, Any]], pulls: Sequence[Pull]) -> Callable[..., Any]:
+    """`ReversePlan.keep` as one expression, since it is on the path of every operation that a tape hears."""
+    keys = "".join(f"inputs[{pull.input}].key, " for pull in pulls)
+    kept = "".join(f"{_KEPT[tag].format(which)}, " for tag, which in slots)
+    text = f"lambda inputs, output, params: (({keys}), ({kept}))"
+    return eval(compile(text, __file__, "eval"))  # type: ignore[no-any-return] # a frame of the library's, for messages
+
+
+_KEPT = {
+    "value": "inputs[{}].kept()",
+    "shape": "inputs[{}].shape",
+    "shapes": "tuple([value.shape for value in inputs])",
+    "dtype": "inputs[{}].dtype",
+    "out": "output",
+    "given": "{}",
+    "param": "params[{!r}]",
+}
+"""For each tag of a slot how a tape gets what it keeps."""
 
 
 def _input_name(primitive: Primitive, position: int) -> str:
@@ -342,22 +367,44 @@ class Recorder(Protocol):
 class State:
     """Who computes and who listens, in this thread or task; never changed, only replaced."""
 
-    __slots__ = ("bind", "interpreter", "tapes")
+    __slots__ = ("interpreter", "tapes")
 
     def __init__(self, interpreter: Interpreter, tapes: tuple[Recorder, ...]) -> None:
         self.interpreter = interpreter
-        self.bind = interpreter.bind
         self.tapes = tapes
+
+    def bind(self, primitive: Primitive, inputs: tuple[Value, ...], params: Params) -> Any:
+        """Apply a primitive: compute it, then tell every active tape."""
+        outputs = self.interpreter.bind(primitive, inputs, params)
+        for tape in self.tapes:
+            tape.record(primitive, inputs, outputs, params)
+        return outputs
+
+
+@final
+class Unheard(State):
+    """The state in which no tape listens: the interpreter binds by itself."""
+
+    __slots__ = ("bind",)
+    bind: Callable[[Primitive, tuple[Value, ...], Params], Any]  # type: ignore[assignment]
+
+    def __init__(self, interpreter: Interpreter) -> None:
+        self.interpreter = interpreter
+        self.tapes = ()
+        self.bind = interpreter.bind
 
 
 STATE: ContextVar[State] = ContextVar("tapejit_state")
 BASE: list[Any] = []
 """The base state, and the type of the base interpreter's values, which have their numbers in ``array``."""
 
+READERS: dict[type, Callable[[Any], Value]] = {}
+"""By type, how an operand is read that is a place for a value: a variable."""
+
 
 def install_base(interpreter: Interpreter, value_type: type) -> None:
     """Name the interpreter that computes where no other was entered, and the type of its values."""
-    BASE[:] = [State(interpreter, ()), value_type]
+    BASE[:] = [Unheard(interpreter), value_type]
 
 
 def current() -> State:
@@ -366,19 +413,14 @@ def current() -> State:
 
 
 def bind(primitive: Primitive, inputs: tuple[Value, ...], params: Params = NO_PARAMS) -> Any:
-    """Apply a primitive: compute it, then tell every active tape."""
-    state: State = STATE.get(BASE[0])
-    outputs = state.bind(primitive, inputs, params)
-    if state.tapes:
-        for tape in state.tapes:
-            tape.record(primitive, inputs, outputs, params)
-    return outputs
+    """Apply a primitive in the state of the moment."""
+    return STATE.get(BASE[0]).bind(primitive, inputs, params)
 
 
 @contextmanager
 def interpreting(interpreter: Interpreter, tapes: tuple[Recorder, ...] = ()) -> Iterator[None]:
     """Let `interpreter` compute what is bound inside the block, heard by `tapes` only."""
-    token = STATE.set(State(interpreter, tapes))
+    token = STATE.set(State(interpreter, tapes) if tapes else Unheard(interpreter))
     try:
         yield
     finally:
@@ -399,4 +441,7 @@ def remove_tape(tape: Recorder) -> None:
     others = tapes[:-1] if tapes[-1:] == (tape,) else tuple(other for other in tapes if other is not tape)
     base: State = BASE[0]
     # Without tapes the base state itself: a compiled step knows by it that it need not look any further.
-    STATE.set(base if not others and state.interpreter is base.interpreter else State(state.interpreter, others))
+    if others:
+        STATE.set(State(state.interpreter, others))
+    else:
+        STATE.set(base if state.interpreter is base.interpreter else Unheard(state.interpreter))

@@ -5,6 +5,7 @@ Floor 1. Gradients, compiled arguments and results are nests; everything else se
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 
@@ -41,12 +42,21 @@ def _flatten(tree: Any, leaves: list[Any], is_leaf: Callable[[Any], bool] | None
         return _NOTHING
     if is_leaf is None or not is_leaf(tree):
         if isinstance(tree, dict):
-            children = tuple(_flatten(value, leaves, is_leaf) for value in tree.values())
+            children = tuple([_flatten(value, leaves, is_leaf) for value in tree.values()])
             return TreeDef(type(tree), tuple(tree), children)
         if isinstance(tree, (list, tuple)):
-            return TreeDef(type(tree), (), tuple(_flatten(value, leaves, is_leaf) for value in tree))
+            children = tuple([_flatten(value, leaves, is_leaf) for value in tree])
+            count = len(children)
+            flat = children.count(LEAF) == count
+            return _flat_nest(type(tree), count) if flat else TreeDef(type(tree), (), children)
     leaves.append(tree)
     return LEAF
+
+
+@lru_cache(maxsize=512)
+def _flat_nest(kind: type, count: int) -> TreeDef:
+    """A list or a tuple of leaves."""
+    return TreeDef(kind, (), (LEAF,) * count)
 
 
 def flatten_up_to(treedef: TreeDef, tree: Any) -> list[Any] | None:
@@ -79,7 +89,9 @@ def _unflatten(treedef: TreeDef, leaves: Any) -> Any:
         return next(leaves)
     if kind is type(None):
         return None
-    values = [_unflatten(child, leaves) for child in treedef.children]
+    values = [next(leaves) if child is LEAF else _unflatten(child, leaves) for child in treedef.children]
+    if kind is list:
+        return values
     if issubclass(kind, dict):
         return _refill(kind, treedef.keys, values)
     made: Any = kind

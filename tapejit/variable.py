@@ -17,7 +17,7 @@ from .errors import DtypeError, ShapeError, at_user_line
 from .families import ALL, as_array
 from .families.operands import number_dtype
 from .operators import Operators
-from .primitive import BASE, STATE, State, Value, current, new_key
+from .primitive import BASE, READERS, STATE, Unheard, Value, current, new_key
 from .tensor import Tensor
 
 _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "floating", "U": "string", "S": "string"}
@@ -157,16 +157,15 @@ class Variable(Operators):
 
     def _update(self, operation: str, function: Any, delta: Any) -> "Variable":
         checked = self._checked(operation, delta)
-        state = current()
+        state = STATE.get(BASE[0])
         interpreter = state.interpreter
-        if not state.tapes:
-            interpreter.assign(self, function(interpreter.read(self), checked))
-            return self
-        token = STATE.set(State(interpreter, ()))  # an update is no part of what tapes differentiate
+        # An update is no part of what tapes differentiate.
+        token = STATE.set(Unheard(interpreter)) if state.tapes else None
         try:
             interpreter.assign(self, function(interpreter.read(self), checked))
         finally:
-            STATE.reset(token)
+            if token is not None:
+                STATE.reset(token)
         return self
 
     def _checked(self, operation: str, value: Any) -> Value:
@@ -248,6 +247,9 @@ class Variable(Operators):
         copy: Variable = Variable(np.array(self._buffer), self.trainable, None, self.name)
         memo[id(self)] = copy
         return copy
+
+
+READERS[Variable] = Variable.read_value
 
 
 def _fits(dtype: np.dtype, wanted: np.dtype, written: bool) -> bool:

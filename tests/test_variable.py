@@ -307,3 +307,17 @@ def test_updates_of_many_threads_leave_a_whole_value() -> None:
     for thread in threads:
         thread.join()
     assert not torn
+
+
+# As operands
+
+
+def test_a_subclass_of_variable_is_an_operand_too() -> None:
+    class Weight(tj.Variable):
+        __slots__ = ()
+
+    w = Weight([1.0, 2.0])
+    x = tj.constant([3.0, 4.0])
+    with tj.GradientTape() as tape:
+        y = w * x + x * w + w
+    np.testing.assert_array_equal(tape.gradient(y, w).numpy(), [7.0, 9.0])

@@ -2,8 +2,10 @@
 
 No arithmetic to speak of: what is timed is what an engine costs before it computes anything. Every engine
 gets its data in the form that it likes best, made before the clock starts; tapejit's compiled step takes
-NumPy arrays.
+NumPy arrays, in a row of its own Python lists.
 """
+
+from typing import Any
 
 import numpy as np
 
@@ -38,11 +40,34 @@ def numpy_by_hand(data: Arrays) -> Session:
     return Session(step, lambda: {"w": w, "b": b})
 
 
-def _tapejit(data: Arrays, *, compiled: bool, gradients_at_once: bool = False) -> Session:
+def njit_by_hand(data: Arrays) -> Session:
+    import numba
+
+    rate = np.float32(LEARNING_RATE)
+
+    @numba.njit
+    def fit(x, y, parameters):
+        w, b = parameters
+        ct_w = ct_b = np.float32(0)
+        for i in range(x.size):
+            ct = -np.sign(y[i] - (w * x[i] + b))
+            ct_w += ct * x[i]
+            ct_b += ct
+        parameters[0] = w - ct_w * rate
+        parameters[1] = b - ct_b * rate
+
+    x, y, parameters = data["x"], data["y"], np.array([data["w"], data["b"]])
+    return Session(
+        lambda: fit(x, y, parameters),
+        lambda: {"w": np.asarray(parameters[0]), "b": np.asarray(parameters[1])},
+    )
+
+
+def tapejit_step(data: Arrays, *, gradients_at_once: bool = False) -> tuple[Any, Any, Any]:
+    """The step, to be called as it is or compiled, and its two variables."""
     import tapejit as tj
 
     w, b = tj.Variable(data["w"]), tj.Variable(data["b"])
-    x, y = (data["x"], data["y"]) if compiled else (tj.constant(data["x"]), tj.constant(data["y"]))
     learning_rate = LEARNING_RATE
 
     def simple_loss(real_y, pred_y):
@@ -61,22 +86,39 @@ def _tapejit(data: Arrays, *, compiled: bool, gradients_at_once: bool = False) -
         w.assign_sub(ct_w * learning_rate)
         b.assign_sub(ct_b * learning_rate)
 
-    fit = fit_data_at_once if gradients_at_once else fit_data
-    if compiled:
-        fit = tj.compile(strict=True)(fit)
+    return fit_data_at_once if gradients_at_once else fit_data, w, b
+
+
+def _tapejit_eager(data: Arrays, *, gradients_at_once: bool) -> Session:
+    import tapejit as tj
+
+    x, y = tj.constant(data["x"]), tj.constant(data["y"])
+    fit, w, b = tapejit_step(data, gradients_at_once=gradients_at_once)
     return Session(lambda: fit(x, y), lambda: {"w": w.numpy(), "b": b.numpy()})
 
 
 def tapejit_eager(data: Arrays) -> Session:
-    return _tapejit(data, compiled=False)
+    return _tapejit_eager(data, gradients_at_once=False)
 
 
 def tapejit_eager_at_once(data: Arrays) -> Session:
-    return _tapejit(data, compiled=False, gradients_at_once=True)
+    return _tapejit_eager(data, gradients_at_once=True)
+
+
+def _tapejit_compiled(data: Arrays, x: Any, y: Any) -> Session:
+    import tapejit as tj
+
+    fit, w, b = tapejit_step(data)
+    fit = tj.compile(strict=True)(fit)
+    return Session(lambda: fit(x, y), lambda: {"w": w.numpy(), "b": b.numpy()})
 
 
 def tapejit_compiled(data: Arrays) -> Session:
-    return _tapejit(data, compiled=True)
+    return _tapejit_compiled(data, data["x"], data["y"])
+
+
+def tapejit_lists(data: Arrays) -> Session:
+    return _tapejit_compiled(data, data["x"].tolist(), data["y"].tolist())
 
 
 def jax_jit(data: Arrays) -> Session:
@@ -135,22 +177,75 @@ def torch_eager_at_once(data: Arrays) -> Session:
     return _torch(data, gradients_at_once=True)
 
 
-WORKLOAD = Workload(
-    name="line_fit",
-    summary="six points, float32, |.| loss, gradients by w and b, descent with rate 0.001; one step",
-    inputs=inputs,
-    engines=(
-        Engine("numpy", "numpy", numpy_by_hand, "gradient written by hand"),
-        Engine("tapejit_eager", "tapejit", tapejit_eager, "persistent tape, gradient() twice"),
-        Engine("tapejit_eager_at_once", "tapejit", tapejit_eager_at_once, "gradient() once, by both"),
-        Engine("tapejit_compiled", "tapejit", tapejit_compiled, "the same function, compiled; NumPy arguments"),
-        Engine("jax_jit", "jax", jax_jit),
-        Engine("torch_eager", "torch", torch_eager, "graph retained, grad() twice"),
-        Engine("torch_eager_at_once", "torch", torch_eager_at_once, "grad() once, by both"),
-    ),
-    check=Check(steps=500, rtol=0.0, atol=1e-6, expected=recorded),
-    targets=(
-        Target("tapejit_eager", "torch_eager", 1.0),
-        Target("tapejit_eager_at_once", "torch_eager_at_once", 1.0),
+def _tensorflow(data: Arrays, *, compiled: bool) -> Session:
+    import tensorflow as tf
+
+    w, b = tf.Variable(data["w"]), tf.Variable(data["b"])
+    x, y = tf.constant(data["x"]), tf.constant(data["y"])
+
+    def fit_data(real_x, real_y):
+        with tf.GradientTape(persistent=True) as tape:
+            reg_loss = tf.abs(real_y - (w * real_x + b))
+        w.assign_sub(tape.gradient(reg_loss, w) * LEARNING_RATE)
+        b.assign_sub(tape.gradient(reg_loss, b) * LEARNING_RATE)
+
+    fit = tf.function(fit_data) if compiled else fit_data
+    return Session(lambda: fit(x, y), lambda: {"w": w.numpy(), "b": b.numpy()})
+
+
+def tensorflow_eager(data: Arrays) -> Session:
+    return _tensorflow(data, compiled=False)
+
+
+def tensorflow_function(data: Arrays) -> Session:
+    return _tensorflow(data, compiled=True)
+
+
+def autograd(data: Arrays) -> Session:
+    import autograd.numpy as np_traced
+    from autograd import grad
+
+    x, y, w, b = (data[name] for name in "xywb")
+    rate = np.float32(LEARNING_RATE)
+    gradients = grad(lambda parameters: np_traced.sum(np_traced.abs(y - (parameters[0] * x + parameters[1]))))
+
+    def step() -> None:
+        nonlocal w, b
+        ct_w, ct_b = gradients((w, b))
+        w, b = w - ct_w * rate, b - ct_b * rate
+
+    return Session(step, lambda: {"w": np.asarray(w), "b": np.asarray(b)})
+
+
+WORKLOADS = (
+    Workload(
+        name="line_fit",
+        summary="six points, float32, |.| loss, gradients by w and b, descent with rate 0.001; one step",
+        inputs=inputs,
+        engines=(
+            Engine("numpy", "numpy", numpy_by_hand, "gradient written by hand"),
+            Engine(
+                "tapejit_compiled", "tapejit", tapejit_compiled, "persistent tape, gradient() twice; NumPy arguments"
+            ),
+            Engine("tapejit_lists", "tapejit", tapejit_lists, "the same with Python lists as arguments"),
+            Engine("tapejit_eager", "tapejit", tapejit_eager, "the same function, not compiled"),
+            Engine("tapejit_eager_at_once", "tapejit", tapejit_eager_at_once, "gradient() once, by both"),
+            Engine("njit_by_hand", "numba", njit_by_hand, "gradient written by hand as a loop"),
+            Engine("jax_jit", "jax", jax_jit),
+            Engine("torch_eager", "torch", torch_eager, "graph retained, grad() twice"),
+            Engine("torch_eager_at_once", "torch", torch_eager_at_once, "grad() once, by both"),
+            Engine("tensorflow_eager", "tensorflow", tensorflow_eager, "persistent tape, gradient() twice"),
+            Engine("tensorflow_function", "tensorflow", tensorflow_function, "the same function in tf.function"),
+            Engine("autograd", "autograd", autograd),
+        ),
+        check=Check(steps=500, rtol=0.0, atol=1e-6, expected=recorded),
+        targets=(
+            Target("tapejit_compiled", "jax_jit", 0.2),
+            Target("tapejit_compiled", "njit_by_hand", 2.0),
+            Target("tapejit_lists", "jax_jit", 0.4),
+            Target("tapejit_eager", "torch_eager", 0.8),
+            Target("tapejit_eager", "tensorflow_eager", 0.08),
+            Target("tapejit_eager_at_once", "torch_eager_at_once", 1.0),
+        ),
     ),
 )

@@ -6,7 +6,7 @@ normalised parameters. Start reading in `elementwise`.
 """
 
 from .cases import Case, Sample, booleans, floats, integers, normal, spaced, uniform
-from .elementwise import ALL, BOOLEAN, FLOATING, INTEGRAL, NUMERIC, elementwise
+from .elementwise import ALL, BOOLEAN, FLOATING, INTEGRAL, NUMERIC, elementwise, parts_of
 from .naming import named_as
 from .operands import as_array, coerce, in_common_dtype
 from .reduction import reduction
@@ -32,6 +32,7 @@ __all__ = [
     "library_call",
     "named_as",
     "normal",
+    "parts_of",
     "pointwise",
     "reduction",
     "spaced",

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..aval import Aval, Resolver, as_ufunc, broadcast_shapes, common_dtype
+from ..aval import PYTHON_NUMBERS, Aval, Resolver, as_ufunc, broadcast_shapes, common_dtype
 from ..errors import DtypeError, at_user_line
 from ..lowering import Pointwise
-from ..primitive import BASE, STATE, Flow, Primitive, Rule, bind, claim, register
+from ..primitive import BASE, NO_PARAMS, READERS, STATE, Flow, Primitive, Rule, bind, claim, register
 from .cases import Sample
 from .naming import named_as
 from .operands import coerce
@@ -173,55 +173,112 @@ def _scaled(partial: Function | float, mask: Rule | None) -> Rule:
     return Rule(lambda ct, *values: ct * partial(*values), names, Flow.POINTWISE, mask)
 
 
+class _Direct(dict[np.dtype, bool]):
+    """By dtype, whether operands that all have it need no conversion: eager ones are bound without asking further."""
+
+    def __init__(self, resolver: Resolver, count: int) -> None:
+        super().__init__()
+        self._resolver = resolver
+        self._count = count
+
+    def __missing__(self, dtype: np.dtype) -> bool:
+        dtypes = (dtype,) * self._count
+        try:
+            self[dtype] = self._resolver(dtypes) == dtypes
+        except TypeError:  # the operation does not take it, which `coerce` explains
+            self[dtype] = False
+        return self[dtype]
+
+
 def _unary(primitive: Primitive, resolver: Resolver) -> Function:
-    name = primitive.name
-    direct: set[np.dtype] = set()
+    name, direct = primitive.name, _Direct(resolver, 1)
 
     def public(x: Any, /) -> Any:
-        if type(x) is BASE[1] and x.array.dtype in direct:
-            return bind(primitive, (x,))
-        operands = coerce(name, (x,), resolver)
-        if operands[0] is x and type(x) is BASE[1]:
-            direct.add(x.dtype)
-        return bind(primitive, operands)
+        base, eager = BASE
+        if type(x) is eager and direct[x.array.dtype]:
+            return STATE.get(base).bind(primitive, (x,), NO_PARAMS)
+        return bind(primitive, coerce(name, (x,), resolver))
 
     return public
 
 
 def _binary(primitive: Primitive, resolver: Resolver) -> Function:
-    name = primitive.name
-    direct: set[np.dtype] = set()  # dtypes that two eager operands share and that need no conversion
+    direct = _Direct(resolver, 2)
+    pair = _pairing(primitive.name, resolver, direct)
 
-    def public(x: Any, y: Any, /) -> Any:
-        eager = BASE[1]
+    def rest(x: Any, y: Any) -> Any:
+        return STATE.get(BASE[0]).bind(primitive, pair(x, y), NO_PARAMS)
+
+    def in_front_of(otherwise: Function) -> Function:
+        # The function of the operation and its operator differ in what they do with operands of other types only.
+        def public(x: Any, y: Any, /) -> Any:
+            base, eager = BASE
+            if type(x) is eager and type(y) is eager:
+                dtype = x.array.dtype
+                if y.array.dtype is dtype and direct[dtype]:
+                    return STATE.get(base).bind(primitive, (x, y), NO_PARAMS)
+            elif type(x) is eager and type(y) in PYTHON_NUMBERS:
+                return STATE.get(base).bind(primitive, pair(x, y), NO_PARAMS)
+            elif type(x) in READERS:
+                return public(READERS[type(x)](x), y)
+            elif type(y) in READERS:
+                return public(x, READERS[type(y)](y))
+            return otherwise(x, y)
+
+        return public
+
+    public = in_front_of(rest)
+    _PARTS[public] = in_front_of, rest
+    return public
+
+
+_PARTS: dict[Function, tuple[Function, Function]] = {}
+
+
+def parts_of(operation: Function) -> tuple[Function, Function]:
+    """What puts the case of frequent operands in front of a function, and what `operation` has behind it."""
+    return _PARTS.get(operation) or (lambda otherwise: otherwise, operation)
+
+
+def _pairing(name: str, resolver: Resolver, direct: _Direct) -> Function:
+    """A function that returns two operands in their common dtype."""
+
+    def pair(x: Any, y: Any) -> tuple[Any, ...]:
+        base, eager = BASE
         if type(x) is eager:
             dtype = x.array.dtype
-            if dtype in direct:
-                if type(y) is eager and y.array.dtype is dtype:
-                    return bind(primitive, (x, y))
-                if type(y) is float and dtype.kind == "f":
-                    return bind(primitive, (x, STATE.get(BASE[0]).interpreter.number(y, dtype)))
-        operands = coerce(name, (x, y), resolver)
-        if operands[0] is x and operands[1] is y and type(x) is eager and type(y) is eager:
-            direct.add(x.dtype)
-        return bind(primitive, operands)
+            if type(y) in PYTHON_NUMBERS:
+                if dtype.kind == "f" and direct[dtype]:  # the number takes it
+                    return x, STATE.get(base).interpreter.number(y, dtype)
+            elif type(y) is eager and y.array.dtype is dtype and direct[dtype]:
+                return x, y
+        elif type(y) is eager and type(x) in PYTHON_NUMBERS:
+            dtype = y.array.dtype
+            if dtype.kind == "f" and direct[dtype]:
+                return STATE.get(base).interpreter.number(x, dtype), y
+        return coerce(name, (x, y), resolver)
 
-    return public
+    return pair
 
 
 def _selection(primitive: Primitive, resolver: Resolver) -> Function:
     """A condition, which takes no part in promotion, and two operands."""
     name = primitive.name
+    pair = _pairing(name, resolver, _Direct(resolver, 2))
 
     def public(condition: Any, x: Any, y: Any, /) -> Any:
-        chosen = coerce(name, (condition,), _as_condition)
-        return bind(primitive, chosen + coerce(name, (x, y), resolver))
+        if type(condition) is not BASE[1] or condition.array.dtype is not _BOOL:
+            (condition,) = coerce(name, (condition,), _as_condition)
+        return bind(primitive, (condition, *pair(x, y)))
 
     return public
 
 
+_BOOL = np.dtype(np.bool_)
+
+
 def _as_condition(_: tuple[Any, ...]) -> tuple[np.dtype, ...]:
-    return (np.dtype(np.bool_),)
+    return (_BOOL,)
 
 
 _PUBLIC = {1: _unary, 2: _binary, 3: _selection}

@@ -11,7 +11,7 @@ import numpy as np
 from ..aval import PYTHON_NUMBERS, Resolution, Resolver, common_dtype
 from ..config import floatx
 from ..errors import DtypeError, at_user_line
-from ..primitive import BASE, Value, current, in_role
+from ..primitive import BASE, READERS, Value, current, in_role
 
 _RESOLUTIONS: dict[tuple[Any, ...], Resolution] = {}
 
@@ -67,6 +67,8 @@ def coerce(operation: str, operands: tuple[Any, ...], resolver: Resolver) -> tup
             continue
         if cls is eager or isinstance(operand, Value):
             value = operand
+        elif cls in READERS:
+            value = READERS[cls](operand)
         else:
             convert = getattr(cls, "__tensor__", None)
             value = convert(operand) if convert is not None else current().interpreter.lift(operand, True)
@@ -115,4 +117,7 @@ def _in_dtype(value: Any, dtype: np.dtype) -> Value:
 
 def in_common_dtype(operation: str, operands: tuple[Any, ...]) -> tuple[Value, ...]:
     """The operands promoted to one dtype."""
+    eager, first, last = BASE[1], operands[0], operands[-1]
+    if len(operands) == 2 and type(first) is eager is type(last) and first.array.dtype is last.array.dtype:
+        return operands
     return coerce(operation, operands, common_dtype)

@@ -105,10 +105,11 @@ def _public(primitive: Primitive, accumulate: Callable[[np.dtype], np.dtype] | N
 
     def public(x: Any, /, axis: int | Sequence[int] | None = None, *, keepdims: bool = False, **options: Any) -> Any:
         array = as_array(x, borrow=True)
-        dtype = array.dtype if accumulate is None else accumulate(array.dtype)
+        given = array.dtype
+        dtype = given if accumulate is None else accumulate(given)
         if options:
             dtype = _option(name, options, dtype)
-        if dtype != array.dtype:
+        if dtype is not given and dtype != given:
             array = in_role("convert")(array, dtype)
         shape = array.shape
         axes = normalize_axes(name, axis, len(shape))

@@ -31,24 +31,27 @@ Axes = tuple[int, ...]
 
 def _shifted_impl(x: np.ndarray, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
     """``x - shift`` and the shift, whose axes are kept."""
-    shift = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
-    shift = np.where(np.isfinite(shift), shift, x.dtype.type(0))
+    shift = np.maximum.reduce(x, axes, keepdims=True, initial=-np.inf)
+    finite = np.isfinite(shift)
+    if not finite.all():
+        shift = np.where(finite, shift, x.dtype.type(0))
     return x - shift, shift
 
 
 def _logsumexp_impl(x: np.ndarray, *, axes: Axes) -> Any:
     shifted, shift = _shifted_impl(x, axes)
-    return np.log(np.sum(np.exp(shifted), axis=axes)) + shift.reshape(without(x.shape, axes))
+    return np.log(np.add.reduce(np.exp(shifted), axes)) + shift.reshape(without(x.shape, axes))
 
 
-def _softmax_impl(x: np.ndarray, *, axes: Axes) -> Any:
+def _softmax_impl(x: np.ndarray, *, axes: Axes, zero_rows: bool = False) -> Any:
     weights = np.exp(_shifted_impl(x, axes)[0])
-    return weights / np.sum(weights, axis=axes, keepdims=True)
+    sums = np.add.reduce(weights, axes, keepdims=True)
+    return weights / (np.where(sums == 0, 1, sums) if zero_rows else sums)
 
 
 def _log_softmax_impl(x: np.ndarray, *, axes: Axes) -> Any:
     shifted, _ = _shifted_impl(x, axes)
-    return shifted - np.log(np.sum(np.exp(shifted), axis=axes, keepdims=True))
+    return shifted - np.log(np.add.reduce(np.exp(shifted), axes, keepdims=True))
 
 
 # ---- with tapejit operations
@@ -74,9 +77,10 @@ def _logsumexp_expand(x: Any, *, axes: Axes) -> Any:
     return log(total(exp(x - shift), axes)) + in_role("reshape")(shift, without(x.shape, axes))
 
 
-def _softmax_expand(x: Any, *, axes: Axes) -> Any:
+def _softmax_expand(x: Any, *, axes: Axes, zero_rows: bool = False) -> Any:
     weights = exp(_shifted(x, axes))
-    return weights / total(weights, axes, keepdims=True)
+    sums = total(weights, axes, keepdims=True)
+    return weights / (where(sums == 0, 1, sums) if zero_rows else sums)
 
 
 def _log_softmax_expand(x: Any, *, axes: Axes) -> Any:
@@ -87,14 +91,12 @@ def _log_softmax_expand(x: Any, *, axes: Axes) -> Any:
 # ---- the reverse rules
 
 
-def _logsumexp_vjp(ct: Any, x: Any, out: Any, axes: Axes) -> Any:
-    """``ct * softmax(x)``, where a row of -inf gets 0."""
-    kept = with_ones(x.shape, axes)
-    nothing = in_role("reshape")(out == float("-inf"), kept)
-    return where(nothing, 0, in_role("reshape")(ct, kept) * _softmax(x, axes=axes))
+def _logsumexp_vjp(ct: Any, x: Any, axes: Axes) -> Any:
+    """``ct * softmax(x)``, where a row of -inf gets 0 (`zero_rows`), not NaN."""
+    return in_role("reshape")(ct, with_ones(x.shape, axes)) * _softmax(x, axes=axes, zero_rows=True)
 
 
-def _softmax_vjp(ct: Any, out: Any, axes: Axes) -> Any:
+def _softmax_vjp(ct: Any, out: Any, axes: Axes, zero_rows: bool) -> Any:
     return out * (ct - total(ct * out, axes, keepdims=True))
 
 
@@ -109,7 +111,7 @@ def _reduced(x: Aval, *, axes: Axes) -> Aval:
     return Aval(without(x.shape, axes), x.dtype)
 
 
-def _same(x: Aval, *, axes: Axes) -> Aval:
+def _same(x: Aval, *, axes: Axes, zero_rows: bool = False) -> Aval:
     return Aval(x.shape, x.dtype)
 
 
@@ -228,7 +230,7 @@ def softmax(x: ArrayLike, /, axis: Axis = -1) -> "Tensor":
     array([0.5, 0.5, 0. ], dtype=float32)
     """
     array, axes = _prepared("softmax", x, axis)
-    return _softmax(array, axes=axes)  # type: ignore[no-any-return]
+    return _softmax(array, axes=axes, zero_rows=False)  # type: ignore[no-any-return]
 
 
 def log_softmax(x: ArrayLike, /, axis: Axis = -1) -> "Tensor":

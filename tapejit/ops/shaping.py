@@ -6,6 +6,7 @@ counterparts `concat` and `pad`; each is linear, and its reverse rule is its tra
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -269,10 +270,18 @@ def _sum_to_shape(ct: Any, x_shape: Shape) -> Any:
 
 
 def _broadcast(x: np.ndarray, *, shape: Shape) -> np.ndarray:
-    """`numpy.broadcast_to`, by a shorter way for what is most frequent, one element."""
-    if x.shape == ():
-        return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
-    return np.broadcast_to(x, shape)
+    """`numpy.broadcast_to`, by a shorter way where the array lies together in memory."""
+    steps = _repeating(x.shape, x.strides, shape) if x.flags.c_contiguous else None
+    return np.broadcast_to(x, shape) if steps is None else np.ndarray(shape, x.dtype, x, 0, steps)
+
+
+@lru_cache(maxsize=4096)
+def _repeating(lengths: Shape, strides: tuple[int, ...], shape: Shape) -> tuple[int, ...] | None:
+    """The strides of a broadcast array; None where the shapes don't fit."""
+    extra = len(shape) - len(lengths)
+    if extra < 0 or any(length not in (1, wanted) for length, wanted in zip(lengths, shape[extra:], strict=True)):
+        return None
+    return (0,) * extra + tuple(0 if length == 1 else step for length, step in zip(lengths, strides, strict=True))
 
 
 _broadcast_to: Apply = view(

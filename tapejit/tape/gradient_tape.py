@@ -257,20 +257,18 @@ class GradientTape:
                     "GradientTape(persistent=True) to take more than one"
                 )
             )
-        if not self._persistent and self._heard in current().tapes:  # not if another thread is recording
-            self._pause()
+        if self._heard is not None and not self._persistent and self._heard in current().tapes:
+            self._pause()  # not if another thread is recording
 
     def _end(self) -> None:
         if not self._persistent:
             self._freed = True
-            variables = self._recording.variables
-            self._recording = Recording(self._watch_accessed)
-            self._recording.variables.update(variables)
+            self._recording = self._recording.without_records()
 
 
 def _tensor_or_variable(what: str, value: Any) -> Any:
     kind = value.__class__  # a traced Python number says that it is one
-    if isinstance(value, (Value, Variable)) and kind not in PYTHON_NUMBERS:
+    if kind not in PYTHON_NUMBERS and isinstance(value, (Value, Variable)):
         return value
     raise DtypeError(
         at_user_line(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from ..aval import Shape
+from ..aval import Aval, Shape
 from ..primitive import CallPlan, Flow, Masked, Pull, Wanted, in_role
 from .recording import IDENTITY, READ, Record
 
@@ -34,7 +34,7 @@ def pull_back(
     Returns
     -------
     dict of key to value
-        Without the sources that are not connected.
+        That of each source that is connected, among others.
     """
     wanted = frozenset(sources)
     path, reached = _between(records, wanted)
@@ -42,34 +42,35 @@ def pull_back(
     masks = {} if masks is None else masks  # of the cotangents that have one
     pulled_on: set[int] = set()
     for record in reversed(path):
-        plan, output = record.plan, record.outputs[0]
+        plan, inputs, outputs, residuals, avals = record
         if type(plan) is CallPlan:
-            _pull_call(plan, record, _asked(record, path, reached, pulled_on), totals, masks, wanted)
+            _pull_call(record, _asked(inputs, path, reached, pulled_on), totals, masks, wanted)
             continue
-        if record.avals is None:
+        output = outputs[0]
+        if avals is None:
             ct = totals.get(output) if output in wanted else totals.pop(output, None)
         else:
-            ct = _gathered(record, totals, wanted)
+            ct = _gathered(outputs, avals, totals, wanted)
         if ct is None:
             continue
         mask = masks.get(output) if masks else None
-        for pull, key in zip(plan.pulls, record.inputs):  # noqa: B905 (as many; `strict` takes time)
+        for pull, key in zip(plan.pulls, inputs):  # noqa: B905 (as many; `strict` takes time)
             if key not in reached:
                 continue
             if mask is None and pull.rule.mask is None:
-                value = pull.apply(ct, record.residuals)
-                if pull.shape is not None and value is not None and value.shape != record.residuals[pull.shape]:
-                    value = _sum_to(value, record.residuals[pull.shape])
+                value = pull.apply(ct, residuals)
+                if pull.shape is not None and value is not None and value.shape != residuals[pull.shape]:
+                    value = _sum_to(value, residuals[pull.shape])
                 passed = None
             else:
-                value, passed = _masked_pull(pull, ct, mask, record.residuals)
+                value, passed = _masked_pull(pull, ct, mask, residuals)
             if value is None:
                 continue
             if passed is None and key not in totals:  # `add` without the cost of calling it
                 totals[key] = value
                 continue
             add(key, (value, passed), totals, masks)
-    return {key: totals[key] for key in wanted if key in totals}
+    return totals
 
 
 def add(key: int, arriving: Masked, totals: dict[int, Any], masks: dict[int, Any]) -> None:
@@ -84,7 +85,6 @@ def add(key: int, arriving: Masked, totals: dict[int, Any], masks: dict[int, Any
 
 
 def _pull_call(
-    plan: CallPlan,
     record: Record,
     asked: Sequence[Wanted],
     totals: dict[int, Any],
@@ -92,23 +92,25 @@ def _pull_call(
     sources: frozenset[int],
 ) -> None:
     """Pull all cotangents of a call of a function back through it."""
-    cts = [totals.get(key) if key in sources else totals.pop(key, None) for key in record.outputs]
+    plan, inputs, outputs, residuals, _ = record
+    assert type(plan) is CallPlan
+    cts = [totals.get(key) if key in sources else totals.pop(key, None) for key in outputs]
     if all(ct is None for ct in cts):
         return
-    arrived = [(ct, masks.get(key)) for ct, key in zip(cts, record.outputs, strict=True)]
-    for key, pulled in zip(record.inputs, plan.pull(arrived, record.residuals, asked), strict=True):
+    arrived = [(ct, masks.get(key)) for ct, key in zip(cts, outputs, strict=True)]
+    for key, pulled in zip(inputs, plan.pull(arrived, residuals, asked), strict=True):
         if pulled[0] is not None:
             add(key, pulled, totals, masks)
 
 
-def _asked(record: Record, path: Iterable[Record], reached: set[int], pulled_on: set[int]) -> list[Wanted]:
+def _asked(inputs: Sequence[int], path: Iterable[Record], reached: set[int], pulled_on: set[int]) -> list[Wanted]:
     """What is asked of a call; `pulled_on` is empty at first, and known from then on."""
     if not pulled_on:
         # A mask serves whoever pulls the cotangent on; a variable's read only hands it on.
-        pulled_on.update(key for other in path if other.plan is not READ for key in other.outputs)
+        pulled_on.update(key for plan, _, outputs, _, _ in path if plan is not READ for key in outputs)
     return [
         Wanted.NOTHING if key not in reached else Wanted.MASKED if key in pulled_on else Wanted.COTANGENT
-        for key in record.inputs
+        for key in inputs
     ]
 
 
@@ -117,23 +119,22 @@ def _between(records: list[Record], sources: frozenset[int]) -> tuple[list[Recor
     reached = set(sources)
     path = []
     for record in records:
-        for key in record.inputs:
-            if key in reached:
-                reached.update(record.outputs)
-                path.append(record)
-                break
+        _, inputs, outputs, _, _ = record
+        if not reached.isdisjoint(inputs):
+            reached.update(outputs)
+            path.append(record)
     return path, reached
 
 
-def _gathered(record: Record, totals: dict[int, Any], sources: frozenset[int]) -> tuple[Any, ...] | None:
+def _gathered(
+    outputs: Sequence[int], avals: Sequence[Aval], totals: dict[int, Any], sources: frozenset[int]
+) -> tuple[Any, ...] | None:
     """The cotangents of an application with several results, zeros for those that nothing depends on."""
-    arrived = [totals.get(key) if key in sources else totals.pop(key, None) for key in record.outputs]
+    arrived = [totals.get(key) if key in sources else totals.pop(key, None) for key in outputs]
     if all(ct is None for ct in arrived):
         return None
     zero = in_role("zeros")
-    return tuple(
-        zero(aval.shape, aval.dtype) if ct is None else ct for ct, aval in zip(arrived, record.avals or (), strict=True)
-    )
+    return tuple(zero(aval.shape, aval.dtype) if ct is None else ct for ct, aval in zip(arrived, avals, strict=True))
 
 
 def _masked_pull(pull: Pull, ct: Any, mask: Any, residuals: Sequence[Any]) -> tuple[Any, Any]:
@@ -168,14 +169,16 @@ def _undo_broadcast(value: Any, mask: Any, shape: Shape) -> tuple[Any, Any]:
 
 
 def _sum_to(value: Any, shape: Shape) -> Any:
-    summed = in_role("sum")(value, _broadcast_axes(value.shape, shape))
-    return summed if summed.shape == shape else in_role("reshape")(summed, shape)
+    axes, keeps_ones = _broadcast_axes(value.shape, shape)
+    summed = in_role("sum")(value, axes)
+    return in_role("reshape")(summed, shape) if keeps_ones else summed
 
 
 @lru_cache(maxsize=4096)
-def _broadcast_axes(result: Shape, shape: Shape) -> tuple[int, ...]:
-    """The axes of `result` along which an operand of `shape` was broadcast."""
+def _broadcast_axes(result: Shape, shape: Shape) -> tuple[tuple[int, ...], bool]:
+    """The axes of `result` along which an operand of `shape` was broadcast, and whether it has any of them itself."""
     extra = len(result) - len(shape)
-    return tuple(
+    axes = tuple(
         axis for axis, length in enumerate(result) if axis < extra or (shape[axis - extra] == 1 and length != 1)
     )
+    return axes, len(result) - len(axes) != len(shape)

@@ -246,3 +246,18 @@ def test_no_floating_point_warning_escapes() -> None:
     for function in (tj.log, tj.sqrt, tj.reciprocal, tj.exp, tj.sigmoid, tj.erf, tj.asin):
         function(x)
     tj.divide(x, 0.0)
+
+
+@pytest.mark.parametrize("number", [2, 2.5, True, -0.0])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32", "uint8", "bool"])
+@pytest.mark.parametrize("name", ["add", "multiply", "divide", "maximum", "less", "where"])
+def test_a_number_takes_part_as_in_numpy(name: str, dtype: str, number: float) -> None:
+    array, condition = np.array([1, 0, 1], dtype), np.array([True, False, True])
+    first = (condition,) if name == "where" else ()
+    for operands in ((array, number), (number, array)):
+        with np.errstate(all="ignore"):
+            expected = getattr(np, name)(*first, *operands)
+        found = getattr(tj, name)(*first, *[tj.constant(x) if x is array else x for x in operands]).numpy()
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(np.signbit(found * 1.0), np.signbit(expected * 1.0))

@@ -149,3 +149,16 @@ def test_output_gradients_are_differentiable() -> None:
             y = x * x
         ct = inner.gradient(y, x, output_gradients=weight)
     assert [number(each) for each in outer.gradient(ct, [x, weight])] == [10.0, 6.0]
+
+
+def test_seeds_are_shared_and_gradients_are_not() -> None:
+    x = tj.constant([1.0, 2.0])
+    with tj.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        tj.exp(x)
+    first, second = tape.gradient(x, x), tape.gradient(x, x)
+    with tj.GradientTape() as later:
+        later.watch(first)
+        y = second * 3.0
+    assert later.gradient(y, first) is None
+    np.testing.assert_array_equal(second.numpy(), [1.0, 1.0])

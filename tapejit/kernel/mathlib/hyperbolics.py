@@ -81,4 +81,6 @@ def softplus(x: Lanes) -> Lanes:
     s = small / (small + 2.0)
     z = s * s
     rest = s.fma(z.fma(polynomial(z, x.pick(*_SERIES)), square), -square)
-    return x.constant(0.0).maximum(x) + (small + rest)
+    logarithm = small + rest
+    lost = rest - (logarithm - small)
+    return logarithm + (x.constant(0.0).maximum(x) + lost)

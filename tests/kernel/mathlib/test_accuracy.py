@@ -56,7 +56,7 @@ EXACT = {
 # The largest errors, in ulp, that these places and some 10⁷ others show, rounded up.
 BOUNDS = {
     "exp": 1.0, "exp2": 1.1, "expm1": 1.3, "log": 1.0, "log2": 1.1, "log10": 1.1, "log1p": 1.0, "sinh": 1.8,
-    "cosh": 1.9, "tanh": 1.8, "sigmoid": 1.7, "softplus": 2.0, "cbrt": 1.2, "power": 1.1,
+    "cosh": 1.9, "tanh": 1.8, "sigmoid": 1.7, "softplus": 1.9, "cbrt": 1.2, "power": 1.1,
 }  # fmt: skip
 
 
