@@ -5,7 +5,7 @@ composed of other operations.
 """
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,17 +34,22 @@ def _third_derivative(x: "Tensor") -> "Tensor":
     """
     negative = x < 0
     y = where(negative, 1 - x, x)
-    total = -2 * y**-3
+    total = -2 * _cubed(1 / y)
     for more in range(1, _SHIFT):
-        total = total - 2 * (y + more) ** -3
+        total = total - 2 * _cubed(1 / (y + more))
     inverse = 1 / (y + _SHIFT)
     series = _SERIES[-1]
     for coefficient in _SERIES[-2::-1]:
         series = series * inverse + coefficient
     total = total - inverse * inverse * series
     angle = math.pi * where(negative, x - conversion.round(x), 0.25)
-    result: Tensor = where(negative, total - 2 * math.pi**3 * cos(angle) * sin(angle) ** -3, total)
+    reflected = total - 2 * cos(angle) * _cubed(math.pi / sin(angle))
+    result: Tensor = where(negative, reflected, total)
     return result
+
+
+def _cubed(x: Any) -> Any:
+    return x * x * x
 
 
 @elementwise(

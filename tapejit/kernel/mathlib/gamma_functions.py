@@ -1,10 +1,10 @@
-"""lgamma and digamma, of negative numbers too.
+"""lgamma, digamma and trigamma, of negative numbers too.
 
-Both take a number of at least 8 (3 for `digamma`) by Stirling's series, with coefficients of least error on just that
-range, and smaller ones to [1, 2] by recurrence, where a polynomial does the rest. Negative numbers take the reflection,
-which stands in a branch. Sums of large terms are kept in two parts. Start reading at `lgamma`.
+A number of at least 8 (3 for the derivatives) is taken by Stirling's series, with coefficients of least error on just
+that range, a smaller one brought to [1, 2] by recurrence, where a polynomial does the rest. Negative numbers take the
+reflection, which stands in a branch. Sums of large terms are kept in two parts. Start reading at `lgamma`.
 
-Sources: NIST Digital Library of Mathematical Functions, 5.5.1 to 5.5.4 and 5.11.1 to 5.11.2.
+Source: NIST Digital Library of Mathematical Functions, 5.5.1 to 5.5.4, 5.11.1, 5.11.2 and 5.15.
 """
 
 from collections.abc import Callable

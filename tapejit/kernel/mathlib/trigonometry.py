@@ -16,6 +16,7 @@ _BOUND = (131072.0, 4194304.0)
 """Up to here the multiple of π/2 has few enough bits for `_near`."""
 _SHORT_BOUND = 6433.0
 """Up to here it has so few in float32 that its product with 12 bits is exact."""
+_LARGEST = (3.4028234663852886e38, 1.7976931348623157e308)
 
 _TWO_BY_PI = 0.6366197723675814
 _MAGIC = (1.5 * 2.0**23, 1.5 * 2.0**52)  # added to a number it leaves the nearest integer in the last bits
@@ -118,9 +119,6 @@ def _reduced(x: Lanes, name: str, common: Callable[[], Lanes], finish: Finish) -
 
     each = function_beside(x, f"tapejit_{name}_of_huge_{'f32' if x.is_single else 'f64'}", huge)
     return unless_rare(~(abs(x) <= x.pick(*_BOUND)), common, each, x)
-
-
-_LARGEST = (3.4028234663852886e38, 1.7976931348623157e308)
 
 
 def _sine_and_cosine(angle: _Angle) -> tuple[Lanes, Lanes]:
