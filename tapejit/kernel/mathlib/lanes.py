@@ -274,11 +274,14 @@ def polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
 
 
 def split_polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
-    """The same with two polynomials in x², which the processor works on at the same time: for long ones."""
-    first, *rest = coefficients
+    """The same with two polynomials in x², which the processor works on at the same time: for long ones.
+
+    The first coefficients are left to Horner's rule, since both may be larger than their sum.
+    """
+    first, second, *rest = coefficients
     square = x * x
     even, odd = (polynomial(square, rest[start::2]) for start in (0, 1))
-    return odd.fma(x, even).fma(x, first)
+    return odd.fma(x, even).fma(x, second).fma(x, first)
 
 
 def where_any(chosen: Lanes, write: Callable[[], Lanes], other: Lanes) -> Lanes:
