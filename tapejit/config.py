@@ -21,6 +21,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,11 @@ def _checked_floatx(name: object, setting: str = "floatx") -> np.dtype:
     if dtype is None or dtype.name not in _FLOATX_CHOICES:
         raise ValueError(f"{setting} must be 'float32' or 'float64', got {name!r}")
     return np.dtype(dtype.name)  # type: ignore[no-any-return]  # without a foreign byte order
+
+
+def floatx_sources() -> tuple[ContextVar[np.dtype | None], Any, str]:
+    """What `floatx` depends on: the override of a block, and the object with the attribute that counts without one."""
+    return _FLOATX.override, _FLOATX, "default"
 
 
 def floatx() -> np.dtype:

@@ -16,7 +16,7 @@ from .config import floatx
 from .errors import DtypeError, TapejitError, at_user_line
 from .families import as_array
 from .ops.random import INT64, UINT64, advanced, below, distances, unit_normal, unit_uniform, unit_words
-from .variable import Variable
+from .variable import Variable, holding
 
 if TYPE_CHECKING:
     from .ops.annotations import ArrayLike, DtypeLike, ShapeLike
@@ -294,7 +294,7 @@ class Generator:
 
     def _drawn(self, draw: Any, *how: Any) -> "Tensor":
         """A draw from the present state, which moves on behind it."""
-        with self._state.lock:  # no two threads draw from one state
+        with holding((self._state,)):  # no two threads draw from one state
             before = self._state.read_value()
             out, count, words = draw(before, *how)
             self._state.assign(advanced(before, count, words))

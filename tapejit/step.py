@@ -10,81 +10,33 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from inspect import Parameter, signature
 from types import MethodType
 from typing import Any
 
-import numpy as np
-
-from .arguments import Call, Match, describe, differences, eager_arguments, matcher
-from .aval import Aval
+from .arguments import Call, describe, differences, eager_arguments
 from .config import check_graphs
+from .entry import Entry
 from .errors import CompileError, ConcretizationError, at_user_line, is_library, warn
-from .families import as_array
 from .graph import Graph, Input, Node, Trace, show, verify
 from .graph.reads import Reads
 from .graph.trace import SpecializeError
 from .graph_function import CompiledGraph, GraphFunction, Setting
 from .guards import AssignedOnceError, Change, GuardSet, Recorder
-from .kernel.executable import Executable
-from .kernel.program import Relay, Surroundings, executable_for, text_of
+from .kernel.plans import MISSED
+from .kernel.program import Surroundings, executable_for, text_of
 from .passes import MEASURED, prepare
-from .primitive import BASE, STATE, Typed, Value, current, interpreting
-from .pytree import TreeDef, flatten, unflatten
+from .primitive import BASE, STATE, Typed, interpreting
+from .pytree import flatten
+from .results import Results, is_output
+from .routes import Route, Traced
 from .variable import Variable
 
 RETRACES_BEFORE_WARNING = 8
+ROUTES = 4
+"""How many kinds of calls are recognised without being described."""
 HISTORY = 100
 """How many reasons for traces are remembered, besides the first."""
-
-
-@dataclass(slots=True)
-class Traced:
-    """One trace: what was read by name, what came out, and what runs it."""
-
-    guards: GuardSet
-    graph: Graph
-    executable: Executable | Relay
-    results: TreeDef
-    leaves: list[Any]
-    names: dict[Node, str]
-    seconds: float
-    function: GraphFunction
-
-    def run(self, values: Sequence[Any]) -> Any:
-        """The function's result for these values of what varies."""
-        return self.placed(self.executable(values))
-
-    def recorded(self, call: Call) -> Any:
-        """The function's result; the active tapes hear how it depends on everything that came in."""
-        return self.placed(self.function(list(map(_as_value, call.varying_leaves(), call.avals))))
-
-    def placed(self, outputs: list[Any]) -> Any:
-        """The kernel's outputs in their places."""
-        if not self.leaves:
-            return unflatten(self.results, ())
-        fresh = iter(outputs)
-        # By identity: the hash of an Enum is computed in Python.
-        placed = [
-            next(fresh) if leaf is _TENSOR else next(fresh).item() if leaf is _NUMBER else leaf for leaf in self.leaves
-        ]
-        return unflatten(self.results, placed)
-
-
-def _as_value(value: Any, aval: Aval) -> Value:
-    """What varies as a tensor: one that was passed as itself, an array without a copy, a number in its own dtype."""
-    return current().interpreter.number(value, aval.dtype) if aval.weak else as_array(value, borrow=True)
-
-
-class _Fresh(Enum):
-    """What stands in a result for what the kernel computes."""
-
-    TENSOR = "a tensor"
-    NUMBER = "a Python number, made of Python numbers"
-
-
-_TENSOR, _NUMBER = _Fresh
 
 
 @dataclass(slots=True)
@@ -116,12 +68,14 @@ class CompiledStep:
         functools.update_wrapper(self, function)
         self._function = function
         self._name: str = getattr(function, "__name__", type(function).__name__)
+        self._bound_name = f"_compiled_{getattr(self, '__qualname__', self._name)}"  # of an instance's own step
         self._parameters = _positional_parameters(function)
         self._strict = strict
         self._cache = cache
         self._traces: dict[Any, list[Traced]] = {}
         self._last: Traced | None = None
-        self._recent: tuple[Match | None, Any] = None, None
+        self._routes: tuple[Route, ...] = ()  # the last call's first
+        self._entry: Entry | None = None  # of the first one
         self._specialized: frozenset[str] = frozenset()
         self._lock = threading.RLock()
         self._counts = Counts()
@@ -137,13 +91,12 @@ class CompiledStep:
         kept = getattr(instance, "__dict__", None)
         if not isinstance(kept, dict):  # a class, or an object with slots: it becomes an argument
             return MethodType(self, instance)
-        name = f"_compiled_{getattr(self, '__qualname__', self._name)}"
-        bound = kept.get(name)
+        bound = kept.get(self._bound_name)
         # A copy of another instance has that one's step, and a class may have got another method of the same name.
         if bound is None or not bound.is_method(self, instance):
             bound = CompiledStep(self._function.__get__(instance, owner), strict=self._strict, cache=self._cache)
             bound._unbound = self
-            kept[name] = bound
+            kept[self._bound_name] = bound
         return bound
 
     def is_method(self, unbound: "CompiledStep", instance: Any) -> bool:
@@ -163,12 +116,19 @@ class CompiledStep:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Do what the function does, by its kernel; it is traced first where no trace fits the call."""
+        entry = self._entry
+        if entry is not None:
+            result = entry(*args, **kwargs)
+            if result is not MISSED:
+                return result
         state = STATE.get(BASE[0])
-        match, last = self._recent
-        if match is not None and state is BASE[0]:
-            values = match(args, kwargs)
-            if values is not None and last.guards.holds():
-                return last.run(values)
+        if state is BASE[0]:
+            for route in self._routes:
+                result = route.follow(args, kwargs, entry)
+                if result is not MISSED:
+                    if route.entry is not self._entry or route.traced is not self._last:
+                        self._prefer(route)
+                    return result
         if isinstance(state.interpreter, Trace):
             return self.eager(*args, **kwargs)  # a step inside a step becomes part of it
         if self._eager_because is not None:
@@ -182,8 +142,14 @@ class CompiledStep:
         self._last = traced
         if state.tapes:
             return traced.recorded(call)
-        self._recent = matcher(call), traced
+        route = Route(call, self._specialized, traced)
+        self._routes, self._entry = (route, *self._routes[: ROUTES - 1]), None
         return traced.run(call.values)
+
+    def _prefer(self, route: Route) -> None:
+        """Try this route first from now on."""
+        self._last, self._entry = route.traced, route.entry
+        self._routes = (route, *[other for other in self._routes if other is not route])
 
     def eager(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function without compiling; arrays and lists of numbers become tensors, as in compiled calls."""
@@ -255,11 +221,11 @@ class CompiledStep:
             result = self._function(*args, **kwargs)
         if (trace.created or recorder.changed) and not again:
             return self._trace(call, again=True, assigned=None if trace.created else recorder.changed[0])
-        leaves, results = flatten(result)
+        leaves, tree = flatten(result)
         _check_repeatable(trace, recorder, leaves)
         if assigned is not None:
             raise AssignedOnceError(assigned, again=bool(recorder.changed))
-        graph = trace.finish([trace.lift(leaf, False) for leaf in leaves if _is_output(leaf)])
+        graph = trace.finish([trace.lift(leaf, False) for leaf in leaves if is_output(leaf)])
         if check_graphs():
             verify(graph, "trace")
         graph, differentiable = prepare(graph), graph
@@ -268,11 +234,10 @@ class CompiledStep:
         traced_in = time.perf_counter() - started
         around = Surroundings(trace.variables, trace.captures, trace.numbers)
         executable = executable_for(graph, around, self._name, names, cache=self._cache, strict=self._strict)
-        placed = [_placeholder(leaf) if _is_output(leaf) else leaf for leaf in leaves]
         shown = {node.op: text for node, text in names.items() if isinstance(node.op, Input)}
         setting = Setting(trace, frozenset(reads.keys), self._name, shown, self._cache, self._strict)
         function = GraphFunction(differentiable, setting, executable)
-        return Traced(guards, graph, executable, results, placed, names, traced_in, function)
+        return Traced(guards, graph, executable, Results(leaves, tree), names, traced_in, function)
 
     def _count(self, call: Call, traced: Traced) -> None:
         counts = self._counts
@@ -344,7 +309,7 @@ class CompiledStep:
             If the step runs eagerly.
         """
         traced, call = self._ready(describe(args, kwargs, self._specialized, self._parameters))
-        self._last = traced
+        self._last, self._entry = traced, None  # so that the next call says which one was the last
         self._assigned.discard(call.key)  # nothing ran
         self._latest("lower")
         return self
@@ -515,20 +480,11 @@ def _check_repeatable(trace: Trace, recorder: Recorder, leaves: Sequence[Any]) -
                 "tj.Variable, or pass it as an argument"
             )
     for leaf in leaves:
-        if not _is_output(leaf) and trace.is_hidden_in(leaf):
+        if not is_output(leaf) and trace.is_hidden_in(leaf):
             raise ConcretizationError(
                 f"it returns a {type(leaf).__name__} that holds tensors, or makes them later; return tensors in lists, "
                 "tuples, named tuples or dicts"
             )
-
-
-def _is_output(leaf: Any) -> bool:
-    """Whether a result is a value that the kernel computes; a variable is returned as itself."""
-    return isinstance(leaf, (Typed, np.ndarray)) and not isinstance(leaf, Variable)
-
-
-def _placeholder(leaf: Any) -> _Fresh:
-    return _NUMBER if isinstance(leaf, Value) and leaf.aval.weak else _TENSOR
 
 
 def _names(graph: Graph, call: Call, trace: Trace, guards: GuardSet) -> dict[Node, str]:

@@ -20,6 +20,10 @@ from .operators import Operators
 from .primitive import BASE, READERS, STATE, Unheard, Value, current, new_key
 from .tensor import Tensor
 
+AT_WORK: list[None] = []
+"""One entry for each thread that works with locked variables at the moment. While it is empty, code that keeps the GIL
+may take variables as they are."""
+
 _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "floating", "U": "string", "S": "string"}
 
 
@@ -49,7 +53,9 @@ class Variable(Operators):
     array(2., dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_aval", "_buffer", "_exposed", "key", "lock", "name", "trainable")
+    __slots__ = ("__weakref__", "_aval", "buffer", "exposed", "key", "lock", "name", "trainable")
+    buffer: np.ndarray
+    exposed: bool
     __hash__ = object.__hash__
 
     def __init__(self, value: Any, trainable: bool = True, dtype: Any = None, name: str | None = None) -> None:
@@ -59,27 +65,21 @@ class Variable(Operators):
         self.name = name
         self.key = new_key()
         self.lock = threading.RLock()
-        self._buffer = np.empty(initial.shape, initial.dtype)
-        self._exposed = False
+        self.buffer = np.empty(initial.shape, initial.dtype)
+        self.exposed = False
         current().interpreter.create(self, initial)
 
-    # The buffer, for interpreters and compiled steps
+    # The buffer, for interpreters and compiled steps. Plain attributes, since each call of a step looks at them: a step
+    # may read `buffer`, and write it as long as nobody outside may hold it, which is what `exposed` says.
 
     def expose(self) -> np.ndarray:
         """The buffer, to be looked at: the next write will go to another one."""
         with self.lock:  # not while a compiled step writes it
-            self._exposed = True
-            return self._buffer
-
-    @property
-    def exposed(self) -> bool:
-        """Whether anyone outside may hold the buffer, so that it must not be written."""
-        return self._exposed
-
-    @property
-    def buffer(self) -> np.ndarray:
-        """The buffer, for a compiled step that only reads it or has made sure that it is not exposed."""
-        return self._buffer
+            while True:
+                self.exposed = True
+                buffer = self.buffer
+                if self.exposed:  # else a step that needs no locks has come between
+                    return buffer
 
     def replace(self, buffer: np.ndarray, exposed: bool) -> None:
         """Hold another buffer of the same shape and dtype, copied where kernels could not address it."""
@@ -87,8 +87,12 @@ class Variable(Operators):
         if not (flags.c_contiguous and flags.aligned):  # a broadcast, a transpose, a slice
             buffer = buffer.copy(order="C")
         with self.lock:
-            self._buffer = buffer
-            self._exposed = exposed
+            try:
+                AT_WORK.append(None)
+                self.buffer = buffer
+                self.exposed = exposed
+            finally:
+                AT_WORK.pop()
 
     # What a user does with it
 
@@ -237,14 +241,14 @@ class Variable(Operators):
 
     def __repr__(self) -> str:
         name = f"name={self.name!r}, " if self.name else ""
-        numbers = np.array2string(self._buffer, separator=", ", prefix="Variable(")
+        numbers = np.array2string(self.buffer, separator=", ", prefix="Variable(")
         return f"Variable({numbers}, {name}shape={self.shape}, dtype={self.dtype.name})"
 
     def __reduce__(self) -> Any:
-        return Variable, (np.array(self._buffer), self.trainable, None, self.name)
+        return Variable, (np.array(self.buffer), self.trainable, None, self.name)
 
     def __deepcopy__(self, memo: Any) -> "Variable":
-        copy: Variable = Variable(np.array(self._buffer), self.trainable, None, self.name)
+        copy: Variable = Variable(np.array(self.buffer), self.trainable, None, self.name)
         memo[id(self)] = copy
         return copy
 
@@ -266,4 +270,8 @@ def holding(variables: Iterable[Variable]) -> Iterator[None]:
     with ExitStack() as stack:
         for variable in sorted(variables, key=lambda variable: variable.key):
             stack.enter_context(variable.lock)
-        yield
+        try:
+            AT_WORK.append(None)  # no signal is handled before this
+            yield
+        finally:
+            AT_WORK.pop()

@@ -37,7 +37,9 @@ FLOORS = (
     ("kernel",),
     ("guards",),
     ("graph_function",),
-    ("arguments",),
+    ("arguments", "results"),
+    ("entry",),
+    ("routes",),
     ("step",),
     ("nn", "losses", "optimizers", "data"),
     ("interop", "inspect", "testing"),
@@ -54,6 +56,7 @@ ONLY_IMPORTED_BY = {
     "llvmlite": {
         "tapejit.kernel.assembly",
         "tapejit.kernel.build",
+        "tapejit.kernel.entrance",
         "tapejit.kernel.hints",
         "tapejit.kernel.instructions",
         "tapejit.kernel.lapack",

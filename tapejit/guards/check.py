@@ -14,7 +14,9 @@ from types import ModuleType
 
 from tapejit.guards.bytecode import Step
 from tapejit.guards.paths import Absent, Location, step_into
+from tapejit.guards.planned import is_simple, write
 from tapejit.guards.values import Expectation, Function, Identity, Missing, difference, is_number
+from tapejit.kernel.plans import Plan
 
 __all__ = ["Change", "Guard", "GuardSet"]
 
@@ -100,6 +102,15 @@ class GuardSet:
     def __init__(self, guards: Iterable[Guard]) -> None:
         self._guards = tuple(guards)
         self.holds: Callable[[], bool] = _Emission(self._guards).function()
+
+    def write(self, plan: Plan) -> None:
+        """Let a plan of a call look at all of this, now that it holds; what is rare is asked of a Python function."""
+        rest = [guard for guard in self._guards if not is_simple(guard.location, guard.expected)]
+        if rest:
+            plan.holds(_Emission(rest).function())
+        for guard in self._guards:
+            if is_simple(guard.location, guard.expected):
+                write(guard.location, guard.expected, plan)
 
     def __len__(self) -> int:
         """Return the number of guards."""

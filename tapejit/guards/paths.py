@@ -78,6 +78,11 @@ class Reference:
             return f"{variable} is not {bind(self.target)}"
         return f"{variable} is None or {bind(self._weak)}() is not {variable}"
 
+    @property
+    def weak(self) -> weakref.ref[object] | None:
+        """The weak reference, or None where the object is kept alive."""
+        return self._weak
+
     def emit(self, bind: _Bind) -> str:
         """Return the expression that reads the object; None once it is gone."""
         return bind(self.target) if self._weak is None else f"{bind(self._weak)}()"

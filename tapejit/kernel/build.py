@@ -50,7 +50,6 @@ from .instructions import (
     variable,
     while_,
 )
-from .objects import target_cpu
 from .outline import STRAIGHT, Block, Outline, outline
 from .routines import ROUTINES
 from .straight import Call, TextError
@@ -427,6 +426,5 @@ def build(
             parallel = prepared.outlined.latches if prepared.outlined else {}
         finally:
             prepared.outlined = None
-        masks = "+avx" in target_cpu()[1].split(",")
-        texts = [cgutils.normalize_ir_text(with_loop_hints(module, parallel, masks)) for module in library.modules]
+        texts = [cgutils.normalize_ir_text(with_loop_hints(module, parallel)) for module in library.modules]
         return assembly.assemble(texts, symbol, made.fndesc.llvm_func_name, started)

@@ -24,6 +24,13 @@ def loader() -> ModuleType:
     return objects
 
 
+def entrance() -> ModuleType:
+    """The module `tapejit.kernel.entrance`, which imports llvmlite's `ir`."""
+    from . import entrance
+
+    return entrance
+
+
 def openblas() -> ModuleType:
     """The package `scipy_openblas32`, which knows where its library is."""
     import scipy_openblas32

@@ -7,40 +7,47 @@ address; what does not change from call to call stays in the table.
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from ..aval import Shape
 from ..errors import DtypeError, IndexRangeError, TapejitError, at_user_line, faulty_matrix
 from ..graph import Graph
 from ..tensor import Tensor
-from ..variable import Variable
+from ..variable import AT_WORK, Variable
 from . import blas
 from .kernels import Kernel
 from .layout import Layout, Slot
-from .memory import address_of, addressable, aligned
+from .locks import with_locks
+from .memory import Recycled, address_of, addressable, aligned
+from .plans import MOST, Field, Plan, place_of
 
 STAGED_BYTES = 4096
 """Arguments and results of at most this size are copied, which takes less time than asking for an address."""
 
+QUICK = 1 << 16
+"""Kernels with at most so many operations and bytes keep the GIL where a plan leads to them, see `plans`."""
+
 _RUN_ALL = -1
+_UNTOUCHED = -(2**63)
+"""What no failed check writes as its detail."""
 
 
 class _Bound:
     """A variable's buffer in the table; the address is asked for only when the variable has another buffer.
 
-    An update that does not fit in place writes `spare`, which is the variable's buffer once the step has succeeded.
+    An update that does not fit in place writes another one, which is the variable's once the step has succeeded.
     """
 
-    __slots__ = ("buffer", "fits", "slot", "spare", "variable")
+    __slots__ = ("buffer", "fits", "others", "slot", "variable")
 
     def __init__(self, slot: int, variable: Variable, fits: bool) -> None:
         self.slot = slot
         self.variable = variable
         self.fits = fits
         self.buffer: np.ndarray | None = None
-        self.spare: np.ndarray | None = None
+        self.others = Recycled(variable.shape, variable.dtype)
 
 
 class Executable:
@@ -54,6 +61,12 @@ class Executable:
         What it computes; for its inputs.
     variables, captures, numbers : sequence
         What the inputs of these kinds are.
+
+    Attributes
+    ----------
+    exclusively : callable
+        ``exclusively(function, *args, **kwargs)`` calls a function while no other thread is in the kernel, or changes
+        its variables.
     """
 
     def __init__(
@@ -69,9 +82,9 @@ class Executable:
         self.variables = tuple(variables)
         self._captures = tuple(captures)
         self._lock = threading.Lock()
-        self._call = kernel.loaded.call
+        self._call = kernel.loaded.run
         self._table = np.zeros(max(len(layout.slots), 1), np.int64)
-        self._address = address_of(self._table)
+        self._all_stages = kernel.loaded.prepared(address_of(self._table), _RUN_ALL, 0, 0)
         self._workspace = aligned((layout.workspace,), np.dtype(np.uint8))
         self._constants = _constant_tables(layout, numbers)
         self._avals = [node.aval for node in graph.inputs]
@@ -83,9 +96,11 @@ class Executable:
         self._scattered: list[tuple[int, np.ndarray, np.dtype]] = []
         self._reads: list[_Bound] = []
         self._updates: list[_Bound] = []
-        self._outputs: list[tuple[int, np.ndarray | None, Shape, np.dtype]] = []
+        self._outputs: list[tuple[int, np.ndarray | None, Recycled | None]] = []
         # Variables are locked in the order of their making, the same for every step, so that steps can't deadlock.
-        self._locks = [variable.lock for variable in sorted(self.variables, key=lambda variable: variable.key)]
+        variable_locks = [variable.lock for variable in sorted(self.variables, key=lambda variable: variable.key)]
+        self.exclusively = with_locks([self._lock, *variable_locks])
+        self._detail: int | None = None
         for index, slot in enumerate(layout.slots):
             self._FILL[slot.kind](self, index, slot)
         self._outputs.sort(key=lambda output: layout.slots[output[0]].position)
@@ -108,11 +123,12 @@ class Executable:
 
     def _fill_output(self, index: int, slot: Slot) -> None:
         shape, dtype = self._results[slot.position]
+        if int(np.prod(shape, dtype=np.int64)) * dtype.itemsize > STAGED_BYTES:
+            self._outputs.append((index, None, Recycled(shape, dtype)))
+            return
         buffer = aligned(shape, dtype)
-        small = buffer.nbytes <= STAGED_BYTES
-        if small:
-            self._table[index] = address_of(buffer)
-        self._outputs.append((index, buffer if small else None, shape, dtype))
+        self._table[index] = address_of(buffer)
+        self._outputs.append((index, buffer, None))
 
     def _fill_capture(self, index: int, slot: Slot) -> None:
         array = self._captures[slot.position]
@@ -131,8 +147,8 @@ class Executable:
     def _fill_library(self, index: int, slot: Slot) -> None:
         self._table[index] = blas.address(slot.name)
 
-    def _fill_detail(self, index: int, slot: Slot) -> None:
-        """The kernel writes there."""
+    def _fill_detail(self, index: int, _: Slot) -> None:
+        self._detail = index  # the kernel writes there
 
     _FILL: ClassVar[dict[str, Callable[..., None]]] = {
         "argument": _fill_argument,
@@ -145,6 +161,44 @@ class Executable:
         "library": _fill_library,
         "detail": _fill_detail,
     }
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the kernel is done in microseconds."""
+        report = self.kernel.layout.report
+        return sum(report[key] for key in ("flops", "bytes_read", "bytes_written", "intermediate_bytes")) <= QUICK
+
+    @property
+    def can_be_planned(self) -> bool:
+        """Whether a plan can have all that the kernel needs: what it captured stands where it can be addressed."""
+        return not self._scattered and max(len(self._outputs), len(self._updates)) <= MOST
+
+    def table(self) -> np.ndarray:
+        """A copy of the table: what doesn't change from call to call is in it."""
+        return self._table.copy()
+
+    def argument_slots(self) -> dict[int, int]:
+        """In which slots of the table the arguments stand, by position; those that are not read are left out."""
+        slots = self.kernel.layout.slots
+        return {slot.position: index for index, slot in enumerate(slots) if slot.kind == "argument"}
+
+    def write(self, plan: Plan) -> None:
+        """Let a plan have what the kernel finds by itself, and its results."""
+        slots = self.kernel.layout.slots
+        plan.keep(self)
+        if self.is_quick:
+            plan.field(AT_WORK, Field.SIZE, 0)
+        buffer, exposed = (place_of(Variable, name) for name in ("buffer", "exposed"))
+        for bound in self._reads:
+            plan.buffer(bound.variable, buffer, bound.slot)
+        for bound in self._updates:
+            make = partial(np.empty, bound.variable.shape, bound.variable.dtype)
+            plan.update(bound.variable, buffer, exposed, bound.slot, fits=bound.fits, make=make)
+        for slot, small, memory in self._outputs:
+            shape, dtype = self._results[slots[slot].position]
+            # Where others may run, the kernel is locked, and its memory too.
+            recycled = memory.take if memory is not None and not self.is_quick else partial(np.empty, shape, dtype)
+            plan.result(np.empty(shape, dtype).copy if small is not None else recycled, slot)
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -178,28 +232,15 @@ class Executable:
         numpy.linalg.LinAlgError
             If a matrix is singular or not positive definite, likewise.
         """
-        with self._lock:
-            taken = 0
-            try:
-                for lock in self._locks:
-                    lock.acquire()
-                    taken += 1
-                return self._run(arguments)
-            finally:
-                for lock in self._locks[:taken]:
-                    lock.release()
+        return self.exclusively(self._run, arguments)  # type: ignore[no-any-return]
 
     def _run(self, arguments: Sequence[Any]) -> list[Tensor]:
         table = self._table
-        for position, buffer in self._staged:
+        for position, staged in self._staged:
             try:
-                buffer[...] = arguments[position]
+                staged[...] = arguments[position]
             except OverflowError:
-                raise DtypeError(
-                    at_user_line(
-                        f"an argument is {arguments[position]!s:.40}, which {buffer.dtype} can't hold; pass a float"
-                    )
-                ) from None
+                raise too_large(arguments[position], staged.dtype) from None
         held = self._pass_large(arguments) if self._passed or self._scattered else None
         for bound in self._reads:
             buffer = bound.variable.buffer
@@ -216,33 +257,52 @@ class Executable:
                     bound.buffer = buffer
             else:
                 fresh.append((bound, self._give_buffer(bound)))
-        results = []
-        for slot, staged, shape, dtype in self._outputs:
-            result = staged
-            if result is None:
-                result = np.empty(shape, dtype)
-                table[slot] = address_of(result)
-            results.append(result)
-        status = self._call(self._address, _RUN_ALL, 0, 0)
+        results = self._large_results() if self._outputs else ()
+        status = self._call_and_assign(fresh) if fresh else self._call(*self._all_stages)
         del held  # until here the kernel read what it holds
         if status != 0:
-            self._fail(status)
-        for bound, buffer in fresh:
-            variable = bound.variable
-            bound.spare = None if bound.fits or variable.exposed else variable.buffer
-            variable.replace(buffer, exposed=False)
+            self.fail(status, table)
         return [
-            Tensor(array.copy() if output[1] is not None else array)
-            for array, output in zip(results, self._outputs, strict=True)
+            Tensor(large if small is None else small.copy())
+            for large, (_, small, _) in zip(results, self._outputs, strict=True)
         ]
 
-    def _fail(self, status: int) -> NoReturn:
-        """Say what a kernel found wrong before it assigned anything."""
+    def _call_and_assign(self, fresh: Sequence[tuple[_Bound, np.ndarray]]) -> int:
+        """The kernel's status; if it is 0, variables have the buffers that were written.
+
+        Others it has written in place by then. So if a signal's handler raises, which it does after a call, the rest
+        is done nonetheless.
+        """
+        table, detail = self._table, self._detail
+        if detail is not None:
+            table[detail] = _UNTOUCHED
+        try:
+            status: int = self._call(*self._all_stages)
+            if status == 0:
+                _assign(fresh)
+        except BaseException:
+            if detail is None or table[detail] == _UNTOUCHED:  # no check failed
+                _assign(fresh)
+            raise
+        return status
+
+    def _large_results(self) -> list[Any]:
+        """Arrays for the results that the kernel writes where they stay; None for those that it stages."""
+        results: list[Any] = []
+        for slot, _, memory in self._outputs:
+            result = None if memory is None else memory.take()
+            if result is not None:
+                self._table[slot] = address_of(result)
+            results.append(result)
+        return results
+
+    def fail(self, status: int, table: np.ndarray) -> NoReturn:
+        """Say what a kernel found wrong before it assigned anything; its table has the detail."""
         layout = self.kernel.layout
         if not 1 <= status <= len(layout.failures):
             raise TapejitError(at_user_line(f"the kernel reported status {status}"))
         failure = layout.failures[status - 1]
-        detail = int(self._table[layout.position("detail")])
+        detail = int(table[layout.position("detail")])
         if failure.fault:
             message = faulty_matrix(failure.operation, failure.shape, detail, failure.fault)
             raise np.linalg.LinAlgError(at_user_line(f"{message}; nothing was assigned"))
@@ -270,11 +330,20 @@ class Executable:
 
     def _give_buffer(self, bound: _Bound) -> np.ndarray:
         """Let a new value go to another buffer, as someone may hold the variable's own or the step still reads it."""
-        variable = bound.variable
-        buffer = np.empty(variable.shape, variable.dtype) if bound.spare is None else bound.spare
+        buffer = bound.others.take()
         self._table[bound.slot] = address_of(buffer)
-        bound.buffer = bound.spare = None
+        bound.buffer = None
         return buffer
+
+
+def _assign(fresh: Sequence[tuple[_Bound, np.ndarray]]) -> None:
+    for bound, buffer in fresh:
+        bound.variable.replace(buffer, exposed=False)
+
+
+def too_large(value: Any, dtype: np.dtype) -> DtypeError:
+    """What is raised for a Python number beyond the range of the dtype that it is to have."""
+    return DtypeError(at_user_line(f"an argument is {value!s:.40}, which {dtype} can't hold; pass a float"))
 
 
 def _constant_tables(layout: Layout, numbers: Sequence[float]) -> dict[str, np.ndarray]:

@@ -1,7 +1,8 @@
 """What LLVM is told about loops that it could not find out, or would take too long over.
 
-* A body that calls functions of `mathlib` has work enough for the processor as it is: no copies of it are written
-  out, and where the CPU has masks, the last few elements of a row are one more vector. A row of ten is one vector.
+* A body that calls functions of `mathlib` has work enough for the processor as it is: no copies of it are written out.
+  (Nor are the last elements of a row masked, but where LLVM does it by itself, in rows of less than 16: that made rows
+  of 31 elements faster by a quarter, others slower, and long ones by 10 to 45 %.)
 * LLVM writes out several copies of a vectorised body, so that the processor has more to do at a time. A large body has
   enough for that, and its copies would take several times as long to compile. Enormous ones (the forward and backward
   pass of a chain of some thousand operations would keep the vectoriser busy for half a minute), and those with many
@@ -32,7 +33,6 @@ MANY_CALLS = 32
 _VECTORS = ("fabs", "sqrt", "floor", "ceil", "rint", "copysign", "maximum", "minimum", "fptosi", "fptoui")
 _COUNTED = frozenset(("fadd", "fsub", "fmul", "fdiv", "frem", "fneg", "call"))
 _ONE_COPY = ('!"llvm.loop.interleave.count", i32 1', '!"llvm.loop.unroll.disable"')
-_WITH_MASKS = '!"llvm.loop.vectorize.predicate.enable", i1 true'
 _SCALAR = '!"llvm.loop.vectorize.enable", i1 false'
 _FIRST_ID = 1_000_000  # beyond the numbers that llvmlite gives
 
@@ -77,7 +77,7 @@ class _LoopId:
         return "\n".join(lines) + "\n"
 
 
-def with_loop_hints(module: ir.Module, parallel: Mapping[ir.Block, AccessGroup], masks: bool) -> str:
+def with_loop_hints(module: ir.Module, parallel: Mapping[ir.Block, AccessGroup]) -> str:
     """The module's text, with what is known of its innermost loops.
 
     Parameters
@@ -86,13 +86,11 @@ def with_loop_hints(module: ir.Module, parallel: Mapping[ir.Block, AccessGroup],
         As Numba wrote it.
     parallel : mapping of ir.Block to AccessGroup
         The blocks that end the bodies of loops whose iterations don't meet in memory.
-    masks : bool
-        Whether the CPU loads and stores vectors of which some lanes don't count.
     """
     ids: list[_LoopId] = []
     for function in module.functions:
         for latch in function.blocks:
-            hints = _body_hints(latch, masks)
+            hints = _body_hints(latch)
             if latch in parallel:
                 hints.append(f'!"llvm.loop.parallel_accesses", {parallel[latch].get_reference()}')
             if hints and (latch in parallel or _leads_to(latch.terminator.operands[0], latch)):
@@ -101,7 +99,7 @@ def with_loop_hints(module: ir.Module, parallel: Mapping[ir.Block, AccessGroup],
     return f"{module}\n" + "".join(each.definition() for each in [*ids, *parallel.values()])
 
 
-def _body_hints(block: ir.Block, masks: bool) -> list[str]:
+def _body_hints(block: ir.Block) -> list[str]:
     """What holds for a loop if this block is its body."""
     branch = block.terminator
     if not isinstance(branch, ir.Branch) or branch.opname != "br" or isinstance(branch, ir.ConditionalBranch):
@@ -110,9 +108,8 @@ def _body_hints(block: ir.Block, masks: bool) -> list[str]:
     calls = sum(map(_is_scalar_call, counted))
     if len(counted) >= ENORMOUS_BODY or calls >= MANY_CALLS:
         return [_SCALAR]
-    if any(instruction.opname == "call" and is_vectorised(instruction.callee.name) for instruction in counted):
-        return [*_ONE_COPY, _WITH_MASKS] if masks else [*_ONE_COPY]
-    return [*_ONE_COPY] if len(counted) >= LARGE_BODY else []
+    own = any(instruction.opname == "call" and is_vectorised(instruction.callee.name) for instruction in counted)
+    return [*_ONE_COPY] if own or len(counted) >= LARGE_BODY else []
 
 
 def _is_scalar_call(instruction: ir.Instruction) -> bool:

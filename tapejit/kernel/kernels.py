@@ -59,6 +59,8 @@ class _Kernels:
 
 _KERNELS = _Kernels()
 
+_ENTRANCE = "tapejit_entrance"
+
 
 @cache
 def store() -> KernelStore:
@@ -102,6 +104,24 @@ def kernel_for(graph: Graph, name: str, names: Mapping[Node, str], cache: bool) 
             kernel = (_found(signature, graph) if cache else None) or _built(signature, graph, name, names, cache)
             _KERNELS.known[signature] = kernel
     return kernel
+
+
+@cache
+def entrance() -> Any:
+    """The machine code that goes through plans, see `plans`: one `LoadedKernel` for all kernels."""
+    with _KERNELS.lock:  # only one thread builds
+        key = make_key(_ENTRANCE) if source_is_known() else None
+        entry = store().get(key) if key is not None else None
+        if entry is not None:
+            try:
+                return door.loader().load(entry.code, _ENTRANCE, ())
+            except (TapejitError, ValueError, RuntimeError) as error:
+                warn(f"a stored kernel can't be used and is compiled again: {error}")
+        built = door.entrance().build(_ENTRANCE)
+        if key is not None:
+            header = {"symbol": _ENTRANCE, "symbols": list(built.symbols), "layout": {}, "name": "entrance"}
+            store().put(key, header, built.code)
+        return door.loader().load(built.code, _ENTRANCE, built.symbols)
 
 
 def source_of(graph: Graph, name: str, names: Mapping[Node, str]) -> Emitted:

@@ -1,6 +1,7 @@
 """Addresses of arrays, and arrays that stand still: what a table is filled with."""
 
 import ctypes
+import sys
 from functools import cache
 
 import numpy as np
@@ -43,3 +44,44 @@ def aligned(shape: Shape, dtype: np.dtype) -> np.ndarray:
     raw = np.empty(size + _ALIGNMENT, np.uint8)
     start = -address_of(raw) % _ALIGNMENT
     return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def _references(arrays: list[np.ndarray]) -> int:
+    for array in arrays:
+        return sys.getrefcount(array)
+    return 0
+
+
+_IN_A_LIST = _references([np.empty(0)])
+"""How many references `_references`, and so `Recycled.take`, sees of an array that only a list holds."""
+# Without the GIL other threads may hold references that are not counted yet.
+_COUNTS = not hasattr(sys, "_is_gil_enabled") or sys._is_gil_enabled()  # noqa: SLF001 (its name)
+_KEPT_BYTES = 1 << 28
+
+
+class Recycled:
+    """Arrays of one shape and dtype, each handed out again once nobody holds it: memory that is mapped already.
+
+    Two are kept, as a loop that binds its results to the same name holds one while the next is made. What a user
+    holds, and any view of it, refers to the array itself, because it owns its memory.
+    """
+
+    __slots__ = ("_arrays", "_dtype", "_keeps", "_shape")
+
+    def __init__(self, shape: Shape, dtype: np.dtype) -> None:
+        self._shape = shape
+        self._dtype = dtype
+        self._arrays: list[np.ndarray] = []
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        self._keeps = _COUNTS and 2 * size <= _KEPT_BYTES
+
+    def take(self) -> np.ndarray:
+        """An array with any numbers in it, which nobody else holds."""
+        for array in self._arrays:
+            if sys.getrefcount(array) == _IN_A_LIST:
+                return array
+        array = np.empty(self._shape, self._dtype)
+        if self._keeps:
+            del self._arrays[:-1]  # the older one is its holder's
+            self._arrays.append(array)
+        return array

@@ -1,6 +1,7 @@
 """Running kernels: buffers that must not be written, stages in parts, blocks of reductions, the layout's round trip."""
 
 import json
+import weakref
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -9,10 +10,10 @@ import numpy as np
 import pytest
 
 import tapejit as tj
-from tapejit.kernel.executable import Executable
+from tapejit.kernel.executable import STAGED_BYTES, Executable
 from tapejit.kernel.kernels import kernel_for
 from tapejit.kernel.layout import Layout, Slot, number_places
-from tapejit.kernel.memory import address_of, aligned
+from tapejit.kernel.memory import Recycled, address_of, aligned
 from tapejit.kernel.runtime import OK, RUN_ALL
 from tapejit.passes.plan import SPLIT_WORK
 from tests.agreement import Traced, check_agreement, trace
@@ -261,3 +262,68 @@ def test_slots_are_found_by_what_they_are() -> None:
 
 def test_numbers_have_places_in_the_table_of_their_dtype() -> None:
     assert number_places(["float32", "float64", "float32"]) == (("float32", 0), ("float64", 0), ("float32", 1))
+
+
+# Recycled memory
+
+
+LARGE = STAGED_BYTES // 8 + 1
+
+
+def test_a_large_result_takes_the_memory_of_one_that_nobody_holds() -> None:
+    run = executable_of(trace(lambda x: x * 2.0, [np.ones(LARGE)]))
+    addresses = set()
+    result = None
+    for n in range(8):  # the name holds one result while the next is made
+        (result,) = run([np.full(LARGE, float(n))])
+        np.testing.assert_array_equal(result.numpy(), np.full(LARGE, 2.0 * n))
+        addresses.add(address_of(result.array))
+    assert len(addresses) == 2
+
+
+HOLDERS: dict[str, Callable[[Any], Any]] = {
+    "the tensor": lambda result: result,
+    "its array": lambda result: result.numpy(),
+    "a part of it": lambda result: result.numpy()[1:2],
+    "a memoryview": lambda result: memoryview(result.numpy()),
+    "a variable": tj.Variable,
+    "another tensor": lambda result: tj.reshape(result, (1, -1)),
+    "a dict": lambda result: {"held": [result]},
+}
+
+
+@pytest.mark.parametrize("holder", HOLDERS.values(), ids=HOLDERS)
+def test_what_anybody_holds_of_a_result_is_never_written(holder: Callable[[Any], Any]) -> None:
+    run = executable_of(trace(lambda x: x * 2.0, [np.ones(LARGE)]))
+    held = [holder(run([np.full(LARGE, float(n))])[0]) for n in range(6)]
+    for n, each in enumerate(held):
+        for values in each.values() if isinstance(each, dict) else [each]:
+            found = np.asarray(values[0] if isinstance(values, list) else values)
+            np.testing.assert_array_equal(found, np.full(found.shape, 2.0 * n))
+
+
+def test_a_buffer_that_a_variable_gave_up_serves_its_next_value_unless_someone_holds_it() -> None:
+    w = tj.Variable(np.zeros(LARGE))
+    run = executable_of(trace(lambda: w.assign_add(tj.ones(LARGE, "float64")), []))
+    run([])
+    addresses = set()
+    for n in range(1, 8):
+        view = w.numpy()  # so that the buffer may not be written
+        run([])
+        np.testing.assert_array_equal(view, np.full(LARGE, float(n)))
+        addresses.add(address_of(w.buffer))
+        del view
+    assert len(addresses) == 2
+    held = []
+    for n in range(8, 13):
+        held.append((n, w.numpy()))
+        run([])
+    for n, view in held:
+        np.testing.assert_array_equal(view, np.full(LARGE, float(n)))
+
+
+def test_memory_that_is_too_large_is_given_back() -> None:
+    small, large = (Recycled((count,), np.dtype(np.uint8)) for count in (100, 1 << 28))
+    for memory, again in ((small, True), (large, False)):
+        gone = weakref.ref(memory.take())
+        assert (gone() is not None) == again

@@ -143,3 +143,16 @@ def test_bodies_with_many_calls_of_functions_are_vectorised(function: str, calls
     lines = optimised(2 * calls, f"{function}(v{{}} * x[i])")
     assert not any('"llvm.loop.vectorize.enable", i1 false' in line for line in lines)
     assert any(" fmul <" in line for line in lines)
+
+
+def test_loops_that_call_functions_of_our_own_are_not_written_out_several_times() -> None:
+    source = """
+def rows(table, stage, lo, hi):
+    x = float32_at(table, 0)
+    y = float32_at(table, 1)
+    for i in range(100000):
+        y[i] = exp(x[i])
+    return OK
+"""
+    lines = build.build(source, "rows", "kernel", {}).llvm_text().splitlines()
+    assert len([line for line in lines if "call <" in line and "llvm.rint" in line]) == 1

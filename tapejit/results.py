@@ -1,0 +1,87 @@
+"""What a compiled call returns: a nest in which some leaves are computed by the kernel and the rest are as traced.
+
+Floor 12, below `step`.
+"""
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from .primitive import Typed, Value
+from .pytree import TreeDef, unflatten
+from .variable import Variable
+
+
+class _Fresh(Enum):
+    """What stands in a result for what the kernel computes."""
+
+    TENSOR = "a tensor"
+    NUMBER = "a Python number, made of Python numbers"
+
+
+_TENSOR, _NUMBER = _Fresh
+
+
+def is_output(leaf: Any) -> bool:
+    """Whether a leaf is a value that the kernel computes; a variable is returned as itself."""
+    return isinstance(leaf, (Typed, np.ndarray)) and not isinstance(leaf, Variable)
+
+
+class Results:
+    """The nest.
+
+    Parameters
+    ----------
+    leaves : sequence
+        What the function returned when it was traced.
+    tree : TreeDef
+        The nest of these.
+
+    Attributes
+    ----------
+    placed : callable
+        From the kernel's outputs, a sequence of tensors, to what the call returns.
+    is_constant : bool
+        Whether it returns the same object at each call, `constant`.
+    is_one, is_tuple : bool
+        Whether it returns the kernel's one output itself, or a tuple of all of them.
+    """
+
+    __slots__ = ("_leaves", "_tree", "constant", "is_constant", "is_one", "is_tuple", "placed")
+
+    def __init__(self, leaves: Sequence[Any], tree: TreeDef) -> None:
+        self._leaves = [_placeholder(leaf) if is_output(leaf) else leaf for leaf in leaves]
+        self._tree = tree
+        fresh = any(isinstance(leaf, _Fresh) for leaf in self._leaves)
+        tensors = fresh and all(leaf is _TENSOR for leaf in self._leaves)
+        flat = all(child.kind is None for child in tree.children)
+        self.is_constant = not fresh and tree.kind in (None, type(None))
+        self.is_one = tensors and tree.kind is None
+        self.is_tuple = tensors and tree.kind is tuple and flat
+        self.constant = unflatten(tree, self._leaves) if self.is_constant else None
+        self.placed: Callable[[Sequence[Any]], Any] = self._placed
+        # Short ways for the nests that are most frequent.
+        if self.is_one:
+            self.placed = _first
+        elif tensors and tree.kind in (tuple, list) and flat:
+            self.placed = tree.kind
+
+    def _placed(self, outputs: Sequence[Any]) -> Any:
+        if self.is_constant:
+            return self.constant
+        fresh = iter(outputs)
+        # By identity: the hash of an Enum is computed in Python.
+        placed = [
+            next(fresh) if leaf is _TENSOR else next(fresh).item() if leaf is _NUMBER else leaf for leaf in self._leaves
+        ]
+        return unflatten(self._tree, placed)
+
+
+def _first(outputs: Sequence[Any]) -> Any:
+    return outputs[0]
+
+
+def _placeholder(leaf: Any) -> _Fresh:
+    return _NUMBER if isinstance(leaf, Value) and leaf.aval.weak else _TENSOR
