@@ -63,6 +63,7 @@ ONLY_IMPORTED_BY = {
         "tapejit.kernel.lapack",
         "tapejit.kernel.mathlib.lanes",
         "tapejit.kernel.mathlib.linking",
+        "tapejit.kernel.mathlib.scalars",
         "tapejit.kernel.mathlib.native",
         "tapejit.kernel.objects",
         "tapejit.kernel.outline",
