@@ -7,6 +7,7 @@ Python Array API standard.
 from . import errors, ops, random
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
+from .kernel.threads import num_threads, set_num_threads
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
 from .step import CompiledStep, compile
@@ -26,8 +27,10 @@ __all__ = [
     "errors",
     "floatx",
     "linalg",
+    "num_threads",
     "random",
     "set_floatx",
+    "set_num_threads",
     "using_floatx",
 ]
 __all__ += ops.__all__

@@ -190,6 +190,16 @@ def eager_arguments(
     return args, kwargs
 
 
+def argument_leaves(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], TreeDef]:
+    """All leaves of a call's arguments, in the order of `Call.leaves`, and the nest ``(args, kwargs)`` of them."""
+    return _flattened(args, kwargs)
+
+
+def argument_paths(args: tuple[Any, ...], kwargs: dict[str, Any], parameters: tuple[str, ...]) -> list[str]:
+    """How a user would write each leaf of a call's arguments."""
+    return _all_paths(args, kwargs, parameters)
+
+
 def _refuse_specs(
     leaves: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any], parameters: tuple[str, ...]
 ) -> None:

@@ -13,7 +13,7 @@ TAPEJIT_CHECK          ``1`` verifies every graph after every pass              
 TAPEJIT_EMIT           ``source`` lets Numba compile the text of kernels as it stands  instructions
 TAPEJIT_CPU            what kernels are built for: ``native``, or a level that      native
                        several machines share, such as ``x86-64-v3``
-TAPEJIT_NUM_THREADS    threads of the BLAS library inside kernels                      1
+TAPEJIT_NUM_THREADS    threads of large steps and of the BLAS library inside kernels   1
 =====================  ==============================================================  ============
 """
 
@@ -177,15 +177,45 @@ def check_graphs() -> bool:
     return _flag("TAPEJIT_CHECK", default=False)
 
 
+class _Threads:
+    """The process-wide number of threads; None while it is that of the environment."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count: int | None = None
+
+
+_THREADS = _Threads()
+
+
 def num_threads() -> int:
-    """How many threads the BLAS library uses inside kernels (``TAPEJIT_NUM_THREADS``).
+    """How many threads kernels and the BLAS library use (``TAPEJIT_NUM_THREADS``, `set_num_threads`).
 
     Raises
     ------
     ValueError
-        If it is no whole number, or below 1.
+        If the environment has no whole number, or one below 1.
     """
-    return _whole_number("TAPEJIT_NUM_THREADS", 1, least=1)
+    return _THREADS.count or _whole_number("TAPEJIT_NUM_THREADS", 1, least=1)
+
+
+def num_threads_source() -> tuple[Any, str]:
+    """The object on which `num_threads` depends, and its attribute."""
+    return _THREADS, "count"
+
+
+def set_num_threads(count: int) -> None:
+    """Change how many threads kernels use, for the whole process; see `kernel.threads.set_num_threads`.
+
+    Raises
+    ------
+    ValueError
+        If it is less than 1.
+    """
+    if count != int(count) or count < 1:
+        raise ValueError(f"the number of threads must be a whole number from 1 up, got {count!r}")
+    _THREADS.count = int(count)
 
 
 def _flag(variable: str, *, default: bool) -> bool:

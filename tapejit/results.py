@@ -11,6 +11,7 @@ import numpy as np
 
 from .primitive import Typed, Value
 from .pytree import TreeDef, unflatten
+from .tensor import Tensor
 from .variable import Variable
 
 
@@ -76,6 +77,16 @@ class Results:
         placed = [
             next(fresh) if leaf is _TENSOR else next(fresh).item() if leaf is _NUMBER else leaf for leaf in self._leaves
         ]
+        return unflatten(self._tree, placed)
+
+    def stacked(self, outputs: Sequence[np.ndarray]) -> Any:
+        """The outputs of many calls in their places; a Python number, which is the same in all of them, once."""
+        fresh = iter(outputs)
+        placed = []
+        for leaf in self._leaves:
+            array = next(fresh) if isinstance(leaf, _Fresh) else None
+            number = leaf is _NUMBER and array is not None and len(array) > 0
+            placed.append(leaf if array is None else array[0].item() if number else Tensor(array))
         return unflatten(self._tree, placed)
 
 

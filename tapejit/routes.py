@@ -18,6 +18,7 @@ from .guards import GuardSet
 from .kernel.executable import Executable
 from .kernel.plans import MISSED
 from .kernel.program import Relay
+from .loops import Steps
 from .primitive import Value, current
 from .results import Results
 
@@ -36,6 +37,7 @@ class Traced:
     names: dict[Node, str]
     seconds: float
     function: GraphFunction
+    steps: Steps | None = None
 
     def run(self, values: Sequence[Any]) -> Any:
         """The function's result for these values of what varies."""
@@ -79,6 +81,11 @@ class Route:
         self._parameters = call.parameters
         self._calls = 0  # without those that the entry took
 
+    def values(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any] | None:
+        """What varies in a call; None if it is another one, or the trace doesn't fit any more."""
+        values = self._match(args, kwargs)
+        return values if values is not None and self.traced.guards.holds() else None
+
     def follow(self, args: tuple[Any, ...], kwargs: dict[str, Any], tried: Entry | None) -> Any:
         """The result of a call, or `MISSED` if it is another one; the entry `tried` has missed it."""
         entry = self.entry
@@ -86,9 +93,9 @@ class Route:
             result = entry(*args, **kwargs)
             if result is not MISSED:
                 return result
-        values = self._match(args, kwargs)
+        values = self.values(args, kwargs)
         traced = self.traced
-        if values is None or not traced.guards.holds():
+        if values is None:
             return MISSED
         self._calls += 1
         if self._calls >= ENTRY_AFTER:  # or so many missed the entry that there is: for another one, of how things are

@@ -9,12 +9,13 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from inspect import Parameter, signature
 from types import MethodType
 from typing import Any
 
-from .arguments import Call, describe, differences, eager_arguments
+import numpy as np
+
+from .arguments import Call, describe, eager_arguments
 from .config import check_graphs
 from .entry import Entry
 from .errors import CompileError, ConcretizationError, at_user_line, is_library, warn
@@ -22,46 +23,29 @@ from .graph import Graph, Input, Node, Trace, show, verify
 from .graph.reads import Reads
 from .graph.trace import SpecializeError
 from .graph_function import CompiledGraph, GraphFunction, Setting
-from .guards import AssignedOnceError, Change, GuardSet, Recorder
+from .guards import AssignedOnceError, GuardSet, Recorder
+from .kernel.executable import Executable
 from .kernel.plans import MISSED
 from .kernel.program import Surroundings, executable_for, text_of
+from .loops import Loopable, Looped, Steps
 from .passes import MEASURED, prepare
 from .primitive import BASE, STATE, Typed, interpreting
 from .pytree import flatten
 from .results import Results, is_output
+from .retraces import RETRACES_BEFORE_WARNING, Counts
 from .routes import Route, Traced
 from .variable import Variable
 
-RETRACES_BEFORE_WARNING = 8
 ROUTES = 4
 """How many kinds of calls are recognised without being described."""
-HISTORY = 100
-"""How many reasons for traces are remembered, besides the first."""
 
 
-@dataclass(slots=True)
-class Counts:
-    """What a step has cost so far."""
-
-    traces: int = 0
-    compilations: int = 0
-    trace_seconds: float = 0.0
-    compile_seconds: float = 0.0
-    load_seconds: float = 0.0
-    from_cache: int = 0
-    numbers: int = 0  # traces because a number changed
-    others: int = 0
-    looked_up: int = 0  # calls that were not like the last one
-    history: list[str] = field(default_factory=list)
-    ran_eagerly: list[str] = field(default_factory=list)  # calls that did so although the step compiles: first, latest
-    calls: list[dict[str, str]] = field(default_factory=list)
-
-
-class CompiledStep:
+class CompiledStep(Loopable):
     """A function that is traced, fused and run as one kernel; made by `compile`.
 
     Calling it does what calling the function does. `source` shows the kernel, `graph` what it computes, `report` what
-    it cost, `explain` why it was traced; `eager` calls the function without compiling.
+    it cost, `explain` why it was traced; `eager` calls the function without compiling; `repeat` and `scan` run it many
+    times in one call.
     """
 
     def __init__(self, function: Callable[..., Any], *, strict: bool, cache: bool) -> None:
@@ -82,7 +66,6 @@ class CompiledStep:
         self._eager_because: str | None = None
         self._unbound: CompiledStep | None = None
         self._assigned: set[Any] = set()  # signatures whose next trace assigns again what it reads
-        self._warned_of_retraces = False
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """A compiled method: one step for each instance, as the instance's attributes are what it reads."""
@@ -142,9 +125,12 @@ class CompiledStep:
         self._last = traced
         if state.tapes:
             return traced.recorded(call)
+        self._add_route(call, traced)
+        return traced.run(call.values)
+
+    def _add_route(self, call: Call, traced: Traced) -> None:
         route = Route(call, self._specialized, traced)
         self._routes, self._entry = (route, *self._routes[: ROUTES - 1]), None
-        return traced.run(call.values)
 
     def _prefer(self, route: Route) -> None:
         """Try this route first from now on."""
@@ -155,6 +141,41 @@ class CompiledStep:
         """Call the function without compiling; arrays and lists of numbers become tensors, as in compiled calls."""
         args, kwargs = eager_arguments(args, kwargs, self._parameters)
         return self._function(*args, **kwargs)
+
+    def looped(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Looped | Callable[..., Any]":
+        """See `Loopable`."""
+        state = STATE.get(BASE[0])
+        if state is BASE[0]:
+            for route in self._routes:
+                values = route.values(args, kwargs)
+                if values is not None and route.traced.steps is not None:
+                    return route.traced.steps, values
+        if isinstance(state.interpreter, Trace) or state.tapes or self._eager_because is not None:
+            return self
+        call = describe(args, kwargs, self._specialized, self._parameters)
+        call.refuse_specs()
+        self._counts.looked_up += 1
+        traced, call = self._ready(call)
+        if traced is None:
+            return self.eager
+        self._last = traced
+        self._add_route(call, traced)
+        if not isinstance(traced.executable, Executable):
+            return self
+        if traced.steps is None:
+            traced.steps = Steps(traced.executable, traced.graph, call.varying, traced.results.stacked)
+        return traced.steps, call.values
+
+    def unlooped(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """See `Loopable`."""
+        call = describe(args, kwargs, self._specialized, self._parameters)
+        traced, call = self._ready(call) if self._eager_because is None else (None, call)
+        if traced is None:
+            raise CompileError(at_user_line(f"{self._name} runs eagerly, so only a step shows what it returns"))
+        self._assigned.discard(call.key)  # nothing ran
+        return traced.results.stacked(
+            [np.empty((0, *node.aval.shape), node.aval.dtype) for node in traced.graph.outputs]
+        )
 
     # From a call to a trace
 
@@ -240,48 +261,11 @@ class CompiledStep:
         return Traced(guards, graph, executable, Results(leaves, tree), names, traced_in, function)
 
     def _count(self, call: Call, traced: Traced) -> None:
-        counts = self._counts
         known = [kernel for group in self._traces.values() for other in group for kernel in other.executable.kernels]
-        changes = self._traces[call.key][0].guards.changes() if self._traces.get(call.key) else ()
-        counts.traces += 1
-        counts.trace_seconds += traced.seconds
-        for kernel in traced.executable.kernels:
-            if not any(kernel is other for other in known):
-                counts.compilations += not kernel.from_cache
-                counts.from_cache += kernel.from_cache
-                counts.compile_seconds += kernel.compile_seconds
-                counts.load_seconds += kernel.load_seconds
-        counts.history.append(self._reason(call, changes))
-        del counts.history[1:-HISTORY]
-        counts.calls.append(call.described())
-        del counts.calls[:-HISTORY]
-        if changes and all(change.is_number for change in changes):
-            counts.numbers += 1
-            frequent = counts.numbers >= RETRACES_BEFORE_WARNING and 2 * counts.numbers > counts.looked_up
-            way_out = "Pass a number that changes often as an argument, or keep it in a tj.Variable"
-        else:
-            counts.others += 1
-            frequent = counts.others > RETRACES_BEFORE_WARNING
-            way_out = (
-                "Pass what varies as an array, keep shapes the same, and let the step not depend on Python values that "
-                "change"
-            )
-        if frequent and not self._warned_of_retraces:
-            self._warned_of_retraces = True
-            warn(
-                f"{self._name} was traced {counts.traces} times; the last time because of {counts.history[-1]}. "
-                f"{way_out}"
-            )
-
-    def _reason(self, call: Call, changes: Sequence[Change]) -> str:
-        """Why this call had to be traced, against the nearest earlier trace."""
-        if not self._traces:
-            return f"first call: {call}"
-        if call.key in self._traces:
-            return "; ".join(map(str, changes)) or "a value that the step reads changed"
-        new = call.described()
-        nearest = min((differences(old, new) for old in reversed(self._counts.calls)), key=len, default=[])
-        return f"new call signature: {'; '.join(nearest) or call}"
+        fresh = [k for k in traced.executable.kernels if not any(k is other for other in known)]
+        earlier = self._traces.get(call.key)
+        changes = earlier[0].guards.changes() if earlier else ()
+        self._counts.add(call, traced.seconds, fresh, changes if earlier else None, self._name)
 
     def _give_up(self, error: Exception) -> None:
         reason = str(error)
@@ -389,12 +373,7 @@ class CompiledStep:
 
     def explain(self) -> str:
         """Why the step was traced each time, one line a trace; of very many the first and the latest."""
-        counts = self._counts
-        left_out = counts.traces - len(counts.history)
-        lines = [f"{number + (left_out if number > 1 else 0)}. {why}" for number, why in enumerate(counts.history, 1)]
-        if left_out > 0:
-            lines.insert(1, f"… {left_out} left out …")
-        lines += counts.ran_eagerly
+        lines = self._counts.lines()
         if self._eager_because is not None:
             lines.append(f"runs eagerly: {self._eager_because}")
         return "\n".join(lines) or "not called yet"

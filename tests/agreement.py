@@ -194,8 +194,8 @@ def run_plain(traced: Traced, arguments: Sequence[np.ndarray], in_place: bool) -
         elif slot.kind == "numbers":
             column = [n for (dtype, _), n in zip(layout.numbers, traced.numbers, strict=True) if dtype == slot.dtype]
             regions[index] = filled(np.array(column, slot.dtype), "constants")
-        elif slot.kind == "workspace":
-            regions[index] = blank(layout.workspace, "workspace")
+        elif slot.kind in ("workspace", "scratch"):
+            regions[index] = blank(getattr(layout, slot.kind), slot.kind)
         elif slot.kind == "output":
             shape, dtype = layout.outputs[slot.position]
             regions[index] = blank(int(np.prod(shape)) * np.dtype(dtype).itemsize, f"output {slot.position}")

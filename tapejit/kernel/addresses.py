@@ -1,6 +1,7 @@
 """Where a kernel finds things: the slots of its table, the pointers that it takes from them, the layout for callers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -38,9 +39,12 @@ class Addresses:
         self._pointers: dict[Node, str] = {}
         self._numbers: dict[Node, str] = {}
         self._constants: dict[str, str] = {}
-        self._bases: dict[str, str] = {}
+        self._bases: dict[tuple[str, bool], str] = {}
         self._failures: list[Failure] = []
         self._workspace = plan.workspace
+        self._scratch = plan.scratch
+        self.private = False
+        """Whether a part of a split loop is being written, whose scratch is its own."""
         self._prologue: list[str] = []
         dtypes = [node.aval.dtype.name for node in plan.graph.inputs if kind_of(node) == "number"]
         self._number_places = number_places(dtypes)
@@ -103,20 +107,38 @@ class Addresses:
     def pointer(self, node: Node) -> str:
         """The pointer to a stored value."""
         if node not in self._pointers:
-            self._pointers[node] = self._in_workspace(self.label(node), self.plan.places[node].slot, node.aval.dtype)
+            place = self.plan.places[node]
+            self._pointers[node] = self._in_workspace(self.label(node), place.slot, node.aval.dtype, place.private)
         return self._pointers[node]
 
-    def row(self, wanted: str, count: int, dtype: np.dtype) -> str:
-        """A pointer to `count` elements of the workspace that nothing else uses."""
-        name = self._in_workspace(wanted, self._workspace, dtype)
-        self._workspace += -(-count * dtype.itemsize // ALIGNMENT) * ALIGNMENT
+    @contextmanager
+    def in_part(self) -> Iterator[None]:
+        """While a part of a split loop is being written."""
+        self.private = True
+        yield
+        self.private = False
+
+    def row(self, wanted: str, count: int, dtype: np.dtype, shared: bool = False) -> str:
+        """A pointer to `count` elements of the workspace that nothing else uses.
+
+        In a split loop they are in the scratch that each part has for itself, unless they are `shared`.
+        """
+        private = self.private and not shared
+        name = self._in_workspace(wanted, self._scratch if private else self._workspace, dtype, private)
+        size = -(-count * dtype.itemsize // ALIGNMENT) * ALIGNMENT
+        if private:
+            self._scratch += size
+        else:
+            self._workspace += size
         return name
 
-    def _in_workspace(self, wanted: str, offset: int, dtype: np.dtype) -> str:
-        if dtype.name not in self._bases:
-            self._bases[dtype.name] = self._at(f"workspace_{dtype.name}", Slot("workspace"), dtype)
+    def _in_workspace(self, wanted: str, offset: int, dtype: np.dtype, private: bool) -> str:
+        key = dtype.name, private
+        if key not in self._bases:
+            kind = "scratch" if private else "workspace"
+            self._bases[key] = self._at(f"{kind}_{dtype.name}", Slot(kind), dtype)
         name = self._text.fresh(wanted)
-        self._prologue.append(f"{name} = shifted({self._bases[dtype.name]}, {offset // dtype.itemsize})")
+        self._prologue.append(f"{name} = shifted({self._bases[key]}, {offset // dtype.itemsize})")
         return name
 
     def shifted(self, node: Node, offset: str) -> str:
@@ -164,7 +186,8 @@ class Addresses:
             in_place=self.plan.in_place,
             updates=tuple(variables.index(variable) for variable, _ in graph.updates),
             workspace=self._workspace,
-            stages=len(self.plan.stages),
-            report=measure(self.plan, self._workspace),
+            scratch=self._scratch,
+            stages=tuple((stage.parts, stage.grain, stage.work) for stage in self.plan.stages),
+            report=measure(self.plan, self._workspace + self._scratch),
             failures=tuple(self._failures),
         )

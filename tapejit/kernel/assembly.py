@@ -92,6 +92,39 @@ def assemble(texts: list[str], symbol: str, body: str, started: float) -> BuiltO
     _run(passes.getModulePassManager(), module, passes)
     if called:
         _write_in_functions(module, symbol, passes)
+    return _emitted(machine, module, symbol, started)
+
+
+def assemble_whole(text: str, symbol: str) -> BuiltObject:
+    """Optimise and compile an LLVM module that defines the C function `symbol` itself.
+
+    Parameters
+    ----------
+    text : str
+        The module.
+    symbol : str
+        The function, of a kernel's type.
+
+    Returns
+    -------
+    BuiltObject
+
+    Raises
+    ------
+    UnknownSymbol
+        As for `assemble`.
+    """
+    started = time.perf_counter()
+    machine, passes = _compiler()
+    module = llvm.parse_assembly(text)
+    module.verify()
+    module.data_layout = str(machine.target_data)
+    _run(passes.getModulePassManager(), module, passes)
+    return _emitted(machine, module, symbol, started)
+
+
+def _emitted(machine: llvm.TargetMachine, module: llvm.ModuleRef, symbol: str, started: float) -> BuiltObject:
+    """Machine code, with its undefined symbols checked."""
     code: bytes = machine.emit_object(module)
     symbols = undefined_symbols(code)
     foreign = [name for name in symbols if name not in ALLOWED_SYMBOLS]

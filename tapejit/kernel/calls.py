@@ -30,7 +30,7 @@ class Calls:
         self._addresses = addresses
         self._values = values
         self._text = text
-        self._rows: dict[tuple[str, np.dtype], str] = {}
+        self._rows: dict[tuple[str, np.dtype, bool], str] = {}
 
     def product(self, leaf: Leaf) -> None:
         """A matrix product by the BLAS library."""
@@ -83,15 +83,16 @@ class Calls:
 
     def _scratch(self, label: str, dtype: np.dtype) -> str:
         """Workspace that is free again after a call: large enough for each of the kernel's calls."""
-        if (label, dtype) not in self._rows:
+        key = label, dtype, self._addresses.private
+        if key not in self._rows:
             sizes = [
                 count
                 for leaf in self._addresses.plan.calls()
                 for other, piece, count in _scratch_of(leaf.statement)
                 if (other, piece) == (label, dtype)
             ]
-            self._rows[label, dtype] = self._addresses.row(label, max(sizes), dtype)
-        return self._rows[label, dtype]
+            self._rows[key] = self._addresses.row(label, max(sizes), dtype)
+        return self._rows[key]
 
     def _function(self, name: str, dtype: str) -> str:
         """The address of a library function for a dtype."""

@@ -47,7 +47,7 @@ class Computed:
     def _initial(self, leaf: Leaf) -> None:
         node = leaf.statement.node
         number = initial_number(node)
-        with self._text.counting("i", node.aval.size) as variable:
+        with self._text.counting("i", str(node.aval.size)) as variable:
             if number is not None:
                 value = ex.unparse(ex.literal(number.value, node.aval.dtype))
             else:

@@ -17,6 +17,13 @@ def builder() -> ModuleType:
     return build
 
 
+def assembler() -> ModuleType:
+    """The module `tapejit.kernel.assembly`, which imports llvmlite and not Numba."""
+    from . import assembly
+
+    return assembly
+
+
 def loader() -> ModuleType:
     """The module `tapejit.kernel.objects`, which imports llvmlite."""
     from . import objects

@@ -12,7 +12,7 @@ import numpy as np
 from ..graph import Node
 from ..passes import Item, Leaf, Loop, LoopPlan, leaves
 from ..passes.blocks import blocks_of
-from ..passes.plan import Stage
+from ..passes.stages import Stage
 from . import expressions as ex
 from .addresses import Addresses
 from .calls import Calls
@@ -72,27 +72,33 @@ class _Walk:
     def stage(self, number: int) -> None:
         """One stage, behind a test where there are several."""
         stage = self.plan.stages[number]
-        if len(self.plan.stages) == 1:
-            self.body(stage.items)
-        elif stage.split is None:
-            with self.text.block(f"if stage == RUN_ALL or stage == {number}:"):
-                self.body(stage.items)
-        else:
+        if stage.split is not None:
             self.split(stage, stage.split, number)
+        elif len(self.plan.stages) == 1:
+            self.body(stage.items)
+        else:
+            with self.text.block(f"if stage == RUN_ALL or stage == {number}:"):
+                self.body(stage.items, stage.finishes)
 
     def split(self, stage: Stage, loop: Loop, number: int) -> None:
-        """A stage that is one loop, of which a call may run a part."""
+        """A stage that is one loop, of which a call may run a part: some of its iterations, or of its blocks."""
         self.values.enter(stage.items)
         self.values.hoist(loop)
         first, last = self.text.fresh("first"), self.text.fresh("last")
-        self.text.line(f"{first}, {last} = span(stage, {number}, lo, hi, {loop.extent})")
-        with self.text.loop(loop, f"{first}, {last}"):
-            self.body(loop.body)
+        self.text.line(f"{first}, {last} = span(stage, {number}, lo, hi, {stage.parts})")
+        with self.addresses.in_part():
+            if loop in self.plan.blocks:
+                self.blocks(loop, self.plan.blocks[loop], _over(loop), f"{first}, {last}")
+            else:
+                with self.text.loop(loop, f"{first}, {last}"):
+                    self.body(loop.body)
         self.values.leave()
 
-    def body(self, items: Sequence[Item]) -> None:
-        """What stands in one body, in order."""
+    def body(self, items: Sequence[Item], finishes: Loop | None = None) -> None:
+        """What stands in one body, in order; before it, the blocks of the stage before are combined."""
         self.values.enter(items)
+        if finishes is not None:
+            self.reductions.finish(finishes, _over(finishes))
         for item in items:
             if isinstance(item, Loop):
                 self.loop(item)
@@ -107,12 +113,12 @@ class _Walk:
     def loop(self, loop: Loop) -> None:
         """A loop, with what has to happen before and after it for the reductions over it."""
         inside = list(leaves([loop]))
-        over = [leaf for leaf in inside if leaf.statement.combine is not None and loop in leaf.reduced()]
+        over = _over(loop)
         self.values.hoist(loop)
         self.computed.start(loop, inside)
         self.reductions.start(loop, over)
         if loop in self.plan.blocks:
-            self.blocks(loop, self.plan.blocks[loop], over)
+            self.blocks(loop, self.plan.blocks[loop], over, str(blocks_of(loop, self.plan.blocks[loop])))
         else:
             with self.text.loop(loop, str(loop.extent)):
                 self.body(loop.body)
@@ -121,13 +127,14 @@ class _Walk:
             if leaf.statement.target is not None and loop is leaf.loops[0]:
                 self.values.finish(leaf.statement.node)
 
-    def blocks(self, loop: Loop, length: int, over: Sequence[Leaf]) -> None:
-        """A loop in blocks, each of which leaves partial results."""
-        with self.text.counting("block", blocks_of(loop, length)) as block:
+    def blocks(self, loop: Loop, length: int, over: Sequence[Leaf], bounds: str) -> None:
+        """A loop in blocks, each of which leaves partial results; `bounds` says which of them."""
+        with self.text.counting("block", bounds) as block:
             self.reductions.block(loop, block)
             self.reductions.start(loop, over)
             stop = f"{block} * {length} + {length}"
-            if loop.extent % length:
+            # In a split loop a fixed number of iterations could tempt LLVM to make vectors across blocks.
+            if loop.extent % length or self.addresses.private:
                 stop = f"min({stop}, {loop.extent})"
             with self.text.loop(loop, f"{block} * {length}, {stop}"):
                 self.body(loop.body)
@@ -145,3 +152,8 @@ class _Walk:
             self.reductions.add(leaf, leaf.reduced()[-1], value)
         else:
             self.values.settle(leaf, value)
+
+
+def _over(loop: Loop) -> list[Leaf]:
+    """The statements that combine over a loop."""
+    return [leaf for leaf in leaves([loop]) if leaf.statement.combine is not None and loop in leaf.reduced()]

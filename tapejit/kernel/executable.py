@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
+from ..config import num_threads_source
 from ..errors import DtypeError, IndexRangeError, TapejitError, at_user_line, faulty_matrix
 from ..graph import Graph
 from ..tensor import Tensor
@@ -22,6 +23,7 @@ from .layout import Layout, Slot
 from .locks import with_locks
 from .memory import Recycled, address_of, addressable, aligned
 from .plans import MOST, Field, Plan, place_of
+from .threads import Stages, stages_for
 
 STAGED_BYTES = 4096
 """Arguments and results of at most this size are copied, which takes less time than asking for an address."""
@@ -83,9 +85,12 @@ class Executable:
         self._captures = tuple(captures)
         self._lock = threading.Lock()
         self._call = kernel.loaded.run
+        self.stages = stages_for(kernel.loaded.call, layout)
+        """What shares the kernel out over threads; None where that never pays."""
         self._table = np.zeros(max(len(layout.slots), 1), np.int64)
         self._all_stages = kernel.loaded.prepared(address_of(self._table), _RUN_ALL, 0, 0)
         self._workspace = aligned((layout.workspace,), np.dtype(np.uint8))
+        self._scratch = aligned((layout.scratch,), np.dtype(np.uint8))
         self._constants = _constant_tables(layout, numbers)
         self._avals = [node.aval for node in graph.inputs]
         self._in_place = layout.in_place
@@ -144,6 +149,9 @@ class Executable:
     def _fill_workspace(self, index: int, _: Slot) -> None:
         self._table[index] = address_of(self._workspace)
 
+    def _fill_scratch(self, index: int, _: Slot) -> None:
+        self._table[index] = address_of(self._scratch)
+
     def _fill_library(self, index: int, slot: Slot) -> None:
         self._table[index] = blas.address(slot.name)
 
@@ -158,6 +166,7 @@ class Executable:
         "capture": _fill_capture,
         "numbers": _fill_numbers,
         "workspace": _fill_workspace,
+        "scratch": _fill_scratch,
         "library": _fill_library,
         "detail": _fill_detail,
     }
@@ -170,8 +179,9 @@ class Executable:
 
     @property
     def can_be_planned(self) -> bool:
-        """Whether a plan can have all that the kernel needs: what it captured stands where it can be addressed."""
-        return not self._scattered and max(len(self._outputs), len(self._updates)) <= MOST
+        """Whether a plan can have all that the kernel needs: one thread, and captures that can be addressed."""
+        alone = self.stages is None or self.stages.threads() == 1
+        return alone and not self._scattered and max(len(self._outputs), len(self._updates)) <= MOST
 
     def table(self) -> np.ndarray:
         """A copy of the table: what doesn't change from call to call is in it."""
@@ -188,6 +198,9 @@ class Executable:
         plan.keep(self)
         if self.is_quick:
             plan.field(AT_WORK, Field.SIZE, 0)
+        if self.stages is not None:
+            holder, name = num_threads_source()
+            plan.field(holder, place_of(type(holder), name), plan.keep(getattr(holder, name)))
         buffer, exposed = (place_of(Variable, name) for name in ("buffer", "exposed"))
         for bound in self._reads:
             plan.buffer(bound.variable, buffer, bound.slot)
@@ -258,7 +271,11 @@ class Executable:
             else:
                 fresh.append((bound, self._give_buffer(bound)))
         results = self._large_results() if self._outputs else ()
-        status = self._call_and_assign(fresh) if fresh else self._call(*self._all_stages)
+        stages = self.stages
+        if stages is not None and stages.threads() > 1:
+            status = self._share_and_assign(stages, fresh)
+        else:
+            status = self._call_and_assign(fresh) if fresh else self._call(*self._all_stages)
         del held  # until here the kernel read what it holds
         if status != 0:
             self.fail(status, table)
@@ -286,6 +303,16 @@ class Executable:
             raise
         return status
 
+    def _share_and_assign(self, stages: Stages, fresh: Sequence[tuple[_Bound, np.ndarray]]) -> int:
+        """The same on several threads. Others than this one are not interrupted, and note what came out."""
+        statuses: list[int] = []
+        try:
+            stages.run(self._table, statuses)
+        finally:
+            if statuses == [0]:
+                _assign(fresh)
+        return statuses[0]
+
     def _large_results(self) -> list[Any]:
         """Arrays for the results that the kernel writes where they stay; None for those that it stages."""
         results: list[Any] = []
@@ -295,6 +322,11 @@ class Executable:
                 self._table[slot] = address_of(result)
             results.append(result)
         return results
+
+    @property
+    def captures(self) -> tuple[np.ndarray, ...]:
+        """The captured arrays, by position."""
+        return self._captures
 
     def fail(self, status: int, table: np.ndarray) -> NoReturn:
         """Say what a kernel found wrong before it assigned anything; its table has the detail."""

@@ -144,19 +144,6 @@ def _mathlib(name: str) -> Lower:
     return lambda b, _, *operands: linking.call(b, name, *operands)
 
 
-def _libm(name: str) -> Lower:
-    def lower(b: ir.IRBuilder, dtype: str, *arguments: Value) -> Value:
-        def one(*scalars: Value) -> Value:
-            result = call_function(b, name + ("f" if dtype == "float32" else ""), type_of(dtype), *scalars)
-            result.callee.attributes.add("readnone")  # nobody reads errno: calls may be moved and merged
-            result.callee.attributes.add("nounwind")
-            return result
-
-        return lane_by_lane(b, one, *arguments)
-
-    return lower
-
-
 def _float_divmod(b: ir.IRBuilder, dtype: str, x: Value, y: Value) -> tuple[Value, Value]:
     """NumPy's ``npy_divmod``: the remainder has the divisor's sign, the quotient is rounded to an integer."""
     zero, one = _like(x, 0), _like(x, 1)
@@ -320,11 +307,9 @@ def _logical(name: str) -> Lower:
     return lambda b, dtype, *operands: getattr(b, name)(*(truth(b, dtype, x) for x in operands))
 
 
-_INTRINSICS = "sqrt sin cos tan asin acos atan floor ceil rint"
+_INTRINSICS = "sqrt floor ceil rint"
 OPERATIONS: Mapping[str, Operation] = {
     **{name: Operation(1, "f", _intrinsic(name)) for name in _INTRINSICS.split()},
-    "erf": Operation(1, "f", _libm("erf")),
-    "atan2": Operation(2, "f", _intrinsic("atan2")),
     "fmod": Operation(2, "f", lambda b, _, x, y: b.frem(x, y)),
     "absolute": Operation(1, "biuf", _absolute),
     "sign": Operation(1, "iuf", _sign),

@@ -166,6 +166,37 @@ def _built(signature: str, graph: Graph, name: str, names: Mapping[Node, str], c
     return Kernel(loaded, emitted.layout, False, compiled, loaded.seconds)
 
 
+def machine_code(text: str, symbol: str) -> Any:
+    """A C function of the package's own, of a kernel's type: from the store, or made now, without Numba.
+
+    Parameters
+    ----------
+    text : str
+        An LLVM module.
+    symbol : str
+        The function that it defines.
+
+    Returns
+    -------
+    LoadedKernel
+        Another one at each call.
+    """
+    loader = door.loader()
+    with _KERNELS.lock:
+        kept = source_is_known()
+        key = make_key(text) if kept else ""
+        entry = store().get(key) if kept else None
+        if entry is not None:
+            try:
+                return loader.load(entry.code, symbol, tuple(entry.header["symbols"]))
+            except (TapejitError, LookupError, TypeError, ValueError, RuntimeError) as error:
+                warn(f"a stored function can't be used and is compiled again: {error}")
+        built = door.assembler().assemble_whole(text, symbol)
+        if kept:
+            store().put(key, {"symbol": symbol, "symbols": list(built.symbols), "name": symbol}, built.code)
+        return loader.load(built.code, symbol, built.symbols)
+
+
 @contextmanager
 def _without_collections() -> Iterator[None]:
     """Pause the garbage collector: a build drops what it makes, and each collection walks all that Numba holds."""

@@ -15,8 +15,9 @@ class Slot:
     """One entry of the table.
 
     `kind` is "argument", "variable", "capture" (address of the input at `position` of its kind), "numbers" (address
-    of the constant table of `dtype`), "output", "update" (address of the result at `position`), "workspace",
-    "detail" (where a failed check writes), or "library" (address of the function `name`).
+    of the constant table of `dtype`), "output", "update" (address of the result at `position`), "workspace", "scratch"
+    (a workspace that each thread has for itself), "detail" (where a failed check writes), or "library" (address of the
+    function `name`).
     """
 
     kind: str
@@ -56,8 +57,11 @@ class Layout:
         For each update the position of its variable.
     workspace : int
         Bytes.
-    stages : int
-        How many stages the kernel has.
+    scratch : int
+        Bytes of each thread's own workspace.
+    stages : tuple of (int, int, int)
+        For each stage what can be shared out (0 for a serial one), in multiples of what, and how much work it is, in
+        additions.
     report : mapping
         What is known of the plan: loop nests, matrix products, bytes.
     failures : tuple of Failure
@@ -70,7 +74,8 @@ class Layout:
     in_place: tuple[bool, ...]
     updates: tuple[int, ...]
     workspace: int
-    stages: int
+    scratch: int
+    stages: tuple[tuple[int, int, int], ...]
     report: Mapping[str, int]
     failures: tuple[Failure, ...] = ()
 
@@ -87,6 +92,7 @@ class Layout:
         values["outputs"] = tuple((tuple(shape), dtype) for shape, dtype in values["outputs"])
         values["in_place"] = tuple(values["in_place"])
         values["updates"] = tuple(values["updates"])
+        values["stages"] = tuple((parts, grain, work) for parts, grain, work in values["stages"])
         values["failures"] = tuple(
             Failure(**{**failure, "shape": tuple(failure["shape"])}) for failure in values["failures"]
         )
@@ -111,7 +117,7 @@ class Layout:
         )
         room = {kind: len(nodes) for kind, nodes in inputs.items()}
         room |= {"output": len(graph.outputs), "update": len(graph.updates), "numbers": 1, "workspace": 1}
-        room |= {"detail": 1, "library": 1}
+        room |= {"detail": 1, "library": 1, "scratch": 1}
         if (
             wanted != (self.numbers, self.outputs, self.updates)
             or len(self.in_place) != len(self.updates)

@@ -152,7 +152,7 @@ class Reductions:
                 in_blocks = blocked(leaf, loop)
                 count = (self._block_count(loop) if in_blocks else 1) * row_width(leaf, loop)
                 label = self._addresses.label(node) + ("_blocks" if in_blocks else "_part")
-                self._rows[key] = self._addresses.row(label, count, node.aval.dtype)
+                self._rows[key] = self._addresses.row(label, count, node.aval.dtype, shared=loop.split)
         return self._rows[key]
 
     # Rows

@@ -1,8 +1,8 @@
 """What the source text of a kernel may name, as plain Python and NumPy functions.
 
-Lowest floor of the kernel room, with `routines`; besides NumPy it imports only the definition of random words. `build`
-gives every name of `NAMES` a second meaning, as LLVM instructions; here is the first one, so that the
-same source also runs as plain Python: the oracle that compiled kernels are tested against. Start reading
+Lowest floor of the kernel room, with `routines`; besides NumPy it imports only numbers' definitions from `ops`.
+`build` gives every name of `NAMES` a second meaning, as LLVM instructions; here is the first one, so that the same
+source also runs as plain Python: the oracle that compiled kernels are tested against. Start reading
 at `plain`.
 
 The rules that a source must keep, so that both meanings agree:
@@ -31,6 +31,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from ..ops import gamma_functions
 from ..ops.philox import random_words
 from .routines import ROUTINES
 
@@ -123,6 +124,16 @@ def _cast(dtype: str, value: Scalar) -> Scalar:
 def erf(x: Scalar) -> Scalar:
     """The error function; a float32 argument is rounded once, from the float64 value."""
     return x.dtype.type(math.erf(x))
+
+
+def erfc(x: Scalar) -> Scalar:
+    """``1 - erf(x)``; a float32 argument is rounded once, from the float64 value."""
+    return x.dtype.type(math.erfc(x))
+
+
+def _from_array(function: Callable[[Any], Any]) -> Callable[[Scalar], Scalar]:
+    """A function of arrays as one of scalars."""
+    return lambda x: function(np.asarray(x))[()]
 
 
 def select(condition: Scalar, chosen: Scalar, other: Scalar) -> Scalar:
@@ -273,11 +284,12 @@ NAMES: Final[Mapping[str, Any]] = {
     **{f"{dtype}_at": _pointer_at(dtype) for dtype in DTYPES},
     **{dtype if dtype != "bool" else "bool_": functools.partial(_cast, dtype) for dtype in DTYPES},
     **{name: getattr(np, name) for name in UNARY + BINARY},
+    **{name: _from_array(getattr(gamma_functions, name)) for name in ("lgamma", "digamma", "trigamma")},
     **{
         function.__name__: function
         for function in (
-            erf, select, sigmoid, softplus, power, accumulate, accumulate_product, philox_word, shifted, span, status,
-            combine_pairwise, combine_pairwise_product, gemm_float64,
+            erf, erfc, select, sigmoid, softplus, power, accumulate, accumulate_product, philox_word, shifted, span,
+            status, combine_pairwise, combine_pairwise_product, gemm_float64,
         )
     },
     "gemm_float32": gemm_float32,

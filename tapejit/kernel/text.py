@@ -90,10 +90,10 @@ class Text:
                 self.loops.pop(id(loop), None)
 
     @contextmanager
-    def counting(self, wanted: str, count: int) -> Iterator[str]:
-        """A loop that stands for no axis of the plan; gives the name of its variable."""
+    def counting(self, wanted: str, bounds: str) -> Iterator[str]:
+        """A loop over `bounds` that stands for no axis of the plan; gives the name of its variable."""
         variable = self.fresh(wanted)
-        with self.block(f"for {variable} in range({count}):"):
+        with self.block(f"for {variable} in range({bounds}):"):
             yield variable
         self._free(variable, wanted)
 

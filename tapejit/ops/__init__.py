@@ -1,15 +1,15 @@
 # ruff: noqa: A004 (sum, abs, round, … are the Array API's names)
 """The operations: one declaration each, which says its value, its type, its derivative and how it is lowered.
 
-Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise`, `bases`, `activations`, `powers`;
-then `reductions`, `moments`, `exponential_families`; then `shaping`, `slicing`, `joining`,
+Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise`, `bases`, `activations`, `gammas`,
+`powers`; then `reductions`, `moments`, `exponential_families`; then `shaping`, `slicing`, `joining`,
 `product_reduction`, `indexing`, `products`, `values`, `creation`, `sorting`, `linalg`, `random`, `opaque`. All that
 is public is exported here, under the Array API's names. NumPy's own functions reach them through `numpy_names`.
 """
 
 from . import linalg as linalg
 from . import random as random  # whose primitives are registered
-from .activations import erf, relu, sigmoid, softplus
+from .activations import erf, erfc, relu, sigmoid, softplus
 from .arithmetic import (
     abs,
     add,
@@ -77,6 +77,7 @@ from .elementwise import (
     tanh,
 )
 from .exponential_families import log_softmax, logsumexp, softmax
+from .gammas import digamma, lgamma, trigamma
 from .indexing import gather, getitem, scatter_add, take
 from .joining import concat, roll, stack
 from .moments import mean, std, var
@@ -118,9 +119,11 @@ __all__ = [
     "cos",
     "cosh",
     "cumsum",
+    "digamma",
     "divide",
     "equal",
     "erf",
+    "erfc",
     "exp",
     "exp2",
     "expand_dims",
@@ -141,6 +144,7 @@ __all__ = [
     "isnan",
     "less",
     "less_equal",
+    "lgamma",
     "linspace",
     "log",
     "log1p",
@@ -202,6 +206,7 @@ __all__ = [
     "tan",
     "tanh",
     "tensordot",
+    "trigamma",
     "var",
     "vecdot",
     "where",

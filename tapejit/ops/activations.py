@@ -1,4 +1,4 @@
-"""The error function and the curves of learning: sigmoid, softplus, relu.
+"""The error function, its complement and the curves of learning: sigmoid, softplus, relu.
 
 Floor 4, above `elementwise`.
 """
@@ -54,6 +54,32 @@ def erf(x: ArrayLike, /) -> "Tensor":
     --------
     >>> tj.erf([0.0, 1.0]).numpy().round(4)
     array([0.    , 0.8427], dtype=float32)
+    """
+
+
+@elementwise(
+    impl=error_function.erfc, kernel="erfc(x)", dtypes=FLOATING, resolve=floating_dtype, samples=uniform(-3, 3),
+    cost=40, partials={"x": lambda x: -_TWO_BY_ROOT_PI * exp(-(x * x))},
+    special=((0.0, 1.0), (-0.0, 1.0), (_INF, 0.0), (-_INF, 2.0), (10.0, math.erfc(10.0)), (_NAN, _NAN)),
+    slopes=((0.0, -_TWO_BY_ROOT_PI), (_INF, 0.0)), reference=np.vectorize(math.erfc, otypes=[np.float64]),
+)  # fmt: skip
+def erfc(x: ArrayLike, /) -> "Tensor":
+    """``1 - erf(x)``, exact to rounding also where that is small.
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape; integers are converted to float64.
+
+    Returns
+    -------
+    Tensor
+        Same shape, floating, in [0, 2], within 2 ulp. The derivative is ``-2/sqrt(π) exp(-x**2)``.
+
+    Examples
+    --------
+    >>> tj.erfc(np.float64(10.0)).item()
+    2.088487583762545e-45
     """
 
 

@@ -1,4 +1,4 @@
-"""The error function in NumPy, as accurate as the C library's.
+"""The error function and its complement in NumPy, as accurate as the C library's.
 
 Floor 4, below `activations`. Source: FreeBSD's msun, ``lib/msun/src/s_erf.c`` (Copyright 1993 Sun
 Microsystems, whose licence is: "Permission to use, copy, modify, and distribute this software is freely
@@ -7,15 +7,19 @@ arrays.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+Intervals = tuple[tuple[float, Callable[[np.ndarray], Any]], ...]
+"""Formulas of |x|, each with the end of its interval."""
 
 _NEAR_ZERO = 0.84375
 _NEAR_ONE = 1.25
 _FAR = 1 / 0.35
 _SATURATED = 6.0  # above it erf(x) is 1 to the last bit
+_VANISHED = 28.0  # above it erfc(x) is 0
 _FEW = 256  # up to here the C library's own, one number after another, is faster
 _ERX = 8.45062911510467529297e-01  # erf(1), cut to single precision
 
@@ -74,16 +78,45 @@ def erf(x: np.ndarray) -> Any:
     argument = np.asarray(x, np.float64).reshape(-1)
     if argument.size <= _FEW:
         out = np.array([math.erf(number) for number in argument.tolist()])
-        return out.reshape(x.shape).astype(x.dtype, copy=False)
-    size = np.abs(argument)
-    out = np.where(np.isnan(argument), argument, 1.0)
+    else:
+        size = np.abs(argument)
+        out = np.where(np.isnan(argument), argument, 1.0)
+        _fill(out, size, _INTERVALS)
+        out = np.copysign(out, argument)
+    return out.reshape(x.shape).astype(x.dtype, copy=False)
+
+
+def erfc(x: np.ndarray) -> Any:
+    """``1 - erf(x)``, within 2 ulp in float64 also where it is small.
+
+    Parameters
+    ----------
+    x : ndarray, floating
+        Any shape. Narrower dtypes are computed in float64 and rounded once.
+
+    Returns
+    -------
+    ndarray
+        Fresh, of the same shape and dtype.
+    """
+    argument = np.asarray(x, np.float64).reshape(-1)
+    if argument.size <= _FEW:
+        out = np.array([math.erfc(number) for number in argument.tolist()])
+    else:
+        out = np.where(np.isnan(argument), argument, 0.0)
+        _fill(out, np.abs(argument), _COMPLEMENT_INTERVALS)
+        out = np.where(argument < 0, 2 - out, out)
+    return out.reshape(x.shape).astype(x.dtype, copy=False)
+
+
+def _fill(out: np.ndarray, size: np.ndarray, intervals: Intervals) -> None:
+    """Put into `out` what the formula of the interval gives that `size` is in."""
     low = 0.0
-    for high, formula in _INTERVALS:
+    for high, formula in intervals:
         inside = np.flatnonzero((size >= low) & (size < high))
         if inside.size:
             out[inside] = formula(size[inside])
         low = high
-    return np.copysign(out, argument).reshape(x.shape).astype(x.dtype, copy=False)
 
 
 def _polynomial(coefficients: Sequence[float], x: np.ndarray) -> np.ndarray:
@@ -96,26 +129,35 @@ def _polynomial(coefficients: Sequence[float], x: np.ndarray) -> np.ndarray:
 
 
 def _near_zero(x: np.ndarray) -> Any:
+    """erf(x) - x."""
     z = x * x
-    return x + x * (_polynomial(_PP, z) / _polynomial(_QQ, z))
+    return x * (_polynomial(_PP, z) / _polynomial(_QQ, z))
 
 
 def _near_one(x: np.ndarray) -> Any:
+    """erf(x) - erf(1), cut to single precision."""
     s = x - 1
-    return _ERX + _polynomial(_PA, s) / _polynomial(_QA, s)
+    return _polynomial(_PA, s) / _polynomial(_QA, s)
 
 
 def _tail(x: np.ndarray, numerator: Sequence[float], denominator: Sequence[float]) -> Any:
-    """1 - erfc(x); x² is split into the square of its leading bits, which is exact, and the rest."""
+    """erfc(x); x² is split into the square of its leading bits, which is exact, and the rest."""
     s = 1 / (x * x)
     z = (x.view(np.int64) & ~0xFFFFFFFF).view(np.float64)
     correction = (z - x) * (z + x) + _polynomial(numerator, s) / _polynomial(denominator, s)
-    return 1 - np.exp(-z * z - 0.5625) * np.exp(correction) / x
+    return np.exp(-z * z - 0.5625) * np.exp(correction) / x
 
 
-_INTERVALS = (
-    (_NEAR_ZERO, _near_zero),
-    (_NEAR_ONE, _near_one),
+_INTERVALS: Intervals = (
+    (_NEAR_ZERO, lambda x: x + _near_zero(x)),
+    (_NEAR_ONE, lambda x: _ERX + _near_one(x)),
+    (_FAR, lambda x: 1 - _tail(x, _RA, _SA)),
+    (_SATURATED, lambda x: 1 - _tail(x, _RB, _SB)),
+)
+_COMPLEMENT_INTERVALS: Intervals = (
+    (0.25, lambda x: 1 - (x + _near_zero(x))),
+    (_NEAR_ZERO, lambda x: 0.5 - ((x - 0.5) + _near_zero(x))),
+    (_NEAR_ONE, lambda x: (1 - _ERX) - _near_one(x)),
     (_FAR, lambda x: _tail(x, _RA, _SA)),
-    (_SATURATED, lambda x: _tail(x, _RB, _SB)),
+    (_VANISHED, lambda x: _tail(x, _RB, _SB)),
 )

@@ -5,7 +5,8 @@ the result lie outside of that loop; else it is a row, with an element for each 
 A number is added to in the lanes of a vector, an element of a row one term after the other, and a number too if the
 loop itself runs in lanes; these take fewer terms.
 Longer loops run in blocks, whose results are combined pairwise, and an inner loop has an accumulator of its own where
-sharing the outer one's would exceed the limit. Borders of blocks depend on lengths alone.
+sharing the outer one's would exceed the limit. A loop of much work runs in blocks anyway, as threads can't share an
+accumulator. Borders of blocks never depend on the number of threads.
 """
 
 from collections.abc import Iterable
@@ -66,6 +67,8 @@ def owner(leaf: Leaf, loop: Loop) -> Loop:
 
 def blocked(leaf: Leaf, loop: Loop) -> bool:
     """Whether the statement leaves one partial result for each block of `loop`."""
+    if loop.least_blocks:
+        return loop in leaf.reduced() and leaf.statement.combine in PAIRWISE
     return loop.extent > most_terms(leaf, loop) and rounds(leaf) and owner(leaf, loop) is loop
 
 
@@ -75,8 +78,9 @@ def block_lengths(leaves: Iterable[Leaf]) -> dict[Loop, int]:
     for leaf in leaves:
         for loop in leaf.reduced():
             if blocked(leaf, loop):
+                most = max(1, loop.extent // loop.least_blocks) if loop.least_blocks else BLOCK
                 length = ROW_BLOCK if loop.lanes else most_terms(leaf, loop)
-                found[loop] = min(found.get(loop, BLOCK), length)
+                found[loop] = min(found.get(loop, most), length)
     return found
 
 
@@ -89,11 +93,3 @@ def holds_partials(leaf: Leaf, kind: str, axes: tuple[int, ...]) -> bool:
     """Whether the rows of partial results begin where the result is stored, so that it is there in the end."""
     outermost = leaf.reduced()[:1]
     return kind == "workspace" and any(blocked(leaf, loop) and row_axes(leaf, loop) == axes for loop in outermost)
-
-
-def has_scratch(leaf: Leaf) -> bool:
-    """Whether the statement accumulates in memory of its own, besides where its result is stored."""
-    inner = leaf.reduced()[1:]
-    return any(blocked(leaf, loop) for loop in leaf.reduced()) or any(
-        owner(leaf, loop) is loop and row_axes(leaf, loop) for loop in inner
-    )

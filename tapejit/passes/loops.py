@@ -80,6 +80,10 @@ class Loop:
     """Whether several iterations run at once (see `lanes`)."""
     tiled: bool = False
     """Whether it goes over the rows of a matrix product, with a loop over its columns inside: both run in tiles."""
+    split: bool = False
+    """Whether threads may run parts of it; only of outermost loops, see `stages`."""
+    least_blocks: int = 0
+    """Into how many blocks it is divided at least, for the threads' sake; 0 where lengths alone decide."""
 
 
 Item = Loop | Leaf

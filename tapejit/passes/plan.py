@@ -1,29 +1,17 @@
 """`LoopPlan`: all that emission needs, and the one function that makes it."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 
 from ..graph import Graph, Input, Literal, Node, Part
 from ..lowering import Affine, Contraction, Lowering, Reduction, Routine, Scatter, View
 from .access import Load, canonical, linear_index, resolve
 from .blocks import block_lengths, blocked, holds_partials, row_axes
 from .lanes import mark_lanes
-from .loops import Item, Leaf, Loop, leaves
+from .loops import Leaf, Loop, leaves
 from .schedule import schedule
 from .split import check_lowerable
-from .storage import Place, in_place, keeps_to_itself, places_of, storage_axes
-
-SPLIT_WORK = 1 << 16
-"""Top-level loops with at least this many iterations in all are stages of their own, which threads may split."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Top-level items that run together; `split` is the loop that [lo, hi) applies to, None for a serial stage."""
-
-    items: tuple[Item, ...]
-    split: Loop | None
+from .stages import Stage, find_split, stages_of
+from .storage import Place, in_place, places_of, storage_axes, users_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +36,8 @@ class LoopPlan:
         For each update whether it may be written to the variable's own buffer.
     workspace : int
         Bytes of the buffers between loops, scratch of single statements not included.
+    scratch : int
+        Bytes of the buffers within split loops, of which each part has its own.
     """
 
     graph: Graph
@@ -58,6 +48,7 @@ class LoopPlan:
     targets: tuple[Node, ...]
     in_place: tuple[bool, ...]
     workspace: int
+    scratch: int
 
     def loop_nests(self) -> int:
         """Number of outermost loops but for those that only fill, or are nothing but a matrix product.
@@ -111,15 +102,15 @@ def plan_loops(graph: Graph) -> LoopPlan:
     tree = schedule(graph, targets, copies, updates)
     mark_lanes(tree.items)
     axes = storage_axes(tree)
-    stages = _stages(tree.items, axes)
-    stage_of = {id(item): number for number, stage in enumerate(stages) for item in stage.items}
-    kinds = {node: _target_slot(graph, position) for position, node in enumerate(targets)}
+    works = find_split(tree.items, axes, users_of(tree))
     blocks = block_lengths(leaves(tree.items))
-    places, workspace = places_of(tree, axes, kinds, stage_of, blocks)
+    stages = stages_of(tree.items, works, blocks)
+    kinds = {node: _target_slot(graph, position) for position, node in enumerate(targets)}
+    places, workspace, scratch = places_of(tree, axes, kinds, stages, blocks)
     for position, node in enumerate(graph.inputs):
         places[node] = Place("input", position, tuple(range(len(node.aval.shape))))
     fits = in_place(tree, updates)
-    return LoopPlan(graph, stages, tuple(leaves(tree.items)), blocks, places, tuple(targets), fits, workspace)
+    return LoopPlan(graph, stages, tuple(leaves(tree.items)), blocks, places, tuple(targets), fits, workspace, scratch)
 
 
 def _target_slot(graph: Graph, position: int) -> tuple[str, int]:
@@ -165,41 +156,3 @@ def _reshaped(node: Node) -> Node:
 
 def _lowering(node: Node) -> Lowering:
     return None if node.primitive is None else node.primitive.lowering
-
-
-def _stages(items: Sequence[Item], axes: Mapping[Node, tuple[int, ...]]) -> tuple[Stage, ...]:
-    """Large loops by themselves, everything else with its neighbours."""
-    stages: list[Stage] = []
-    pending: list[Item] = []
-    for item in items:
-        if isinstance(item, Loop) and _splittable(item, axes):
-            if pending:
-                stages.append(Stage(tuple(pending), None))
-                pending = []
-            stages.append(Stage((item,), item))
-        else:
-            pending.append(item)
-    if pending or not stages:
-        stages.append(Stage(tuple(pending), None))
-    return tuple(stages)
-
-
-def _splittable(loop: Loop, axes: Mapping[Node, tuple[int, ...]]) -> bool:
-    """Whether parts of the loop may run side by side: large, and each part keeps its results to itself.
-
-    A loop over rows with a row of scratch is not split: there is one workspace, and so one such row for all parts. To
-    split it, the row would have to be there once for each part, which needs their number in the kernel's layout.
-    """
-    total = max((prod(inner.extent for inner in leaf.loops) for leaf in leaves([loop])), default=0)
-    if total < SPLIT_WORK:
-        return False
-    sequential = any(
-        loop in leaf.reduced()
-        or leaf.statement.scanned is not None
-        or leaf.statement.check is not None
-        or leaf.statement.target is not None
-        or leaf.statement.call is not None  # whose scratch is one for all
-        or leaf.statement.dot is not None  # whose tiles have a fixed number of rows
-        for leaf in leaves([loop])
-    )
-    return not sequential and keeps_to_itself(loop, axes)

@@ -1,6 +1,6 @@
 """Where stored values live: outside, in the workspace, in a row's scratch, or in a local variable."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -10,9 +10,10 @@ from ..aval import Shape
 from ..graph import Node
 from ..lowering import Affine
 from .access import Load, linear_index
-from .blocks import blocks_of, has_scratch, holds_partials
+from .blocks import blocks_of, holds_partials
 from .loops import Leaf, Loop, item_in, leaves, shared_loops
 from .schedule import Schedule
+from .stages import Stage, stored_along
 
 ALIGNMENT = 64
 
@@ -25,12 +26,13 @@ class Place:
 
     `kind` is "input", "output", "update", "workspace" or "local"; `slot` the position within inputs, outputs or
     updates, or the byte offset in the workspace. `axes` are the node's axes that the storage has: those whose loops
-    enclose producer and all consumers need none.
+    enclose producer and all consumers need none. What is `private` is in the scratch of one part of a split loop.
     """
 
     kind: str
     slot: int
     axes: tuple[int, ...]
+    private: bool = False
 
     def linear(self, load: Load) -> Affine:
         """The position of a load in this storage, in terms of the loading statement's axes."""
@@ -51,27 +53,19 @@ def storage_axes(tree: Schedule) -> dict[Node, tuple[int, ...]]:
     }
 
 
-def keeps_to_itself(loop: Loop, axes: Mapping[Node, tuple[int, ...]]) -> bool:
-    """Whether no iteration of a loop writes what another one writes: scratch rows, parts of accumulators, operands."""
-    for leaf in leaves([loop]):
-        if has_scratch(leaf):
-            return False
-        for node in leaf.statement.results:
-            if loop not in [leaf.own_variables(node)[axis] for axis in axes[node]] and axes[node]:
-                return False
-        if any(not axes.get(node, (0,)) for node in leaf.statement.by_address()):
-            return False
-    return True
+def users_of(tree: Schedule) -> dict[Node, list[Leaf]]:
+    """The statements that read each node."""
+    return _consumers(list(leaves(tree.items)))
 
 
 def places_of(
     tree: Schedule,
     axes: Mapping[Node, tuple[int, ...]],
     targets: Mapping[Node, tuple[str, int]],
-    stage_of: Mapping[int, int],
+    stages: Sequence[Stage],
     blocks: Mapping[Loop, int],
-) -> tuple[dict[Node, Place], int]:
-    """A place for each node that the tree computes, and the bytes of workspace.
+) -> tuple[dict[Node, Place], int, int]:
+    """A place for each node that the tree computes, and the bytes of workspace and of scratch.
 
     Parameters
     ----------
@@ -81,13 +75,15 @@ def places_of(
         The axes that need storage.
     targets : mapping
         For nodes that leave the kernel ("output" or "update", position).
-    stage_of : mapping
-        From ``id(top-level item)`` to its stage: what crosses stages can't be local.
+    stages : sequence of Stage
+        What crosses stages can't be local; within a split loop each part has buffers of its own.
     blocks : mapping of Loop to int
         The loops that run in blocks, and how long these are.
     """
     every = list(leaves(tree.items))
     consumers = _consumers(every)
+    stage_of = {id(item): number for number, stage in enumerate(stages) for item in stage.items}
+    split = {stage.split for stage in stages if stage.split is not None}
     by_address = {node for leaf in every for node in leaf.statement.by_address()}
     places: dict[Node, Place] = {}
     sizes: dict[Node, int] = {}
@@ -109,10 +105,25 @@ def places_of(
     for node in sizes:
         used = [item_in(leaf, 0).place for leaf in (*tree.placed[node], *consumers.get(node, ()))]
         spans[node] = min(used), max(used)
-    offsets, total = _packed(sizes, spans, _successions(tree, axes, spans, consumers))
-    for node, offset in offsets.items():
-        places[node] = Place("workspace", offset, axes[node])
-    return places, total
+    totals = []
+    private = {node for node in sizes if _is_private(node, tree.placed[node][0], consumers.get(node, ()), axes, split)}
+    for chosen in (sizes.keys() - private, private):
+        own_sizes = {node: size for node, size in sizes.items() if node in chosen}
+        own_spans = {node: spans[node] for node in own_sizes}
+        offsets, total = _packed(own_sizes, own_spans, _successions(tree, axes, own_spans, consumers))
+        places |= {node: Place("workspace", offset, axes[node], node in private) for node, offset in offsets.items()}
+        totals.append(total)
+    return places, totals[0], totals[1]
+
+
+def _is_private(
+    node: Node, producer: Leaf, users: Sequence[Leaf], axes: Mapping[Node, tuple[int, ...]], split: Collection[Loop]
+) -> bool:
+    """Whether a node's storage serves one iteration of a split loop after the other."""
+    loop = item_in(producer, 0)
+    if loop not in split or loop in producer.reduced() or loop in stored_along(producer, node, axes[node]):
+        return False
+    return all(item_in(user, 0) is loop for user in users)
 
 
 def _consumers(every: Sequence[Leaf]) -> dict[Node, list[Leaf]]:

@@ -46,6 +46,10 @@ def _by_mpmath(function: Callable[[Any], Any]) -> Callable[[Array], Array]:
 
 SPECIAL: dict[str, Callable[..., Any]] = {
     "erf": _by_mpmath(mpmath.erf),
+    "erfc": _by_mpmath(mpmath.erfc),
+    "lgamma": _by_mpmath(lambda x: mpmath.loggamma(x).real),
+    "digamma": _by_mpmath(mpmath.digamma),
+    "trigamma": _by_mpmath(lambda x: mpmath.zeta(2, x)),
     "solve": wide_linalg.solve,
     "inv": wide_linalg.inv,
     "slogdet": wide_linalg.slogdet,

@@ -15,7 +15,7 @@ from tapejit.kernel.kernels import kernel_for
 from tapejit.kernel.layout import Layout, Slot, number_places
 from tapejit.kernel.memory import Recycled, address_of, aligned
 from tapejit.kernel.runtime import OK, RUN_ALL
-from tapejit.passes.plan import SPLIT_WORK
+from tapejit.passes.stages import SPLIT_WORK
 from tests.agreement import Traced, check_agreement, trace
 from tests.programs import STEPS
 
@@ -92,7 +92,7 @@ def test_matrix_vector_products_keep_it_too() -> None:
 
 
 def call_in_parts(traced: Traced, arguments: Sequence[np.ndarray], parts: int) -> Arrays:
-    """Outputs, stage by stage with each split loop in `parts`; with 0 parts by one call."""
+    """Outputs, by stages, with each split loop in `parts` that find NaN in their scratch; with 0 parts by one call."""
     kernel = kernel_for(traced.graph, "program", traced.names(), cache=False)
     layout = kernel.layout
     outputs = [np.full(shape, 7, dtype) for shape, dtype in layout.outputs]
@@ -102,7 +102,8 @@ def call_in_parts(traced: Traced, arguments: Sequence[np.ndarray], parts: int) -
         for dtype, _ in layout.numbers
     }
     workspace = aligned((layout.workspace,), np.dtype(np.uint8))
-    held = {"argument": list(arguments), "output": outputs, "workspace": [workspace]}
+    scratch = aligned((layout.scratch,), np.dtype(np.uint8))
+    held = {"argument": list(arguments), "output": outputs, "workspace": [workspace], "scratch": [scratch]}
     table = np.zeros(len(layout.slots), np.int64)
     for index, slot in enumerate(layout.slots):
         table[index] = address_of(numbers[slot.dtype] if slot.kind == "numbers" else held[slot.kind][slot.position])
@@ -110,11 +111,12 @@ def call_in_parts(traced: Traced, arguments: Sequence[np.ndarray], parts: int) -
     if parts:
         stages = []
         for number, stage in enumerate(traced.plan().stages):
-            extent = stage.split.extent if stage.split else parts
-            borders = np.linspace(0, extent, parts + 1).astype(int)
+            borders = np.linspace(0, stage.parts, parts + 1).astype(int) // stage.grain * stage.grain
+            borders[-1] = stage.parts
             spans = pairwise(borders)
             stages += [(number, lo, hi) for lo, hi in spans] if stage.split else [(number, 0, 0)]
     for stage, lo, hi in stages:
+        scratch[:] = 0xFF
         assert kernel.loaded.call(address_of(table), stage, int(lo), int(hi)) == OK
     return outputs
 
@@ -253,7 +255,7 @@ def test_a_layout_survives_json(name: str) -> None:
 
 
 def test_slots_are_found_by_what_they_are() -> None:
-    layout = Layout((Slot("argument", 1), Slot("numbers", dtype="float32")), (), (), (), (), 0, 1, {})
+    layout = Layout((Slot("argument", 1), Slot("numbers", dtype="float32")), (), (), (), (), 0, 0, ((0, 1, 0),), {})
     assert layout.position("argument", 1) == 0
     assert layout.position("numbers", dtype="float32") == 1
     with pytest.raises(ValueError, match="not in"):

@@ -63,8 +63,9 @@ def plan_of(function: Callable[..., Any], *arguments: np.ndarray) -> tuple[int, 
     products = sum(emitted.source.count(start) for start in ("    gemm_", "dot_"))
     report = emitted.layout.report
     assert (report["loop_nests"], report["matrix_products"]) == (loops, products), emitted.source
-    assert report["intermediate_bytes"] == emitted.layout.workspace
-    return loops, products, emitted.layout.workspace
+    real = emitted.layout.workspace + emitted.layout.scratch
+    assert report["intermediate_bytes"] == real
+    return loops, products, real
 
 
 def dense(x: Any, w: Any, b: Any, ct: Any) -> Any:

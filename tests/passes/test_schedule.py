@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tapejit as tj
-from tapejit.passes import plan, schedule
+from tapejit.passes import schedule, stages
 from tests.agreement import check_agreement, trace
 from tests.kernel.test_executable import call_in_parts
 from tests.passes.test_plan import drawn, nests, plan_of
@@ -321,19 +321,24 @@ def stages_of(function: Function, *arguments: np.ndarray) -> list[bool]:
     return [stage.split is not None for stage in trace(function, arguments).plan().stages]
 
 
-def test_large_loops_are_split_unless_their_parts_would_share_scratch() -> None:
+def test_large_loops_are_split_and_sums_of_blocks_finished_after_them() -> None:
     square = drawn((300, 300))
     assert stages_of(lambda x: tj.exp(x) * 2.0, *square) == [True]
     assert stages_of(lambda x: tj.sum(x, axis=1), *square) == [True]
     assert stages_of(lambda x: (tj.sum(x, axis=1), x - tj.mean(x, axis=1, keepdims=True)), *square) == [True]
     assert stages_of(tj.exp, *drawn((30, 30))) == [False]
-    assert stages_of(lambda x: tj.softmax(x, axis=-1), *square) == [False]  # a row of exponentials
-    assert stages_of(lambda x: tj.sum(x, axis=0), *square) == [False]
-    assert stages_of(lambda x: tj.cumsum(x, axis=1), *square) == [False]
+    assert stages_of(lambda x: tj.softmax(x, axis=-1), *square) == [True]  # each part has a row of exponentials
+    assert stages_of(lambda x: tj.sum(x, axis=0), *square) == [True, False]
+    assert stages_of(lambda x: tj.sum(tj.exp(x)), *drawn((90000,))) == [True, False]
+    assert stages_of(lambda x: tj.cumsum(x, axis=1), *square) == [True]
+    assert stages_of(lambda x: tj.cumsum(x, axis=0), *square) == [True]
+    assert stages_of(tj.cumsum, *drawn((90000,))) == [False]
+    assert stages_of(tj.max, *drawn((90000,))) == [False]
+    assert stages_of(lambda x: tj.sum(tj.exp(x)) * tj.exp(x), *drawn((90000,))) == [True, False, True]
 
 
-def test_long_rows_have_blocks_of_their_own() -> None:
-    assert stages_of(lambda x: tj.sum(x, axis=1), *drawn((40, 3000))) == [False]
+def test_long_rows_have_blocks_of_their_own_in_each_part() -> None:
+    assert stages_of(lambda x: tj.sum(x, axis=1), *drawn((40, 3000))) == [True]
 
 
 SPLIT = ["layer_norm", "joined", "padded", "slices", "outer_of_exp", "overlapping_slices"]
@@ -341,7 +346,7 @@ SPLIT = ["layer_norm", "joined", "padded", "slices", "outer_of_exp", "overlappin
 
 @pytest.mark.parametrize("name", SPLIT)
 def test_small_loops_in_parts_give_the_bits_of_one_call(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "SPLIT_WORK", 2)
+    monkeypatch.setattr(stages, "SPLIT_WORK", 2)
     program = PROGRAMS[name]
     arguments = program.draw(0)
     traced = trace(program.bound(), arguments)

@@ -513,7 +513,7 @@ def test_explain_says_which_argument_changed_from_what_to_what() -> None:
 
 
 def test_explain_numbers_the_traces_and_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tapejit.step.HISTORY", 3)
+    monkeypatch.setattr("tapejit.retraces.HISTORY", 3)
     monkeypatch.setattr("tapejit.step.RETRACES_BEFORE_WARNING", 100)
     step = tj.compile(lambda x: x + 1, cache=False)
     for length in range(1, 8):

@@ -780,3 +780,20 @@ def test_another_layout_is_noticed(field: str, monkeypatch: pytest.MonkeyPatch) 
     setattr(fields, field, getattr(fields, field) ^ 1)
     monkeypatch.setattr(plans, "Field", fields)
     assert not plans.is_possible.__wrapped__()
+
+
+def test_a_step_that_threads_can_share_has_an_entry_as_long_as_there_is_one_thread() -> None:
+    step = strict(lambda x: tj.exp(x) * tj.sin(x) + tj.cos(x))
+    x = np.linspace(0, 1, 1 << 17)
+    tj.set_num_threads(1)
+    expected = warm(step, x)(x).numpy()
+    saw = Python(step)
+    assert not saw.saw(x)
+    assert step._last.executable.stages is not None
+    tj.set_num_threads(2)
+    try:
+        assert saw.saw(x)
+        np.testing.assert_array_equal(step(x).numpy(), expected)
+    finally:
+        tj.set_num_threads(1)
+    assert not Python(warm(step, x)).saw(x)

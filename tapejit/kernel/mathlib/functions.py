@@ -3,7 +3,16 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from . import exponentials, hyperbolics, logarithms, powers
+from . import (
+    error_functions,
+    exponentials,
+    gamma_functions,
+    hyperbolics,
+    inverse_trigonometry,
+    logarithms,
+    powers,
+    trigonometry,
+)
 from .lanes import Lanes
 
 
@@ -29,4 +38,16 @@ FUNCTIONS: Mapping[str, Function] = {
     "softplus": Function(1, hyperbolics.softplus),
     "power": Function(2, powers.power),
     "cbrt": Function(1, powers.cbrt),
+    "sin": Function(1, trigonometry.sin),
+    "cos": Function(1, trigonometry.cos),
+    "tan": Function(1, trigonometry.tan),
+    "asin": Function(1, inverse_trigonometry.asin),
+    "acos": Function(1, inverse_trigonometry.acos),
+    "atan": Function(1, inverse_trigonometry.atan),
+    "atan2": Function(2, inverse_trigonometry.atan2),
+    "erf": Function(1, error_functions.erf),
+    "erfc": Function(1, error_functions.erfc),
+    "lgamma": Function(1, gamma_functions.lgamma),
+    "digamma": Function(1, gamma_functions.digamma),
+    "trigamma": Function(1, gamma_functions.trigamma),
 }

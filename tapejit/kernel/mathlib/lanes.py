@@ -67,9 +67,14 @@ class Lanes:
         return self.value.type.count if isinstance(self.value.type, ir.VectorType) else 1
 
     @property
+    def element(self) -> Any:
+        """LLVM's type of one lane."""
+        return element_of(self.value.type)
+
+    @property
     def bits(self) -> int:
         """Bits of one lane."""
-        element = element_of(self.value.type)
+        element = self.element
         if isinstance(element, ir.IntType):
             return int(element.width)
         return 32 if element == _FLOATS[32] else 64
@@ -195,6 +200,10 @@ class Lanes:
         """A float64 as the nearest float32."""
         return self._new(self.b.fptrunc(self.value, widened(_FLOATS[32], self.count)))
 
+    def truncated(self, bits: int) -> "Lanes":
+        """The last bits of an integer."""
+        return self._new(self.b.trunc(self.value, widened(ir.IntType(bits), self.count)))
+
     def __and__(self, other: Operand) -> "Lanes":
         return self._new(self.b.and_(self.value, self.operand(other)))
 
@@ -264,6 +273,17 @@ def polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
     return result
 
 
+def split_polynomial(x: Lanes, coefficients: Sequence[float]) -> Lanes:
+    """The same with two polynomials in x², which the processor works on at the same time: for long ones.
+
+    The first coefficients are left to Horner's rule, since both may be larger than their sum.
+    """
+    first, second, *rest = coefficients
+    square = x * x
+    even, odd = (polynomial(square, rest[start::2]) for start in (0, 1))
+    return odd.fma(x, even).fma(x, second).fma(x, first)
+
+
 def where_any(chosen: Lanes, write: Callable[[], Lanes], other: Lanes) -> Lanes:
     """What `write` emits, for all lanes, if any lane of `chosen` is true, else `other`: a branch around rare work.
 
@@ -301,35 +321,28 @@ def unless_rare(rare: Lanes, common: Callable[[], Lanes], each: Callable[[Any], 
     x : Lanes
         The argument.
     """
-    b = x.b
     usual = common()
-    before = b.block
-    with b.if_then(rare.any(), likely=False):
-        fixed = _lane_by_lane(rare, usual, each, x)
-        inside = b.block
-    result = b.phi(usual.value.type)
-    result.add_incoming(usual.value, before)
-    result.add_incoming(fixed, inside)
-    return Lanes(b, result)
+    return where_any(rare, lambda: Lanes(x.b, _lane_by_lane(rare, usual, each, x)), usual)
 
 
 def _lane_by_lane(rare: Lanes, usual: Lanes, each: Callable[[Any], Any], x: Lanes) -> Any:
+    """A loop over the bits of `rare` that are set."""
     b = x.b
     if x.count == 1:
         return each(x.value)
-    number, start = ir.IntType(32), b.block
+    mask, start = ir.IntType(x.count), b.block
     body, after = b.append_basic_block("lane"), b.append_basic_block("after")
+    all_left = b.bitcast(rare.value, mask)
     b.branch(body)
     b.position_at_end(body)
-    lane, found = b.phi(number), b.phi(usual.value.type)
-    exact = each(b.extract_element(x.value, lane))
-    kept = b.extract_element(usual.value, lane)
-    chosen = b.select(b.extract_element(rare.value, lane), exact, kept)
-    filled = b.insert_element(found, chosen, lane)
-    following = b.add(lane, number(1))
-    for phi, first, later in ((lane, number(0), following), (found, usual.value, filled)):
+    left, found = b.phi(mask), b.phi(usual.value.type)
+    lane = intrinsic(b, f"llvm.cttz.i{x.count}", mask, left, ir.IntType(1)(1))
+    lane = b.zext(lane, ir.IntType(32))
+    filled = b.insert_element(found, each(b.extract_element(x.value, lane)), lane)
+    following = b.and_(left, b.sub(left, mask(1)))
+    for phi, first, later in ((left, all_left, following), (found, usual.value, filled)):
         phi.add_incoming(first, start)
         phi.add_incoming(later, b.block)
-    b.cbranch(b.icmp_unsigned("<", following, number(x.count)), body, after)
+    b.cbranch(b.icmp_unsigned("!=", following, mask(0)), body, after)
     b.position_at_end(after)
     return filled
