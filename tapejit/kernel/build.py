@@ -9,7 +9,6 @@ wrappers and run time take no part. Start reading at `build`, at the end.
 # Numba's functions and decorators carry no types.
 # mypy: disable-error-code="no-untyped-call,untyped-decorator,attr-defined"
 
-import ast
 import functools
 import operator
 import time
@@ -51,7 +50,8 @@ from .instructions import (
     while_,
 )
 from .objects import target_cpu
-from .outline import STRAIGHT, Block, Outline, outline
+from .outline import STRAIGHT, Block, Outline, marked, outline
+from .parallel import MARK
 from .routines import ROUTINES
 from .straight import Call, TextError
 from .tile_shape import target_of
@@ -190,6 +190,14 @@ def _resolve_combine(name: str) -> Resolve:
     return resolve
 
 
+def _resolve_mark(parallel: list[ir.Block]) -> Resolve:
+    def lower(b: ir.IRBuilder) -> Value:
+        parallel.append(b.block)
+        return _NOTHING
+
+    return _fixed(types.none, (), lower)
+
+
 def _fixed(result: Any, wanted: tuple[Any, ...], lower: Callable[..., Value]) -> Resolve:
     return lambda *_given: (result, wanted, lower)
 
@@ -280,6 +288,16 @@ def _register_boolean_cells() -> None:
     lower_builtin(operator.setitem, cells, types.Integer, types.Any)(write)
 
 
+def _register_division() -> None:
+    """Numba's division has a branch for zero, which does nothing here but cut the body of a loop in two."""
+
+    def divide(_context: Any, b: ir.IRBuilder, _called: Any, values: Any) -> Value:
+        return b.fdiv(*values)
+
+    for dtype in FLOATS:
+        lower_builtin(operator.truediv, NUMBA[dtype], NUMBA[dtype])(divide)
+
+
 @functools.cache
 def _operators() -> Registry:
     """One registry: Numba asks at each compilation, and would add everything in another one again."""
@@ -313,6 +331,7 @@ class _Prepared:
     target: CPUContext
     resolvers: Mapping[str, Resolve]
     names: Mapping[str, object]
+    parallel: list[ir.Block]  # of what is being built: the bodies of loops whose iterations don't meet in memory
     outlined: Outline | None = None  # what is being built
 
     def resolve(self, name: str, *given: str) -> Call:
@@ -356,13 +375,16 @@ def _prepared() -> _Prepared:
         **{f"{dtype}_at": _at(dtype) for dtype in runtime.DTYPES},
         **{dtype if dtype != "bool" else "bool_": _resolve_cast(dtype) for dtype in runtime.DTYPES},
     }
+    parallel: list[ir.Block] = []
+    resolvers[MARK] = _resolve_mark(parallel)
     names: dict[str, object] = {name: _register(name, resolve) for name, resolve in resolvers.items()}
     names |= {STRAIGHT: _register_straight(), "OK": runtime.OK, "RUN_ALL": runtime.RUN_ALL, "lanes": range}
     _register_boolean_cells()
+    _register_division()
     typing = _Types()
     target = _Target(typing)
     target.refresh()
-    return _Prepared(typing, target, resolvers, names)
+    return _Prepared(typing, target, resolvers, names, parallel)
 
 
 # --- from source to machine code ----------------------------------------------------------------------------
@@ -428,11 +450,10 @@ def build(
     started = time.perf_counter()
     with global_compiler_lock:
         prepared = _prepared()
-        if emits_source():
-            text: str | ast.Module = source
-        else:
-            prepared.outlined = outline(source, prepared.resolve, constants, frozenset(fixed))
-            text = prepared.outlined.tree
+        prepared.parallel.clear()
+        text = marked(source)
+        if not emits_source():
+            prepared.outlined = outline(text, prepared.resolve, constants, frozenset(fixed))
         function = runtime.define(source, name, prepared.names, constants, text)
         flags: Any = compiler.Flags()
         flags.no_cpython_wrapper = flags.no_cfunc_wrapper = flags.no_compile = True
@@ -445,8 +466,7 @@ def build(
                 prepared.typing, prepared.target, function, given, number, flags, {}, library=library,
                 pipeline_class=_Compiler,
             )  # fmt: skip
-            parallel = prepared.outlined.latches if prepared.outlined else {}
         finally:
             prepared.outlined = None
-        texts = [cgutils.normalize_ir_text(with_loop_hints(module, parallel)) for module in library.modules]
+        texts = [cgutils.normalize_ir_text(with_loop_hints(module, prepared.parallel)) for module in library.modules]
         return assembly.assemble(texts, symbol, made.fndesc.llvm_func_name, started)

@@ -16,7 +16,7 @@ already are marked by `as_written`.
 # llvmlite's classes carry no types.
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from llvmlite import ir
 
@@ -39,11 +39,11 @@ _ONCE = '!"llvm.loop.unroll.disable"'
 _FIRST_ID = 1_000_000  # beyond the numbers that llvmlite gives
 
 
-class AccessGroup:
+class _AccessGroup:
     """Loads and stores of a loop whose iterations don't meet in memory: metadata that stands for nothing but itself."""
 
     def __init__(self, number: int) -> None:
-        self.number = 2 * _FIRST_ID + number
+        self.number = number
 
     def get_reference(self) -> str:
         """How loads and stores refer to it."""
@@ -84,36 +84,51 @@ def as_written(latch: ir.Instruction) -> None:
     latch.set_metadata("llvm.loop", _LoopId((_ONCE, _SCALAR)))
 
 
-def with_loop_hints(module: ir.Module, parallel: Mapping[ir.Block, AccessGroup]) -> str:
+def with_loop_hints(module: ir.Module, parallel: Collection[ir.Block]) -> str:
     """The module's text, with what is known of its innermost loops.
 
     Parameters
     ----------
     module : ir.Module
         As Numba wrote it.
-    parallel : mapping of ir.Block to AccessGroup
-        The blocks that end the bodies of loops whose iterations don't meet in memory.
+    parallel : collection of ir.Block
+        The bodies of loops whose iterations don't meet in memory.
     """
     ids: list[_LoopId] = []
+    groups: list[_AccessGroup] = []
     for function in module.functions:
-        for latch in function.blocks:
-            hints = _body_hints(latch)
-            if latch in parallel:
-                hints.append(f'!"llvm.loop.parallel_accesses", {parallel[latch].get_reference()}')
-            if hints and (latch in parallel or _leads_to(latch.terminator.operands[0], latch)):
-                latch.terminator.set_metadata("llvm.loop", _LoopId(hints))
-            found = getattr(latch.terminator, "metadata", {}).get("llvm.loop")
+        for block in function.blocks:
+            hints = _body_hints(block) if _ends_plainly(block) else []
+            if block in parallel and _ends_plainly(block):
+                groups.append(_AccessGroup(2 * _FIRST_ID + len(groups)))
+                _gather(block, groups[-1])
+                hints.append(f'!"llvm.loop.parallel_accesses", {groups[-1].get_reference()}')
+            if hints and _leads_to(block.terminator.operands[0], block):
+                block.terminator.set_metadata("llvm.loop", _LoopId(hints))
+            found = getattr(block.terminator, "metadata", {}).get("llvm.loop")
             if found is not None:
                 found.number = ids[-1].following if ids else _FIRST_ID
                 ids.append(found)
-    return f"{module}\n" + "".join(each.definition() for each in [*ids, *parallel.values()])
+    return f"{module}\n" + "".join(each.definition() for each in [*ids, *groups])
+
+
+def _ends_plainly(block: ir.Block) -> bool:
+    """Whether a block goes on to one other block, as the body of a loop does."""
+    branch = block.terminator
+    return isinstance(branch, ir.Branch) and branch.opname == "br" and not isinstance(branch, ir.ConditionalBranch)
+
+
+def _gather(body: ir.Block, group: _AccessGroup) -> None:
+    """Put all that a body loads and stores into a group, but for local variables: LLVM makes registers of these."""
+    for instruction in body.instructions:
+        if instruction.opname in {"load", "store"}:
+            address = instruction.operands[-1]
+            if not isinstance(address, ir.AllocaInstr):
+                instruction.set_metadata("llvm.access.group", group)
 
 
 def _body_hints(block: ir.Block) -> list[str]:
     """What holds for a loop if this block is its body."""
-    branch = block.terminator
-    if not isinstance(branch, ir.Branch) or branch.opname != "br" or isinstance(branch, ir.ConditionalBranch):
-        return []
     counted = [instruction for instruction in block.instructions if instruction.opname in _COUNTED]
     calls = sum(map(_is_scalar_call, counted))
     if len(counted) >= ENORMOUS_BODY or calls >= MANY_CALLS:

@@ -17,11 +17,10 @@ import numpy as np
 from llvmlite import ir
 
 from .epilogue import Nest, nest_of
-from .hints import AccessGroup
 from .instructions import Value
 from .lane_loops import LaneLoop, lane_loop_of
 from .objects import target_cpu
-from .parallel import is_parallel
+from .parallel import MARK, is_parallel
 from .straight import Known, Resolve, Scalars, TextError, Typed
 from .tile_shape import target_of
 
@@ -41,8 +40,6 @@ class Block:
         The lines.
     nest : Nest or LaneLoop, optional
         The loops.
-    parallel : bool
-        Whether they are the body of a loop whose iterations don't meet in memory.
     reads : tuple of (str, type)
         What it takes from outside: its parameters.
     writes : tuple of (str, type)
@@ -52,7 +49,6 @@ class Block:
     statements: list[ast.stmt]
     outline: "Outline"
     nest: Nest | LaneLoop | None = None
-    parallel: bool = False
     reads: tuple[tuple[str, str], ...] = ()
     writes: tuple[tuple[str, str], ...] = ()
 
@@ -62,12 +58,9 @@ class Block:
         if self.nest is not None:
             self.nest.lower(b, self.outline.known(), scope, target_of(target_cpu()[1]))
             return [scope[name].value for name, _ in self.writes]
-        group = AccessGroup(len(self.outline.latches)) if self.parallel else None
-        scalars = Scalars(self.outline.known(), scope, b, group)
+        scalars = Scalars(self.outline.known(), scope, b)
         for statement in self.statements:
             scalars.statement(statement)
-        if group is not None:
-            self.outline.latches[b.block] = group
         return [scope[name].value for name, _ in self.writes]
 
 
@@ -88,31 +81,52 @@ class Outline:
     resolve: Resolve
     constants: Mapping[str, np.generic]
     fixed: frozenset[int]
-    tree: ast.Module = field(default_factory=lambda: ast.Module([], []))
+    tree: ast.Module
     blocks: list[Block] = field(default_factory=list)
     addresses: dict[str, ast.expr] = field(default_factory=dict)
     """Pointers and numbers that each block takes from the table by itself, by the names that the text gives them."""
-
-    latches: dict[ir.Block, AccessGroup] = field(default_factory=dict)
-    """The blocks of LLVM's in which the bodies of parallel loops ended."""
 
     def known(self) -> Known:
         """What names mean in all of the text."""
         return Known(self.resolve, self.constants, self.addresses)
 
 
-def outline(source: str, resolve: Resolve, constants: Mapping[str, np.generic], fixed: frozenset[int]) -> Outline:
+def marked(source: str) -> ast.Module:
+    """A kernel's text with a mark in the loops whose iterations don't meet in memory, for both emitters."""
+    tree = ast.parse(source)
+    for statement in tree.body:
+        assert isinstance(statement, ast.FunctionDef)
+        _mark(statement.body)
+    return ast.fix_missing_locations(tree)
+
+
+def _mark(body: Iterable[ast.stmt]) -> None:
+    for statement in body:
+        match statement:
+            case ast.For(ast.Name(name)) if not _nest_of(statement):
+                if all(map(_is_line, statement.body)) and is_parallel(statement.body, name):
+                    statement.body.insert(0, ast.Expr(ast.Call(ast.Name(MARK, ast.Load()), [], [])))
+                _mark(statement.body)
+            case ast.If():
+                _mark(statement.body)
+
+
+def _nest_of(loop: ast.For) -> Nest | LaneLoop | None:
+    """What is emitted as a whole."""
+    return nest_of(loop) or lane_loop_of(loop, list(_names_of([loop])[1]))
+
+
+def outline(tree: ast.Module, resolve: Resolve, constants: Mapping[str, np.generic], fixed: frozenset[int]) -> Outline:
     """Take the straight lines out of a kernel's text.
 
     Parameters
     ----------
-    source : str
-        Text of one function ``name(table, stage, lo, hi)``.
+    tree : ast.Module
+        Text of one function ``name(table, stage, lo, hi)``, as from `marked`; it is changed.
     resolve, constants, fixed
         See `Outline`.
     """
-    result = Outline(resolve, constants, fixed)
-    result.tree = ast.parse(source)
+    result = Outline(resolve, constants, fixed, tree)
     function = result.tree.body[0]
     assert isinstance(function, ast.FunctionDef)
     known: list[ast.stmt] = []
@@ -188,15 +202,12 @@ def _without_runs(result: Outline, body: list[ast.stmt], types: dict[str, Typed]
             case ast.For(ast.Name(name)):
                 close()
                 types[name] = Typed("int64")
-                nest = nest_of(statement) or lane_loop_of(statement, list(_names_of([statement])[1]))
+                nest = _nest_of(statement)
                 if nest is not None:
                     _learn(scalars, types, statement.body)
                     add(Block([statement], result, nest))
                     continue
-                lines = statement.body
-                statement.body = _without_runs(result, lines, types)
-                if all(map(_is_line, lines)):  # they are one run now
-                    result.blocks[-1].parallel = is_parallel(lines, name)
+                statement.body = _without_runs(result, statement.body, types)
             case ast.If():
                 close()
                 statement.body = _without_runs(result, statement.body, types)

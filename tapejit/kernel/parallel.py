@@ -9,6 +9,9 @@ only accesses through one pointer have to be looked at. Start reading at `is_par
 import ast
 from collections.abc import Sequence
 
+MARK = "apart"
+"""The function that says, at the beginning of a body, that its iterations don't meet in memory."""
+
 
 def is_parallel(body: Sequence[ast.stmt], variable: str) -> bool:
     """Whether each iteration of a loop writes elements that no other one reads or writes.
@@ -29,7 +32,7 @@ def is_parallel(body: Sequence[ast.stmt], variable: str) -> bool:
                     places.setdefault(pointer, set()).add(ast.unparse(index))
                     if isinstance(context, ast.Store):
                         written[pointer] = index
-                case ast.Subscript():
+                case ast.Subscript() | ast.IfExp():
                     return False
                 case ast.Call(ast.Name(function), arguments) if _takes_addresses(function, arguments):
                     return False

@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 import numpy as np
 from llvmlite import ir
 
-from .hints import AccessGroup
 from .instructions import I8, Value, convert, kind, truth, type_of
 
 # From a function's name and its operands' types to the result's type, the types that it wants, and its instructions.
@@ -80,8 +79,6 @@ class Scalars:
         The other names; assignments add theirs.
     builder : ir.IRBuilder, optional
         Where instructions go; without one only types are found.
-    group : AccessGroup, optional
-        What marks loads and stores.
     """
 
     def __init__(
@@ -89,12 +86,10 @@ class Scalars:
         known: Known,
         scope: dict[str, Typed],
         builder: ir.IRBuilder | None,
-        group: AccessGroup | None = None,
     ) -> None:
         self._known = known
         self._scope = scope
         self._builder = builder
-        self._group = group
         self._found: dict[str, Typed] = {}  # the addresses that were asked for
 
     def statement(self, statement: ast.stmt) -> None:
@@ -121,7 +116,7 @@ class Scalars:
         stored = self._converted(value, pointer.type[:-1]).value
         if self._builder is not None:
             cell = self._builder.gep(pointer.value, [index.value])
-            self._mark(self._builder.store(self._builder.zext(stored, I8) if pointer.type == "bool*" else stored, cell))
+            self._builder.store(self._builder.zext(stored, I8) if pointer.type == "bool*" else stored, cell)
 
     def _load(self, pointer: Typed, index: Typed, fixed: bool = False) -> Typed:
         if not pointer.is_pointer or index.type != "int64":
@@ -130,14 +125,9 @@ class Scalars:
         if self._builder is None:
             return Typed(type_)
         cell = self._builder.load(self._builder.gep(pointer.value, [index.value]))
-        self._mark(cell)
         if fixed:
             _never_changes(cell)
         return Typed(type_, truth(self._builder, "uint8", cell) if type_ == "bool" else cell)
-
-    def _mark(self, access: Value) -> None:
-        if self._group is not None:
-            access.set_metadata("llvm.access.group", self._group)
 
     # Expressions
 
@@ -169,7 +159,6 @@ class Scalars:
         for part in getattr(found.value, "operands", ()):  # the pointer comes out of a load of the table
             if isinstance(part, ir.LoadInstr):
                 _never_changes(part)
-                self._mark(part)
         return found
 
     def _constant(self, tree: ast.Constant) -> Typed:

@@ -46,7 +46,7 @@ def test_both_emitters_give_the_same_bits(program: Program, monkeypatch: pytest.
 
 
 def outlined(source: str, fixed: frozenset[int] = frozenset()) -> Outline:
-    return outline(source, _prepared().resolve, HALF, fixed)
+    return outline(ast.parse(source), _prepared().resolve, HALF, fixed)
 
 
 SUM = """
