@@ -190,7 +190,7 @@ def test_an_update_in_tiles_goes_to_another_buffer_while_rows_of_the_variable_ar
 def test_numba_sees_one_call_instead_of_the_loops() -> None:
     traced = trace(layer(tj.relu), arguments_of("float32", *SHAPES[0]))
     emitted = traced.emitted()
-    text = ast.unparse(outline(emitted.source, _prepared().resolve, emitted.constants, frozenset()).tree)
+    text = ast.unparse(outline(ast.parse(emitted.source), _prepared().resolve, emitted.constants, frozenset()).tree)
     assert "dot_" not in text
     assert text.count("for ") == 1  # over the sums that start
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import tapejit as tj
+from tapejit import config
 from tapejit.errors import DtypeError, IndexRangeError
 from tapejit.kernel import plans
 from tapejit.kernel.executable import QUICK
@@ -782,18 +783,18 @@ def test_another_layout_is_noticed(field: str, monkeypatch: pytest.MonkeyPatch) 
     assert not plans.is_possible.__wrapped__()
 
 
-def test_a_step_that_threads_can_share_has_an_entry_as_long_as_there_is_one_thread() -> None:
+def test_a_step_that_threads_can_share_has_an_entry_as_long_as_there_is_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     step = strict(lambda x: tj.exp(x) * tj.sin(x) + tj.cos(x))
     x = np.linspace(0, 1, 1 << 17)
-    tj.set_num_threads(1)
+    monkeypatch.setattr(config._THREADS, "count", 1)
     expected = warm(step, x)(x).numpy()
     saw = Python(step)
     assert not saw.saw(x)
     assert step._last.executable.stages is not None
     tj.set_num_threads(2)
-    try:
-        assert saw.saw(x)
-        np.testing.assert_array_equal(step(x).numpy(), expected)
-    finally:
-        tj.set_num_threads(1)
+    assert saw.saw(x)
+    np.testing.assert_array_equal(step(x).numpy(), expected)
+    tj.set_num_threads(1)
     assert not Python(warm(step, x)).saw(x)

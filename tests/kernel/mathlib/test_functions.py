@@ -2,6 +2,7 @@
 
 import re
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
@@ -91,3 +92,21 @@ def _forget() -> None:
 def test_the_names_of_kernels_are_these_functions() -> None:
     resolvers = build._prepared().resolvers
     assert set(FUNCTIONS) <= set(resolvers)
+
+
+@pytest.mark.parametrize(("name", "dtype"), EACH)
+def test_functions_can_be_written_for_another_architecture(
+    name: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tapejit.kernel.mathlib.native.target_cpu", lambda: ("generic", "+neon"))
+    monkeypatch.setattr(linking, "target_cpu", lambda: ("generic", "+neon"))
+    suffix, lanes = ("f32", 4) if dtype == "float32" else ("f64", 2)
+    symbol = f"{linking.PREFIX}{name}_v{lanes}{suffix}"
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    machine = llvm.Target.from_triple("aarch64-unknown-linux-gnu").create_target_machine(cpu="generic", opt=2)
+    texts = {found: llvm.parse_assembly(text) for found, text in linking.definitions([symbol]).items()}
+    text = machine.emit_assembly(texts[symbol])
+    assert re.search(rf"fmla\s+v\d+\.{lanes}", text)
+    called = set(re.findall(r"\bbl\s+(\w+)", text))
+    assert called <= texts.keys() | {line.name for line in texts[symbol].functions if not line.is_declaration}
