@@ -327,6 +327,10 @@ class Method:
         return f"{owner} or {self.function.changed(f'{variable}.__func__', bind)}"
 
 
+MOST_WRITTEN_OUT = 16
+"""Lists and tuples of at most so many elements are compared one by one in the text of the guards."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
     """A container whose elements are as expected, in the same order."""
@@ -358,8 +362,14 @@ class Contents:
         )
 
     def changed(self, variable: str, bind: _Bind) -> str:
-        """Return the comparison."""
-        return f"not {bind(self.same)}({variable})"
+        """Return the comparison, written out for short lists and tuples."""
+        if self.kind not in (list, tuple) or len(self.items) != self.length or self.length > MOST_WRITTEN_OUT:
+            return f"not {bind(self.same)}({variable})"
+        tests = [f"type({variable}) is not {bind(self.kind)}", f"len({variable}) != {self.length}"]
+        if self.identity is not None:
+            tests.insert(0, self.identity.differs(variable, bind))
+        tests += [expected.changed(f"{variable}[{place}]", bind) for place, (_, expected) in enumerate(self.items)]
+        return " or ".join(f"({test})" for test in tests)
 
     def unchanged(self, value: object) -> Iterator[tuple[object, Expectation]]:
         """Yield the keys of a dict, with the expectations, whose values are the same."""
