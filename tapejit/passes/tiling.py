@@ -24,9 +24,9 @@ GF/s; OpenBLAS with its kernels for AVX-512; float32, µs):
 ======================  =====  ========  ======
 
 So tiles are the better choice but where few rows are to pay for turning the right matrix over. Of n by n matrices they
-are up to n = 768 in float32 (8.8 ms) and up to 384 in float64 (2.4 ms against 2.5; at 512 it is 6.4 against 5.5). Larger
-products are left to the library, which also spreads them over threads (``TAPEJIT_NUM_THREADS``); long and narrow ones
-are not, as it is slow at them.
+are up to n = 768 in float32 (8.8 ms) and up to 384 in float64 (2.4 ms against 2.5; at 512 it is 6.4 against 5.5).
+Larger products are left to the library, which also spreads them over threads (``TAPEJIT_NUM_THREADS``); long and
+narrow ones are not, as it is slow at them.
 """
 
 import numpy as np
