@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from benchmarks import size
 from benchmarks.first_calls import FirstCalls, found_for
@@ -80,9 +81,9 @@ def _of_steps(measured: Measured) -> Iterator[Row]:
     for workload, outcomes in measured:
         for target in workload.targets:
             found = target.found(medians(outcomes))
-            figure = "–" if found is None else f"{found:.2f} ×"
+            figure = "–" if found is None else f"{found:.3g} ×"
             at_most = f"{target.ratio:g} × {target.peer}"
-            yield Row(workload.name, target.engine, at_most, figure, verdict(found, target.ratio))
+            yield Row(workload.name, target.engine, at_most, figure, target.verdict(found))
 
 
 def _of_functions(measured: Measured) -> Iterator[Row]:
@@ -97,7 +98,7 @@ def _of_functions(measured: Measured) -> Iterator[Row]:
         worst = max(ratios, key=ratios.__getitem__, default=None)
         held = sum(ratio <= target.ratio for ratio in ratios.values())
         said = f"{held} of {len(found)}, worst {worst}: {ratios[worst]:.2f} ×" if worst else "–"
-        word = "**misses**" if held < len(found) else verdict(ratios[worst] if worst else None, target.ratio)
+        word = target.verdict(inf if held < len(found) else ratios[worst] if worst else None)
         yield Row("functions, per element", target.engine, f"{target.ratio:g} × {target.peer}", said, word)
 
 

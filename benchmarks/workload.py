@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 Arrays = Mapping[str, np.ndarray]
+MISSES = "**misses**"
 
 
 class Missing(Exception):  # noqa: N818  an answer of an engine, not an error
@@ -113,6 +114,13 @@ class Target:
     engine: str
     peer: str
     ratio: float
+    limit: str = ""
+    """What stands in the way, as far as it is known; said where the target is missed."""
+
+    def verdict(self, found: float | None) -> str:
+        """One word or two, and what limits a figure that misses."""
+        said = verdict(found, self.ratio)
+        return f"{said}: {self.limit}" if said == MISSES and self.limit else said
 
     def found(self, medians: Mapping[str, float]) -> float | None:
         """What the ratio is; None if one of the two wasn't measured."""
@@ -125,7 +133,7 @@ def verdict(found: float | None, at_most: float | None) -> str:
     """One word or two for a figure that has a limit."""
     if found is None or at_most is None:
         return "not measured"
-    return "holds" if found <= at_most else "**misses**"
+    return "holds" if found <= at_most else MISSES
 
 
 @dataclass(frozen=True, slots=True)

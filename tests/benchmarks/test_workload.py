@@ -69,3 +69,11 @@ def test_a_session_without_state_has_the_results_of_its_last_call() -> None:
     session.wait()
     assert {name: value.item() for name, value in session.result().items()} == {"up": 2, "down": -2}
     assert waited == [[2, -2]]
+
+
+def test_a_target_says_what_limits_it_where_it_is_missed() -> None:
+    target = Target("ours", "theirs", 0.5, "memory")
+    assert target.verdict(0.5) == "holds"
+    assert target.verdict(0.6) == "**misses**: memory"
+    assert target.verdict(None) == "not measured"
+    assert Target("ours", "theirs", 0.5).verdict(0.6) == "**misses**"
