@@ -4,9 +4,8 @@
   (Nor are the last elements of a row masked, but where LLVM does it by itself, in rows of less than 16: that made rows
   of 31 elements faster by a quarter, others slower, and long ones by 10 to 45 %.)
 * LLVM writes out several copies of a vectorised body, so that the processor has more to do at a time. A large body has
-  enough for that, and its copies would take several times as long to compile. Enormous ones (the forward and backward
-  pass of a chain of some thousand operations would keep the vectoriser busy for half a minute), and those with many
-  calls of functions that have no form for vectors, are not vectorised at all.
+  enough for that, and its copies would take several times as long to compile. Enormous ones are not vectorised at all:
+  the forward and backward pass of a chain of some thousand operations would keep the vectoriser busy for half a minute.
 * Iterations that don't meet in memory are said not to (`parallel`).
 
 Works on the modules that Numba hands over, whichever emitter they come from. Loops that are written out in vectors
@@ -28,10 +27,6 @@ LARGE_BODY = 192
 ENORMOUS_BODY = 4096
 """Bodies with at least as many are not vectorised."""
 
-MANY_CALLS = 32
-"""Bodies with at least as many calls of functions without a form for vectors are not vectorised."""
-
-_VECTORS = ("fabs", "sqrt", "floor", "ceil", "rint", "copysign", "maximum", "minimum", "fptosi", "fptoui")
 _COUNTED = frozenset(("fadd", "fsub", "fmul", "fdiv", "frem", "fneg", "call"))
 _ONE_COPY = ('!"llvm.loop.interleave.count", i32 1', '!"llvm.loop.unroll.disable"')
 _SCALAR = '!"llvm.loop.vectorize.enable", i1 false'
@@ -130,18 +125,10 @@ def _gather(body: ir.Block, group: _AccessGroup) -> None:
 def _body_hints(block: ir.Block) -> list[str]:
     """What holds for a loop if this block is its body."""
     counted = [instruction for instruction in block.instructions if instruction.opname in _COUNTED]
-    calls = sum(map(_is_scalar_call, counted))
-    if len(counted) >= ENORMOUS_BODY or calls >= MANY_CALLS:
+    if len(counted) >= ENORMOUS_BODY:
         return [_SCALAR]
     own = any(instruction.opname == "call" and is_vectorised(instruction.callee.name) for instruction in counted)
     return [*_ONE_COPY] if own or len(counted) >= LARGE_BODY else []
-
-
-def _is_scalar_call(instruction: ir.Instruction) -> bool:
-    """Whether a function is called that has no form for vectors."""
-    if instruction.opname != "call" or is_vectorised(instruction.callee.name):
-        return False
-    return not instruction.callee.name.removeprefix("llvm.").startswith(_VECTORS)
 
 
 def _leads_to(header: ir.Block, body: ir.Block) -> bool:
