@@ -31,8 +31,10 @@ def everything_pays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(stages, "SPLIT_WORK", 2)
     monkeypatch.setattr(stages, "BLOCK_WORK", 2)
     monkeypatch.setattr(threads, "PART_WORK", 1)
+    before = config._THREADS.count
     yield
-    monkeypatch.setattr(config._THREADS, "count", None)
+    config._THREADS.count = before
+    blas.set_num_threads(1)
 
 
 def uncached(function: Any) -> Any:
@@ -262,7 +264,7 @@ def test_the_number_of_threads_is_that_of_blas_too(monkeypatch: pytest.MonkeyPat
             tj.set_num_threads(wrong)
     tj.set_num_threads(1)
     assert (tj.num_threads(), blas.num_threads()) == (1, 1)
-    monkeypatch.setattr(config._THREADS, "count", None)
+    config._THREADS.count = None
     monkeypatch.setenv("TAPEJIT_NUM_THREADS", "3")
     assert tj.num_threads() == 3
 
