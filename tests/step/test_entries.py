@@ -731,6 +731,7 @@ class Stop(BaseException):
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that sends signals")
 @SIZES
+@pytest.mark.usefixtures("without_collector")  # what is raised in a finalizer is lost
 def test_an_interruption_leaves_no_lock_and_no_half_step(size: int) -> None:
     w, turned = tj.Variable(np.zeros(size)), tj.Variable(np.zeros(size))
     step = warm(strict(lambda x: (w.assign(w + x), turned.assign(turned[::-1] + x), None)[2]), np.ones(size))
