@@ -7,7 +7,7 @@ from: its text is made from the plan again when someone asks.
 import gc
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -109,19 +109,7 @@ def kernel_for(graph: Graph, name: str, names: Mapping[Node, str], cache: bool) 
 @cache
 def entrance() -> Any:
     """The machine code that goes through plans, see `plans`: one `LoadedKernel` for all kernels."""
-    with _KERNELS.lock:  # only one thread builds
-        key = make_key(_ENTRANCE) if source_is_known() else None
-        entry = store().get(key) if key is not None else None
-        if entry is not None:
-            try:
-                return door.loader().load(entry.code, _ENTRANCE, ())
-            except (TapejitError, ValueError, RuntimeError) as error:
-                warn(f"a stored kernel can't be used and is compiled again: {error}")
-        built = door.entrance().build(_ENTRANCE)
-        if key is not None:
-            header = {"symbol": _ENTRANCE, "symbols": list(built.symbols), "layout": {}, "name": "entrance"}
-            store().put(key, header, built.code)
-        return door.loader().load(built.code, _ENTRANCE, built.symbols)
+    return _of_the_package(_ENTRANCE, _ENTRANCE, lambda: door.entrance().build(_ENTRANCE))
 
 
 def source_of(graph: Graph, name: str, names: Mapping[Node, str]) -> Emitted:
@@ -181,19 +169,24 @@ def machine_code(text: str, symbol: str) -> Any:
     LoadedKernel
         Another one at each call.
     """
+    return _of_the_package(text, symbol, lambda: door.assembler().assemble_whole(text, symbol))
+
+
+def _of_the_package(signature: str, symbol: str, build: Callable[[], Any]) -> Any:
+    """A function of the package's own, loaded: from the store, or built now and kept there."""
     loader = door.loader()
-    with _KERNELS.lock:
-        kept = source_is_known()
-        key = make_key(text) if kept else ""
-        entry = store().get(key) if kept else None
+    with _KERNELS.lock:  # only one thread builds
+        key = make_key(signature) if source_is_known() else None
+        entry = store().get(key) if key is not None else None
         if entry is not None:
             try:
                 return loader.load(entry.code, symbol, tuple(entry.header["symbols"]))
             except (TapejitError, LookupError, TypeError, ValueError, RuntimeError) as error:
-                warn(f"a stored function can't be used and is compiled again: {error}")
-        built = door.assembler().assemble_whole(text, symbol)
-        if kept:
-            store().put(key, {"symbol": symbol, "symbols": list(built.symbols), "name": symbol}, built.code)
+                warn(f"a stored kernel can't be used and is compiled again: {error}")
+        built = build()
+        if key is not None:
+            header = {"symbol": symbol, "symbols": list(built.symbols), "layout": {}, "name": symbol}
+            store().put(key, header, built.code)
         return loader.load(built.code, symbol, built.symbols)
 
 

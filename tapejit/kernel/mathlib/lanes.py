@@ -184,21 +184,9 @@ class Lanes:
         """The same bits as a float of the same width."""
         return self._new(self.b.bitcast(self.value, widened(_FLOATS[self.bits], self.count)))
 
-    def to_integer(self) -> "Lanes":
-        """A float that holds an integer which fits, as an integer of the same width."""
-        return self._new(self.b.fptosi(self.value, widened(ir.IntType(self.bits), self.count)))
-
     def to_float(self) -> "Lanes":
         """A signed integer as the nearest float of the same width."""
         return self._new(self.b.sitofp(self.value, widened(_FLOATS[self.bits], self.count)))
-
-    def to_double(self) -> "Lanes":
-        """A float32 as float64."""
-        return self._new(self.b.fpext(self.value, widened(_FLOATS[64], self.count)))
-
-    def to_single(self) -> "Lanes":
-        """A float64 as the nearest float32."""
-        return self._new(self.b.fptrunc(self.value, widened(_FLOATS[32], self.count)))
 
     def truncated(self, bits: int) -> "Lanes":
         """The last bits of an integer."""
