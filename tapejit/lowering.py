@@ -165,6 +165,33 @@ class Routine:
 
 
 @dataclass(frozen=True, slots=True)
+class ScanRegion:
+    """The region in the param ``body``, run for each index below ``length``, from the last one on if ``reverse``.
+
+    The inputs are the first values of what it carries on (``carries`` of them), arrays of which it gets one slice at
+    a time (``slices``), and captures. Its arguments are the index (int64), carried values, slices, captures; it gives
+    the next carried values, then slices. Results are the last carried values, and arrays of what it gave at each index.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class WhileRegion:
+    """The region ``body``, run as long as the region ``condition`` gives true.
+
+    The inputs are the first values of what it carries on (``carries`` of them) and captures, which both regions get;
+    results are the last carried values.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchRegion:
+    """One of the regions ``branches``, by the first input, an int64 from 0 to their number - 1.
+
+    The other inputs are captures, all of which each branch gets. The results are what the branch gives.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Composite:
     """Computed as a composition of other operations: ``expand(*tensors, **params)`` written with public ones."""
 
@@ -180,5 +207,19 @@ LOWERED = (Pointwise, Reduction, View, Pieces, Contraction, Scan, Gather, Scatte
 """What a kernel can hold, once composites are expanded."""
 
 Lowering = (
-    Pointwise | Reduction | View | Pieces | Contraction | Scan | Gather | Scatter | Routine | Composite | Opaque | None
+    Pointwise
+    | Reduction
+    | View
+    | Pieces
+    | Contraction
+    | Scan
+    | Gather
+    | Scatter
+    | Routine
+    | ScanRegion
+    | WhileRegion
+    | SwitchRegion
+    | Composite
+    | Opaque
+    | None
 )

@@ -159,6 +159,21 @@ class CallPlan:
     pull: "Callable[[Sequence[Masked], Sequence[Any], Sequence[Wanted]], Sequence[Masked]]"
 
 
+JointRule = Callable[[int, int, Params], CallPlan]
+"""``joint(active, count, params)``: the plan of an application of `count` inputs, those followed that `active` has."""
+
+TangentRule = Callable[[Sequence[Any], Sequence[Any], Any, Params], Any]
+"""``jvp(inputs, tangents, outputs, params)``: the tangents of the results, like `outputs`.
+
+A tangent is None where nothing depends on what is differentiated by.
+"""
+
+BatchRule = Callable[[Sequence[Any], Sequence[bool], int, Params], Any]
+"""``batch(inputs, batched, size, params)``: the results, each with the batch as its first axis, of length `size`.
+
+`batched` says which inputs have it; the others are the same for all.
+"""
+
 Masked = tuple[Any, Any]
 """A cotangent, and the mask that it carries (see `tape.reverse`); None where there is none."""
 
@@ -193,6 +208,12 @@ class Primitive:
         Whether it returns a tuple.
     cases : tuple
         What the registry's test runs it on.
+    joint : callable, optional
+        The reverse rule of all inputs at once, in place of `vjp`, for operations that hold regions.
+    jvp : callable, optional
+        The forward rule, where it is not to be made of the reverse rules.
+    batch : callable, optional
+        The operation on a batch of inputs, where it is not to be found by the family.
     """
 
     name: str
@@ -204,6 +225,9 @@ class Primitive:
     cases: tuple[Any, ...]
     multiple: bool = False
     properties: Mapping[str, Any] = field(default_factory=dict)
+    joint: "JointRule | None" = None
+    jvp: "TangentRule | None" = None
+    batch: "BatchRule | None" = None
     plans: dict[int, ReversePlan] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -321,7 +345,9 @@ def in_role(role: str) -> Callable[..., Any]:
 
 
 class Interpreter(Protocol):
-    """Who computes a bound operation."""
+    """Who computes a bound operation; `traces` says whether a graph is made of it in the end."""
+
+    traces: bool
 
     def bind(self, primitive: Primitive, inputs: tuple[Value, ...], params: Params) -> Any:
         """Outputs of the application, as values of this interpreter."""

@@ -152,6 +152,8 @@ def quietly(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
 class Eager:
     """The base interpreter: NumPy computes each operation when it is bound."""
 
+    traces = False
+
     def bind(self, primitive: Primitive, inputs: tuple[Any, ...], params: Params) -> Any:
         """Outputs of `primitive.impl`, after the type rule has explained what the inputs were if it failed."""
         count = len(inputs)

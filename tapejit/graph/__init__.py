@@ -6,7 +6,7 @@ Floor 9. `ir` has nodes and graphs, `trace` makes them by running a user's funct
 
 from .evaluate import evaluate
 from .ir import Builder, Graph, Input, Literal, Node, Part
-from .region import Region, trace_region
+from .region import Region, regions_of, trace_region, with_regions
 from .show import show
 from .signature import graph_signature
 from .trace import Trace, TracedTensor
@@ -24,7 +24,9 @@ __all__ = [
     "TracedTensor",
     "evaluate",
     "graph_signature",
+    "regions_of",
     "show",
     "trace_region",
     "verify",
+    "with_regions",
 ]

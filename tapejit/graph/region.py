@@ -5,7 +5,7 @@ receive cotangents. Two regions that compute the same are equal, whatever their 
 there is none. Start reading at `trace_region`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,19 @@ class Region:
         if not 0 <= self.captures <= len(places):
             found.append("a region with more captures than inputs")
         return found
+
+
+def regions_of(params: Iterable[tuple[str, Any]]) -> list[Region]:
+    """The regions among the parameters of an operation, those in tuples included."""
+    values = [each for _, value in params for each in (value if isinstance(value, tuple) else (value,))]
+    return [each for each in values if isinstance(each, Region)]
+
+
+def with_regions(value: Any, change: Callable[[Region], Region]) -> Any:
+    """A parameter with each region in it changed."""
+    if isinstance(value, tuple):
+        return tuple([change(each) if isinstance(each, Region) else each for each in value])
+    return change(value) if isinstance(value, Region) else value
 
 
 class _RegionTrace(Trace):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from .ir import Graph, Input, Literal, Node, Part
-from .region import Region
+from .region import regions_of
 
 
 def show(graph: Graph, names: Mapping[Node, str] | None = None) -> str:
@@ -29,12 +29,12 @@ def show(graph: Graph, names: Mapping[Node, str] | None = None) -> str:
             continue
         labels[node] = f"t{len(lines)}"
         operands = ", ".join(labels[value] for value in node.inputs)
-        regions = {name: value for name, value in node.params if isinstance(value, Region)}
+        regions = {name: found for name, value in node.params if (found := regions_of([(name, value)]))}
         params = "".join(f", {name}={'below' if name in regions else value}" for name, value in node.params)
         name = f"part {op.index} of" if isinstance(op, Part) else op.name
         place = f"  # {node.where}" if node.where else ""
         lines.append(f"{labels[node]}: {node.aval} = {name}({operands}{params}){place}")
-        for name, region in regions.items():
+        for name, region in [(name, region) for name, found in regions.items() for region in found]:
             lines.append(f"    {name}:")
             lines.extend("        " + line for line in show(region.graph).splitlines())
     lines.extend(f"assign {labels[variable]} <- {labels[value]}" for variable, value in graph.updates)

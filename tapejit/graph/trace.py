@@ -242,6 +242,8 @@ class Trace:
         The variables that were made while tracing.
     """
 
+    traces = True
+
     def __init__(self, arguments: tuple[Aval, ...]) -> None:
         self.builder = Builder()
         self.place = ""  # the user's line, where it is not the one that is running

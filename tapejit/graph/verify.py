@@ -2,7 +2,7 @@
 
 from ..primitive import Primitive
 from .ir import Graph, Input, Node, Part
-from .region import Region
+from .region import regions_of
 
 
 class GraphError(AssertionError):
@@ -26,7 +26,7 @@ def verify(graph: Graph, stage: str) -> None:
     """
     inputs = set(graph.inputs)
     for node in graph.nodes():
-        regions = [value for _, value in node.params if isinstance(value, Region)]
+        regions = regions_of(node.params)
         for region in regions:
             verify(region.graph, stage)
         fault = _fault(node, inputs) or "; ".join(fault for region in regions for fault in region.faults())

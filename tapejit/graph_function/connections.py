@@ -39,12 +39,19 @@ def connections(graph: Graph) -> Connections:
         sources = node.inputs
         if isinstance(node.op, Primitive):
             active = bits_of(place for place, value in enumerate(sources) if value in found)
-            plan = node.op.reverse_plan(active, len(sources))
-            sources = tuple(sources[pull.input] for pull in plan.pulls)
+            sources = tuple(sources[place] for place in _followed(node, active))
         total = union(found.get(value, 0) for value in sources)
         if total:
             found[node] = total
     return found
+
+
+def _followed(node: Node, active: int) -> Iterable[int]:
+    """Which of the `active` inputs cotangents may go to."""
+    assert isinstance(node.op, Primitive)
+    if node.op.joint is not None:
+        return node.op.joint(active, len(node.inputs), dict(node.params)).inputs
+    return [pull.input for pull in node.op.reverse_plan(active, len(node.inputs)).pulls]
 
 
 def places(graph: Graph) -> dict[Node, int]:
@@ -74,12 +81,18 @@ def needed(graph: Graph, connected: Connections, active: int, residuals: Iterabl
         The outputs that are residuals.
     """
     named = {node: None for node in residuals if not is_floating(node.aval.dtype)}  # a set, in order
-    for node in in_order(graph.outputs):
+    order = in_order(graph.outputs)
+    parts = {(node.inputs[0], node.op.index): node for node in order if isinstance(node.op, Part)}
+    for node in order:
         if isinstance(node.op, Part) and node.inputs[0] in named:
             named[node] = None
         if not isinstance(node.op, Primitive) or not connected.get(node, 0) & active:
             continue
         bits = bits_of(place for place, value in enumerate(node.inputs) if connected.get(value, 0) & active)
+        if node.op.joint is not None:
+            kept = node.op.joint(bits, len(node.inputs), dict(node.params)).kept
+            named.update(dict.fromkeys(_kept_of_a_call(node, kept, parts)))
+            continue
         for tag, which in node.op.reverse_plan(bits, len(node.inputs)).slots:
             if tag == "value":
                 named[node.inputs[which]] = None
@@ -88,3 +101,10 @@ def needed(graph: Graph, connected: Connections, active: int, residuals: Iterabl
     known = places(graph)
     computed = in_order(named, known)
     return {known[node] for node in (*named, *(value for each in computed for value in each.inputs)) if node in known}
+
+
+def _kept_of_a_call(node: Node, kept: Iterable[int], parts: Mapping[tuple[Node, int], Node]) -> Iterator[Node]:
+    """What a joint rule keeps, by position in inputs and results joined; a result that nobody reads is computed."""
+    count = len(node.inputs)
+    for place in kept:
+        yield node.inputs[place] if place < count else parts.get((node, place - count), node)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..config import check_graphs
-from ..graph import Builder, Graph, Literal, Node, Region, Trace, TracedTensor, verify
+from ..graph import Builder, Graph, Literal, Node, Region, Trace, TracedTensor, regions_of, verify, with_regions
 from ..lowering import Composite, Contraction, Pointwise, View
 from ..primitive import Primitive, in_role, interpreting
 from ..tensor import quietly
@@ -38,13 +38,14 @@ def _rewritten(builder: Builder, graph: Graph, name: str, rewrite: Callable[...,
 
 def _regions(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """An operation that holds regions holds them prepared."""
-    if node.primitive is None or not any(isinstance(value, Region) for _, value in node.params):
+    if node.primitive is None or not regions_of(node.params):
         return None
-    params = {
-        name: Region(prepare(value.graph), value.captures) if isinstance(value, Region) else value
-        for name, value in node.params
-    }
+    params = {name: with_regions(value, _prepared) for name, value in node.params}
     return builder.apply(node.primitive, inputs, params, node.where)
+
+
+def _prepared(region: Region) -> Region:
+    return Region(prepare(region.graph), region.captures)
 
 
 def _traced(

@@ -56,6 +56,10 @@ class Recording:
             return
         plan = primitive.plans.get(bits + bit) or primitive.reverse_plan(bits, len(inputs))
         if not plan.pulls:
+            if primitive.joint is not None:
+                call = primitive.joint(bits, len(inputs), params)
+                if call.inputs:
+                    self.record_call(call, inputs, outputs)
             return
         if primitive.multiple:
             self._record_parts(plan, inputs, outputs, params)
