@@ -4,7 +4,7 @@ Start with `GradientTape` and `Variable`; then put `compile` on a step. The publ
 Python Array API standard.
 """
 
-from . import errors, ops, random
+from . import errors, ops, optimizers, random
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
 from .functional import grad, hvp, jvp, linearize, value_and_grad, vjp
@@ -34,6 +34,7 @@ __all__ = [
     "linalg",
     "linearize",
     "num_threads",
+    "optimizers",
     "random",
     "set_floatx",
     "set_num_threads",

@@ -1,0 +1,210 @@
+"""Adam and what was made of it: step sizes from running means of gradients and of their squares."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from ..tensor import Tensor
+from ..variable import Variable
+from .optimizer import Optimizer, Slots
+
+
+class Adam(Optimizer):
+    """``m`` and ``v`` are running means of g and g²; ``w -= rate * m̂ / (sqrt(v̂) + epsilon)``.
+
+    D. P. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", 2015; in the order of computation at the end of
+    its section 2, where ``epsilon`` stands beside the square root of the uncorrected v.
+
+    Parameters
+    ----------
+    learning_rate : float or callable
+        See `Optimizer`.
+    beta_1, beta_2 : float
+        The shares of the past in the two means.
+    epsilon : float
+        Keeps the divisor from 0.
+    amsgrad : bool
+        Whether the largest v so far is used: S. J. Reddi, S. Kale, S. Kumar, "On the Convergence of Adam and Beyond",
+        2018.
+    **options
+        See `Optimizer`.
+
+    Examples
+    --------
+    >>> w = tj.Variable([1.0, 2.0])
+    >>> tj.optimizers.Adam(0.5).apply_gradients([(tj.constant([3.0, -0.1]), w)])
+    >>> w.numpy().round(4).tolist()
+    [0.5, 2.5]
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(learning_rate, **options)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.amsgrad = amsgrad
+
+    def slots(self) -> Mapping[str, float]:
+        """See `Optimizer`."""
+        kept = {"momentum": 0.0, "velocity": 0.0}
+        return {**kept, "velocity_hat": 0.0} if self.amsgrad else kept
+
+    def update(self, variable: Variable, gradient: Tensor, rate: Tensor, slots: Slots) -> None:
+        """See `Optimizer`."""
+        number = self.step_number(variable.dtype)
+        correction = ops.sqrt(1.0 - _power(self.beta_2, number)) / (1.0 - _power(self.beta_1, number))
+        momentum = slots["momentum"].read_value()
+        momentum = momentum + (gradient - momentum) * (1.0 - self.beta_1)
+        velocity = slots["velocity"].read_value()
+        velocity = velocity + (gradient * gradient - velocity) * (1.0 - self.beta_2)
+        slots["momentum"].assign(momentum)
+        slots["velocity"].assign(velocity)
+        if self.amsgrad:
+            velocity = ops.maximum(slots["velocity_hat"].read_value(), velocity)
+            slots["velocity_hat"].assign(velocity)
+        variable.assign_sub(momentum * (rate * correction) / (ops.sqrt(velocity) + self.epsilon))
+
+
+class AdamW(Adam):
+    """`Adam` with decoupled weight decay.
+
+    I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2.
+
+    Parameters
+    ----------
+    learning_rate : float or callable
+        See `Optimizer`.
+    weight_decay : float
+        See `Optimizer`.
+    beta_1, beta_2, epsilon, amsgrad, **options
+        See `Adam`.
+    """
+
+    def __init__(self, learning_rate: Any = 0.001, weight_decay: float = 0.004, **options: Any) -> None:
+        super().__init__(learning_rate, weight_decay=weight_decay, **options)
+
+
+class Adamax(Optimizer):
+    """`Adam` with the largest gradient, which fades, in place of the root of v: ``u = max(beta_2 * u, |g|)``.
+
+    D. P. Kingma, J. Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 2.
+
+    Parameters
+    ----------
+    learning_rate : float or callable
+        See `Optimizer`.
+    beta_1, beta_2 : float
+        The shares of the past.
+    epsilon : float
+        Keeps the divisor from 0.
+    **options
+        See `Optimizer`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **options: Any,
+    ) -> None:
+        super().__init__(learning_rate, **options)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+
+    def slots(self) -> Mapping[str, float]:
+        """See `Optimizer`."""
+        return {"momentum": 0.0, "norm": 0.0}
+
+    def update(self, variable: Variable, gradient: Tensor, rate: Tensor, slots: Slots) -> None:
+        """See `Optimizer`."""
+        momentum = slots["momentum"].read_value()
+        momentum = momentum + (gradient - momentum) * (1.0 - self.beta_1)
+        norm = ops.maximum(slots["norm"].read_value() * self.beta_2, ops.abs(gradient))
+        slots["momentum"].assign(momentum)
+        slots["norm"].assign(norm)
+        correction = 1.0 - _power(self.beta_1, self.step_number(variable.dtype))
+        variable.assign_sub(rate * momentum / (correction * (norm + self.epsilon)))
+
+
+class Nadam(Optimizer):
+    """`Adam` with Nesterov's momentum, whose share of the past rises with the steps.
+
+    T. Dozat, "Incorporating Nesterov Momentum into Adam", 2016; the share is ``beta_1 * (1 - 0.96^t / 2)``, t counting
+    from 1.
+
+    Parameters
+    ----------
+    learning_rate : float or callable
+        See `Optimizer`.
+    beta_1, beta_2 : float
+        The shares of the past.
+    epsilon : float
+        Keeps the divisor from 0.
+    **options
+        See `Optimizer`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **options: Any,
+    ) -> None:
+        super().__init__(learning_rate, **options)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self._share = Variable(np.float64(1.0), trainable=False, name=f"{self.name}/momentum_product")
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """See `Optimizer`; after `iterations` the product of all shares so far."""
+        first, *others = super().variables
+        return (first, self._share, *others)
+
+    def slots(self) -> Mapping[str, float]:
+        """See `Optimizer`."""
+        return {"momentum": 0.0, "velocity": 0.0}
+
+    def begin(self) -> None:
+        """See `Optimizer`."""
+        self._share.assign(self._share.read_value() * self._share_at(self.step_number(self._share.dtype)))
+
+    def update(self, variable: Variable, gradient: Tensor, rate: Tensor, slots: Slots) -> None:
+        """See `Optimizer`."""
+        dtype = variable.dtype
+        number = self.step_number(dtype)
+        now, later = self._share_at(number), self._share_at(number + 1.0)
+        product = ops.astype(self._share.read_value(), dtype)
+        momentum = slots["momentum"].read_value()
+        momentum = momentum + (gradient - momentum) * (1.0 - self.beta_1)
+        velocity = slots["velocity"].read_value()
+        velocity = velocity + (gradient * gradient - velocity) * (1.0 - self.beta_2)
+        slots["momentum"].assign(momentum)
+        slots["velocity"].assign(velocity)
+        ahead = momentum * (later / (1.0 - product * later)) + gradient * ((1.0 - now) / (1.0 - product))
+        corrected = velocity / (1.0 - _power(self.beta_2, number))
+        variable.assign_sub(ahead * rate / (ops.sqrt(corrected) + self.epsilon))
+
+    def _share_at(self, number: Tensor) -> Tensor:
+        return self.beta_1 * (1.0 - 0.5 * _power(0.96, number))
+
+
+def _power(share: float, number: Tensor) -> Tensor:
+    """``share ** number``."""
+    return ops.power(ops.full_like(number, share), number)
