@@ -42,6 +42,10 @@ class NumberError(DtypeError, OverflowError):
     """A number that a dtype can't hold."""
 
 
+class RuleError(TapejitError, TypeError):
+    """A derivative of the user's own that doesn't fit its function: too few gradients, another nest, none at all."""
+
+
 class TapeError(TapejitError, RuntimeError):
     """A tape used in a way that it can't serve, such as a second gradient of a freed tape."""
 

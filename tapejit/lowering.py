@@ -199,6 +199,11 @@ class Composite:
 
 
 @dataclass(frozen=True, slots=True)
+class Alias:
+    """Its results are its first inputs; to the compiler nothing else is left of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opaque:
     """A Python function of the user's: it runs between two kernels."""
 
@@ -220,6 +225,7 @@ Lowering = (
     | WhileRegion
     | SwitchRegion
     | Composite
+    | Alias
     | Opaque
     | None
 )

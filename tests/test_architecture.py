@@ -33,7 +33,7 @@ FLOORS = (
     ("batching",),
     ("tape", "random"),
     ("graph",),
-    ("control",),
+    ("control", "custom"),
     ("functional",),
     ("passes",),
     ("kernel",),

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..config import check_graphs
-from ..graph import Builder, Graph, Literal, Node, Region, Trace, TracedTensor, regions_of, verify, with_regions
-from ..lowering import Composite, Contraction, Pointwise, View
+from ..graph import Builder, Graph, Literal, Node, Part, Region, Trace, TracedTensor, regions_of, verify, with_regions
+from ..lowering import Alias, Composite, Contraction, Pointwise, View
 from ..primitive import Primitive, in_role, interpreting
 from ..tensor import quietly
 from .products import product_with_steady, steady_axes, sum_of_products, transposed, used_once
@@ -38,7 +38,7 @@ def _rewritten(builder: Builder, graph: Graph, name: str, rewrite: Callable[...,
 
 def _regions(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """An operation that holds regions holds them prepared."""
-    if node.primitive is None or not regions_of(node.params):
+    if node.primitive is None or isinstance(node.primitive.lowering, Alias) or not regions_of(node.params):
         return None
     params = {name: with_regions(value, _prepared) for name, value in node.params}
     return builder.apply(node.primitive, inputs, params, node.where)
@@ -61,7 +61,11 @@ def _traced(
 
 
 def _expand(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-    """A composite becomes what it is composed of."""
+    """A composite becomes what it is composed of, a result of an alias what it stands for."""
+    if isinstance(node.op, Part):
+        whole = inputs[0]
+        alias = whole.primitive is not None and isinstance(whole.primitive.lowering, Alias)
+        return whole.inputs[node.op.index] if alias else None
     if node.primitive is None or not isinstance(node.primitive.lowering, Composite):
         return None
     return _traced(builder, node.primitive.lowering.expand, inputs, node.where, **dict(node.params))
