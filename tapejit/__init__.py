@@ -7,6 +7,7 @@ Python Array API standard.
 from . import errors, ops, random
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
+from .functional import vmap
 from .kernel.threads import num_threads, set_num_threads
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
@@ -32,6 +33,7 @@ __all__ = [
     "set_floatx",
     "set_num_threads",
     "using_floatx",
+    "vmap",
 ]
 __all__ += ops.__all__
 

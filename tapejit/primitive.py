@@ -345,9 +345,16 @@ def in_role(role: str) -> Callable[..., Any]:
 
 
 class Interpreter(Protocol):
-    """Who computes a bound operation; `traces` says whether a graph is made of it in the end."""
+    """Who computes a bound operation.
+
+    `traces` says whether a graph is made of it in the end.
+    """
 
     traces: bool
+
+    @property
+    def outer(self) -> "State | None":
+        """The state that it binds in, if it computes nothing itself; tapes may come and go there."""
 
     def bind(self, primitive: Primitive, inputs: tuple[Value, ...], params: Params) -> Any:
         """Outputs of the application, as values of this interpreter."""
@@ -453,21 +460,33 @@ def interpreting(interpreter: Interpreter, tapes: tuple[Recorder, ...] = ()) -> 
         STATE.reset(token)
 
 
-def add_tape(tape: Recorder) -> None:
-    """Let `tape` hear what is bound from now on."""
-    state = current()
-    STATE.set(State(state.interpreter, (*state.tapes, tape)))
+def add_tape(tape: Recorder, under: Any = None) -> None:
+    """Let `tape` hear what is bound from now on: now, or in the state that the interpreter `under` binds in."""
+    state = current() if under is None or under.outer is None else under.outer
+    _replace(State(state.interpreter, (*state.tapes, tape)), under)
 
 
-def remove_tape(tape: Recorder) -> None:
-    """Let `tape` hear nothing more."""
-    state = current()
+def remove_tape(tape: Recorder) -> Any:
+    """Let `tape` hear nothing more; returns the `under` of `add_tape` that undoes it."""
+    state, under = current(), None
+    while tape not in state.tapes and state.interpreter.outer is not None:
+        under = state.interpreter
+        state = state.interpreter.outer
     tapes = state.tapes
     # Tapes are left in the order opposite to entering, but for stop_recording and generators.
     others = tapes[:-1] if tapes[-1:] == (tape,) else tuple(other for other in tapes if other is not tape)
     base: State = BASE[0]
     # Without tapes the base state itself: a compiled step knows by it that it need not look any further.
     if others:
-        STATE.set(State(state.interpreter, others))
+        _replace(State(state.interpreter, others), under)
     else:
-        STATE.set(base if state.interpreter is base.interpreter else Unheard(state.interpreter))
+        _replace(base if state.interpreter is base.interpreter else Unheard(state.interpreter), under)
+    return under
+
+
+def _replace(state: State, under: Any) -> None:
+    """Put a state in place of the present one, or of the one that the interpreter `under` binds in."""
+    if under is None:
+        STATE.set(state)
+    else:
+        under.outer = state

@@ -7,8 +7,9 @@ give their transpose as the reverse rule.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..lowering import Composite, Contraction, Gather, Lowering, Pieces, Pointwise, View
+from ..lowering import Composite, Contraction, Gather, Lowering, Pieces, Pointwise, Routine, View
 from ..primitive import Flow, Primitive, Rule, bind, claim, register
+from .batching import Made, aligned, multiplied, stacked
 from .cases import Case
 
 Function = Callable[..., Any]
@@ -23,10 +24,14 @@ def _declare(
     vjp: Mapping[str, Rule],
     lowering: Lowering,
     cases: tuple[Case, ...],
+    batch: Made | None,
     multiple: bool = False,
     reference: Function | None = None,
     role: str | None = None,
 ) -> Function:
+    def apply(*values: Any, **params: Any) -> Any:
+        return bind(primitive, values, params)
+
     primitive = register(
         Primitive(
             name=name,
@@ -38,12 +43,9 @@ def _declare(
             cases=cases,
             multiple=multiple,
             properties={"family": family, "reference": reference},
+            batch=batch and batch(apply),
         )
     )
-
-    def apply(*values: Any, **params: Any) -> Any:
-        return bind(primitive, values, params)
-
     if role is not None:
         claim(role, apply)
     return apply
@@ -56,6 +58,7 @@ def view(
     rule: Function,
     lowering: View | Pieces | Gather | None,
     transpose: Function,
+    batch: Made,
     cases: tuple[Case, ...],
     inputs: tuple[str, ...] = ("x",),
     reference: Function | None = None,
@@ -73,6 +76,8 @@ def view(
         The index map; None where the compiler can't follow it yet.
     transpose : callable
         ``transpose(ct, …)``, naming params, ``x_shape`` and, with several inputs, ``index``.
+    batch : callable
+        What makes the batch rule, see `families.batching`: how the params read where there is a batch axis.
     cases : tuple of Case
         For the registry's test.
     inputs : tuple of str
@@ -83,7 +88,7 @@ def view(
         What the machinery uses it for.
     """
     rules = {inputs[0]: Rule.of(transpose, Flow.MOVING)}
-    return _declare(name, "view", inputs, impl, rule, rules, lowering, cases, False, reference, role)
+    return _declare(name, "view", inputs, impl, rule, rules, lowering, cases, batch, False, reference, role)
 
 
 def pointwise(
@@ -98,6 +103,7 @@ def pointwise(
     cost: int = 1,
     reference: Function | None = None,
     role: str | None = None,
+    batch: Made = aligned,
 ) -> Function:
     """Declare an operation on each element by itself that has params: a conversion, an element's own index.
 
@@ -119,10 +125,12 @@ def pointwise(
         An independent implementation of the public function.
     role : str, optional
         What the machinery uses it for.
+    batch : callable
+        What makes the batch rule, where an element's own index counts.
     """
     rules = {key: Rule.of(value, Flow.POINTWISE) for key, value in vjp.items()}
     lowering = Pointwise(kernel, cost)
-    return _declare(name, "pointwise", inputs, impl, rule, rules, lowering, cases, False, reference, role)
+    return _declare(name, "pointwise", inputs, impl, rule, rules, lowering, cases, batch, False, reference, role)
 
 
 def contraction(
@@ -130,7 +138,7 @@ def contraction(
 ) -> Function:
     """Declare a product that is linear in each of its two inputs."""
     rules = {key: Rule.of(value) for key, value in vjp.items()}
-    return _declare(name, "contraction", tuple(vjp), impl, rule, rules, Contraction(), cases)
+    return _declare(name, "contraction", tuple(vjp), impl, rule, rules, Contraction(), cases, multiplied)
 
 
 def composite(
@@ -143,10 +151,15 @@ def composite(
     cases: tuple[Case, ...],
     flow: Flow = Flow.MIXING,
     reference: Function | None = None,
+    batch: Made | None = None,
 ) -> Function:
-    """Declare an operation that is one step for tapes and a composition of others for the compiler."""
+    """Declare an operation that is one step for tapes and a composition of others for the compiler.
+
+    Without `batch`, which makes its batch rule, a batch of it is made of the composition.
+    """
     rules = {key: Rule.of(value, flow) for key, value in vjp.items()}
-    return _declare(name, "composite", tuple(vjp), impl, rule, rules, Composite(expand), cases, False, reference)
+    lowering = Composite(expand)
+    return _declare(name, "composite", tuple(vjp), impl, rule, rules, lowering, cases, batch, False, reference)
 
 
 def library_call(
@@ -160,7 +173,13 @@ def library_call(
     multiple: bool = False,
     reference: Function | None = None,
     lowering: Lowering = None,
+    batch: Made | None = None,
 ) -> Function:
-    """Declare an operation that a library computes as a whole."""
+    """Declare an operation that a library computes as a whole.
+
+    `batch` makes its batch rule; a `Routine` takes any leading axes by itself, a `Composite` is batched part by part.
+    """
     rules = {key: Rule.of(value) for key, value in vjp.items()}
-    return _declare(name, "library_call", inputs, impl, rule, rules, lowering, cases, multiple, reference)
+    if batch is None and isinstance(lowering, Routine):
+        batch = stacked
+    return _declare(name, "library_call", inputs, impl, rule, rules, lowering, cases, batch, multiple, reference)
