@@ -313,7 +313,7 @@ def test_a_compiled_step_is_mapped() -> None:
     step = tj.compile(lambda row, w: tj.tanh(row @ w) + 1.0)
     same(tj.vmap(step, (0, None))(X, W), np.tanh(X @ W) + 1)
     w = tj.Variable(W)
-    with tj.GradientTape() as tape:
+    with tj.GradientTape():
         y = step(X, w)
     seeds = np.stack([np.eye(4, 2), np.ones((4, 2))])
     tape_of_rows = tj.GradientTape(persistent=True)
@@ -355,7 +355,7 @@ def test_a_number_of_the_users_is_no_literal() -> None:
 
 def test_a_value_asked_for_inside_a_step_is_the_same_error() -> None:
     with pytest.raises(BatchingError, match="vmap"):
-        tj.compile(lambda x: tj.vmap(lambda row: row if row[0] > 0 else -row)(x))(X)
+        tj.compile(tj.vmap(lambda row: row if row[0] > 0 else -row))(X)
 
 
 # ---- random numbers
@@ -397,7 +397,7 @@ def test_draws_of_nested_batches() -> None:
 
     def drawn(outer: str, inner: str) -> Any:
         one = tj.vmap(lambda x: generator.uniform() + 0 * x, randomness=inner)
-        return tj.vmap(lambda row: one(row), randomness=outer)(X.astype(np.float32)).numpy()
+        return tj.vmap(one, randomness=outer)(X.astype(np.float32)).numpy()
 
     assert [len(set(drawn(*how).ravel())) for how in (("same", "same"), ("different", "different"))] == [1, 12]
     rows = drawn("different", "same")
@@ -413,7 +413,7 @@ def test_draws_of_nested_batches() -> None:
 def test_draws_in_a_kernel_are_the_same() -> None:
     generator, other = tj.random.Generator(3), tj.random.Generator(3)
     function = tj.vmap(lambda x: x + generator.normal((3,), dtype="float64"), randomness="different")
-    step = tj.compile(lambda x: tj.vmap(lambda x: x + other.normal((3,), dtype="float64"), randomness="different")(x))
+    step = tj.compile(tj.vmap(lambda x: x + other.normal((3,), dtype="float64"), randomness="different"))
     for _ in range(2):
         np.testing.assert_allclose(function(X).numpy(), step(X).numpy(), rtol=1e-15)
 
@@ -433,7 +433,7 @@ def test_a_numpy_function_is_called_for_each_example() -> None:
 
     expected = 2 * (np.argsort(-X) + 7)
     same(tj.vmap(function)(-X), expected)
-    same(tj.compile(lambda x: tj.vmap(function)(x))(-X), expected)
+    same(tj.compile(tj.vmap(function))(-X), expected)
     assert set(calls) == {(3,)}
     with pytest.raises(ShapeError, match=r"ranks returned int64\[3\].*float64\[2\]"):
         tj.vmap(lambda row: tj.numpy_function(ranks, row, 7, shape=2, dtype="float64"))(X)
