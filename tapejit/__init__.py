@@ -8,7 +8,7 @@ from . import errors, ops, random
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
 from .custom import custom_gradient, custom_jvp, custom_vjp
-from .functional import grad, hvp, jvp, linearize, value_and_grad, vjp
+from .functional import grad, hvp, jvp, linearize, value_and_grad, vjp, vmap
 from .kernel.threads import num_threads, set_num_threads
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
@@ -44,6 +44,7 @@ __all__ = [
     "using_floatx",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]
 __all__ += ops.__all__
 

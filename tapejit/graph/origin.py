@@ -21,7 +21,15 @@ _PLUMBING = (
     *(str(_PACKAGE / "families") + "/",),
     *(
         str(_PACKAGE / name)
-        for name in ("primitive.py", "operators.py", "tensor.py", "variable.py", "graph/trace.py", "graph/region.py")
+        for name in (
+            "primitive.py",
+            "operators.py",
+            "tensor.py",
+            "variable.py",
+            "batching.py",
+            "graph/trace.py",
+            "graph/region.py",
+        )
     ),
 )
 

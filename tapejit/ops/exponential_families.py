@@ -12,6 +12,7 @@ import numpy as np
 from ..aval import Aval, normalize_axes, with_ones, without
 from ..errors import DtypeError, at_user_line
 from ..families import FLOATING, Case, as_array, composite, normal
+from ..families.batching import reduced
 from ..primitive import in_role
 from .annotations import ArrayLike, Axis
 from .comparison import isfinite, where
@@ -130,6 +131,7 @@ _logsumexp = composite(
     rule=_reduced,
     vjp={"x": _logsumexp_vjp},
     expand=_logsumexp_expand,
+    batch=reduced,
     reference=lambda x, axis=None, keepdims=False: np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims)),
     cases=(*_CASES, Case(normal(2, 3)), Case(normal()), Case(normal(2, 3), axis=1, keepdims=True)),
 )
@@ -139,6 +141,7 @@ _softmax = composite(
     rule=_same,
     vjp={"x": _softmax_vjp},
     expand=_softmax_expand,
+    batch=reduced,
     reference=lambda x, axis=-1: np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True),
     cases=(*_CASES, Case(normal(2, 3))),
 )
@@ -148,6 +151,7 @@ _log_softmax = composite(
     rule=_same,
     vjp={"x": _log_softmax_vjp},
     expand=_log_softmax_expand,
+    batch=reduced,
     reference=lambda x, axis=-1: x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True)),
     cases=(*_CASES, Case(normal(2, 3))),
 )

@@ -4,7 +4,7 @@ Floor 4. Each is one call of LAPACK over stacks of matrices; the reverse rules a
 operations and matrix products, so derivatives of any order exist.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,9 @@ import numpy as np
 from ..aval import Aval, Shape, broadcast_shapes
 from ..errors import ShapeError, at_user_line, faulty_matrix
 from ..families import Case, coerce, floats, library_call, normal
+from ..families.batching import rows_at_once, stacked, turned
 from ..lowering import Routine
+from ..primitive import BatchRule, Params
 from .annotations import ArrayLike
 from .comparison import equal, greater, where
 from .conversion import stop_gradient
@@ -173,6 +175,18 @@ def _solve_vjp_x(ct: Any, x: Any, out: Any) -> "Tensor":
     return -matmul(_solve(matrix_transpose(x), ct), matrix_transpose(out))  # type: ignore[no-any-return]
 
 
+def _solve_batch(apply: Callable[..., Any]) -> BatchRule:
+    """A matrix that is the same for all is solved once, with all right-hand sides next to each other."""
+
+    def rule(inputs: Sequence[Any], batched: Sequence[bool], size: int, params: Params) -> Any:
+        x, y = inputs
+        if batched[0]:
+            return stacked(apply)(inputs, batched, size, params)
+        return turned(rows_at_once(lambda rows, matrix: turned(apply(matrix, turned(rows))), turned(y), x))
+
+    return rule
+
+
 _solve: Apply = library_call(
     "solve",
     inputs=("x", "y"),
@@ -180,6 +194,7 @@ _solve: Apply = library_call(
     lowering=Routine("solve", "(n,n),(n,k)->(n,k)", lambda n, k: 2 * n**3 // 3 + 2 * n**2 * k, _SINGULAR),
     rule=_solve_rule,
     vjp={"x": _solve_vjp_x, "y": lambda ct, x: _solve(matrix_transpose(x), ct)},
+    batch=_solve_batch,
     cases=(
         Case(_regular(n=3), normal(3, 2)),
         Case(_regular(n=3), normal(3)),

@@ -13,6 +13,7 @@ import numpy as np
 from ..aval import Aval, Shape, normalize_axes, normalize_axis, with_ones, without
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..families import ALL, Case, as_array, booleans, integers, library_call, normal, reduction, spaced
+from ..families.batching import along
 from ..lowering import Composite, Reduction, Scan
 from ..primitive import Flow, in_role
 from .annotations import ArrayLike, Axis, DtypeLike
@@ -313,6 +314,7 @@ def _position(name: str, impl: Any, extreme: Any) -> Any:
         rule=_position_rule(name),
         vjp={},
         lowering=Composite(_position_expand(extreme)),
+        batch=along,
         reference=impl,
         cases=(
             Case(spaced(3, 4)),
@@ -420,6 +422,7 @@ _cumsum: Any = library_call(
     vjp={"x": _reversed_cumsum},
     lowering=Scan(),
     linear=True,
+    batch=along,
     reference=np.cumsum,
     cases=(
         Case(normal(5)),
