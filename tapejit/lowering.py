@@ -208,7 +208,20 @@ class Opaque:
     """A Python function of the user's: it runs between two kernels."""
 
 
-LOWERED = (Pointwise, Reduction, View, Pieces, Contraction, Scan, Gather, Scatter, Routine)
+LOWERED = (
+    Pointwise,
+    Reduction,
+    View,
+    Pieces,
+    Contraction,
+    Scan,
+    Gather,
+    Scatter,
+    Routine,
+    ScanRegion,
+    WhileRegion,
+    SwitchRegion,
+)
 """What a kernel can hold, once composites are expanded."""
 
 Lowering = (
