@@ -4,7 +4,7 @@ Floor 4. Each is one call of LAPACK over stacks of matrices; the reverse rules a
 operations and matrix products, so derivatives of any order exist.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..families.batching import rows_at_once, stacked, turned
 from ..lowering import Routine
 from ..primitive import BatchRule, Params
 from .annotations import ArrayLike
+from .arithmetic import negative
 from .comparison import equal, greater, where
 from .conversion import stop_gradient
 from .creation import arange
@@ -187,6 +188,13 @@ def _solve_batch(apply: Callable[..., Any]) -> BatchRule:
     return rule
 
 
+def _solve_jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
+    """From ``dx @ z + x @ dz == dy``."""
+    by_x, by_y = tangents
+    right = by_y if by_x is None else -matmul(by_x, out) if by_y is None else by_y - matmul(by_x, out)
+    return _solve(inputs[0], right)
+
+
 _solve: Apply = library_call(
     "solve",
     inputs=("x", "y"),
@@ -195,6 +203,7 @@ _solve: Apply = library_call(
     rule=_solve_rule,
     vjp={"x": _solve_vjp_x, "y": lambda ct, x: _solve(matrix_transpose(x), ct)},
     batch=_solve_batch,
+    jvp=_solve_jvp,
     cases=(
         Case(_regular(n=3), normal(3, 2)),
         Case(_regular(n=3), normal(3)),
@@ -270,6 +279,7 @@ _inv: Apply = library_call(
     lowering=Routine("inverse", "(n,n)->(n,n)", lambda n: 8 * n**3 // 3, _SINGULAR),
     rule=_square_rule("inv"),
     vjp={"x": _inv_vjp},
+    jvp=lambda inputs, tangents, out, params: negative(matmul(matmul(out, tangents[0]), out)),
     cases=(Case(_regular(n=3)), Case(_regular(2, n=2)), Case(_regular(0, n=2))),
     reference=np.linalg.inv,
 )
