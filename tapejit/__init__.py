@@ -7,11 +7,12 @@ Python Array API standard.
 from . import errors, ops, random
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
+from .functional import grad, hvp, jvp, linearize, value_and_grad, vjp
 from .kernel.threads import num_threads, set_num_threads
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
 from .step import CompiledStep, compile
-from .tape import GradientTape
+from .tape import ForwardAccumulator, GradientTape
 from .tensor import Tensor
 from .variable import Variable
 
@@ -19,6 +20,7 @@ __version__ = "0.1.0"  # pyproject.toml reads it here
 
 __all__ = [
     "CompiledStep",
+    "ForwardAccumulator",
     "GradientTape",
     "Tensor",
     "TensorSpec",
@@ -26,12 +28,18 @@ __all__ = [
     "compile",
     "errors",
     "floatx",
+    "grad",
+    "hvp",
+    "jvp",
     "linalg",
+    "linearize",
     "num_threads",
     "random",
     "set_floatx",
     "set_num_threads",
     "using_floatx",
+    "value_and_grad",
+    "vjp",
 ]
 __all__ += ops.__all__
 

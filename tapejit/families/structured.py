@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..lowering import Composite, Contraction, Gather, Lowering, Pieces, Pointwise, View
-from ..primitive import Flow, Primitive, Rule, bind, claim, register
+from ..primitive import Flow, Primitive, Rule, TangentRule, bind, claim, register
 from .cases import Case
 
 Function = Callable[..., Any]
@@ -26,6 +26,8 @@ def _declare(
     multiple: bool = False,
     reference: Function | None = None,
     role: str | None = None,
+    jvp: TangentRule | None = None,
+    **properties: Any,
 ) -> Function:
     primitive = register(
         Primitive(
@@ -37,7 +39,8 @@ def _declare(
             lowering=lowering,
             cases=cases,
             multiple=multiple,
-            properties={"family": family, "reference": reference},
+            properties={"family": family, "reference": reference, **properties},
+            jvp=jvp,
         )
     )
 
@@ -60,6 +63,7 @@ def view(
     inputs: tuple[str, ...] = ("x",),
     reference: Function | None = None,
     role: str | None = None,
+    tangent_params: Mapping[str, Any] | None = None,
 ) -> Function:
     """Declare an operation that only moves elements: its reverse rule is its transpose, for all inputs.
 
@@ -81,9 +85,14 @@ def view(
         An independent implementation of the public function.
     role : str, optional
         What the machinery uses it for.
+    tangent_params : mapping, optional
+        The params with which it moves tangents, where they are others: what a padding puts in is constant.
     """
     rules = {inputs[0]: Rule.of(transpose, Flow.MOVING)}
-    return _declare(name, "view", inputs, impl, rule, rules, lowering, cases, False, reference, role)
+    return _declare(
+        name, "view", inputs, impl, rule, rules, lowering, cases, False, reference, role,
+        linear=True, tangent_params=tangent_params,
+    )  # fmt: skip
 
 
 def pointwise(
@@ -98,6 +107,7 @@ def pointwise(
     cost: int = 1,
     reference: Function | None = None,
     role: str | None = None,
+    jvp: TangentRule | None = None,
 ) -> Function:
     """Declare an operation on each element by itself that has params: a conversion, an element's own index.
 
@@ -119,10 +129,12 @@ def pointwise(
         An independent implementation of the public function.
     role : str, optional
         What the machinery uses it for.
+    jvp : callable, optional
+        As in `Primitive`, where the rule does not make tangents of tangents as well.
     """
     rules = {key: Rule.of(value, Flow.POINTWISE) for key, value in vjp.items()}
     lowering = Pointwise(kernel, cost)
-    return _declare(name, "pointwise", inputs, impl, rule, rules, lowering, cases, False, reference, role)
+    return _declare(name, "pointwise", inputs, impl, rule, rules, lowering, cases, False, reference, role, jvp)
 
 
 def contraction(
@@ -143,10 +155,18 @@ def composite(
     cases: tuple[Case, ...],
     flow: Flow = Flow.MIXING,
     reference: Function | None = None,
+    jvp: TangentRule | None = None,
+    linear: bool = False,
 ) -> Function:
-    """Declare an operation that is one step for tapes and a composition of others for the compiler."""
+    """Declare an operation that is one step for tapes and a composition of others for the compiler.
+
+    `jvp` and `linear` are those of `library_call`.
+    """
     rules = {key: Rule.of(value, flow) for key, value in vjp.items()}
-    return _declare(name, "composite", tuple(vjp), impl, rule, rules, Composite(expand), cases, False, reference)
+    return _declare(
+        name, "composite", tuple(vjp), impl, rule, rules, Composite(expand), cases, False, reference,
+        jvp=jvp, linear=linear,
+    )  # fmt: skip
 
 
 def library_call(
@@ -160,7 +180,15 @@ def library_call(
     multiple: bool = False,
     reference: Function | None = None,
     lowering: Lowering = None,
+    jvp: TangentRule | None = None,
+    linear: bool = False,
 ) -> Function:
-    """Declare an operation that a library computes as a whole."""
+    """Declare an operation that a library computes as a whole.
+
+    Its forward rule is the transpose of `vjp`, unless `jvp` is given, which costs less, or it is `linear` in all inputs
+    together that have reverse rules: then it does with tangents what it does with values.
+    """
     rules = {key: Rule.of(value) for key, value in vjp.items()}
-    return _declare(name, "library_call", inputs, impl, rule, rules, lowering, cases, multiple, reference)
+    return _declare(
+        name, "library_call", inputs, impl, rule, rules, lowering, cases, multiple, reference, jvp=jvp, linear=linear
+    )

@@ -32,6 +32,7 @@ READ_AGAIN = Primitive(
     vjp={"variable": Rule(lambda ct: ct, ("ct",), Flow.MOVING)},
     lowering=Pointwise("x", cost=0),
     cases=(),
+    jvp=lambda inputs, tangents, output, params: tangents[1],
 )
 """A variable's value after it was assigned: to a tape that is the variable, whatever the value was made of."""
 

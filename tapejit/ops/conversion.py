@@ -54,6 +54,7 @@ _convert: Any = pointwise(
     impl=_convert_impl,
     rule=_convert_rule,
     vjp={"x": lambda ct, x_dtype: _convert(ct, dtype=x_dtype)},
+    jvp=lambda inputs, tangents, output, params: _convert(tangents[0], dtype=output.dtype),
     kernel="cast(x)",
     cases=(
         Case(normal(3, 2), "float32"),

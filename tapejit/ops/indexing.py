@@ -156,6 +156,7 @@ _scatter_add: Apply = library_call(
         "updates": lambda ct, indices, axes: _gather(ct, indices, axes=axes),
     },
     lowering=Scatter(),
+    linear=True,
     cases=(
         Case(normal(4, 3), integers(-4, 4, 5), normal(5, 3)),
         Case(normal(4), integers(0, 4, 2, 3), normal()),

@@ -419,6 +419,7 @@ _cumsum: Any = library_call(
     rule=_cumsum_rule,
     vjp={"x": _reversed_cumsum},
     lowering=Scan(),
+    linear=True,
     reference=np.cumsum,
     cases=(
         Case(normal(5)),

@@ -139,6 +139,7 @@ _unslice: Apply = composite(
     rule=lambda x, *, shape, starts, steps: Aval(shape, x.dtype),
     vjp={"x": lambda ct, x_shape, starts, steps: _strided_slice(ct, starts=starts, steps=steps, lengths=x_shape)},
     expand=_unslice_expand,
+    linear=True,
     cases=(
         Case(normal(2), (5,), (1,), (2,)),
         Case(normal(3, 2), (7, 4), (6, 0), (-3, 3)),
@@ -313,6 +314,7 @@ _pad: Apply = view(
     rule=_pad_rule,
     lowering=Pieces(_pad_pieces),
     transpose=_pad_transpose,
+    tangent_params={"fill": 0.0},
     cases=(
         Case(normal(3), 2),
         Case(normal(2, 3), ((1, 0), (0, 2))),
