@@ -7,7 +7,8 @@ Python Array API standard.
 from . import errors, ops, optimizers, random
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
-from .functional import grad, hvp, jvp, linearize, value_and_grad, vjp
+from .custom import custom_gradient, custom_jvp, custom_vjp
+from .functional import grad, hvp, jvp, linearize, value_and_grad, vjp, vmap
 from .kernel.threads import num_threads, set_num_threads
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
@@ -26,6 +27,9 @@ __all__ = [
     "TensorSpec",
     "Variable",
     "compile",
+    "custom_gradient",
+    "custom_jvp",
+    "custom_vjp",
     "errors",
     "floatx",
     "grad",
@@ -41,6 +45,7 @@ __all__ = [
     "using_floatx",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]
 __all__ += ops.__all__
 

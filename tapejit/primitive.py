@@ -346,9 +346,16 @@ def in_role(role: str) -> Callable[..., Any]:
 
 
 class Interpreter(Protocol):
-    """Who computes a bound operation; `traces` says whether a graph is made of it in the end."""
+    """Who computes a bound operation.
+
+    `traces` says whether a graph is made of it in the end.
+    """
 
     traces: bool
+
+    @property
+    def outer(self) -> "State | None":
+        """The state that it binds in, if it computes nothing itself; tapes may come and go there."""
 
     def bind(self, primitive: Primitive, inputs: tuple[Value, ...], params: Params) -> Any:
         """Outputs of the application, as values of this interpreter."""
@@ -465,25 +472,32 @@ def interpreting(interpreter: Interpreter, tapes: tuple[Recorder, ...] = ()) -> 
         STATE.reset(token)
 
 
-def add_tape(tape: Recorder, *, forward: bool = False) -> None:
-    """Let `tape` hear what is bound from now on; `forward` says that it binds operations of its own then."""
-    state = current()
+def add_tape(tape: Recorder, *, forward: bool = False, under: Any = None) -> None:
+    """Let `tape` hear what is bound from now on: now, or in the state that the interpreter `under` binds in.
+
+    `forward` says that it binds operations of its own then.
+    """
+    state = current() if under is None or under.outer is None else under.outer
     tapes, after = state.tapes, state.forward
     if forward or not after:
-        STATE.set(State(state.interpreter, (*tapes, tape), after + forward))
+        _replace(State(state.interpreter, (*tapes, tape), after + forward), under)
     else:
-        STATE.set(State(state.interpreter, (*tapes[:-after], tape, *tapes[-after:]), after))
+        _replace(State(state.interpreter, (*tapes[:-after], tape, *tapes[-after:]), after), under)
 
 
-def remove_tape(tape: Recorder) -> None:
-    """Let `tape` hear nothing more."""
-    state = current()
+def remove_tape(tape: Recorder) -> Any:
+    """Let `tape` hear nothing more; returns the `under` of `add_tape` that undoes it."""
+    state, under = current(), None
+    while tape not in state.tapes and state.interpreter.outer is not None:
+        under = state.interpreter
+        state = state.interpreter.outer
     tapes, forward = state.tapes, state.forward
     if forward:
         forward -= any(other is tape for other in tapes[-forward:])
     # Tapes are left in the order opposite to entering, but for stop_recording and generators.
     others = tapes[:-1] if tapes[-1:] == (tape,) else tuple(other for other in tapes if other is not tape)
-    STATE.set(listened_to(state.interpreter, others, forward))
+    _replace(listened_to(state.interpreter, others, forward), under)
+    return under
 
 
 def listened_to(interpreter: Interpreter, tapes: tuple[Recorder, ...], forward: int = 0) -> State:
@@ -493,3 +507,11 @@ def listened_to(interpreter: Interpreter, tapes: tuple[Recorder, ...], forward: 
     base: State = BASE[0]
     # Without tapes the base state itself: a compiled step knows by it that it need not look any further.
     return base if interpreter is base.interpreter else Unheard(interpreter)
+
+
+def _replace(state: State, under: Any) -> None:
+    """Put a state in place of the present one, or of the one that the interpreter `under` binds in."""
+    if under is None:
+        STATE.set(state)
+    else:
+        under.outer = state

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..aval import is_floating
 from ..errors import DtypeError, ShapeError, at_user_line
-from ..primitive import Recorder, Value, add_tape, current, remove_tape
+from ..primitive import Recorder, Value, add_tape, in_role, remove_tape
 from ..tape.accumulator import Tangents, matched
 from ..tape.recording import Recording
 from ..tape.reverse import add, pull_back
@@ -166,7 +166,7 @@ def _value_and_grad(
         with _heard_by(recording):
             returned, auxiliary = with_auxiliary(transform, f, f(*full, **kwargs), has_aux)
             value = _number(transform, f, returned)
-        cts = iter(_pulled(recording, {value.key: current().interpreter.filled(1, (), value.dtype)}, values))
+        cts = iter(_pulled(recording, {value.key: in_role("ones")((), value.dtype)}, values))
         found = tuple([part.nest([next(cts) for _ in part.values]) for part in parts])
         return (value, auxiliary) if has_aux else value, found[0] if single else found
 

@@ -100,7 +100,7 @@ class TracedTensor(Tensor):
         ConcretizationError
             If the tensor was kept after its trace.
         """
-        if not isinstance(current().interpreter, Trace):
+        if not current().interpreter.traces:
             raise ConcretizationError(at_user_line(_KEPT))
 
     def __index__(self) -> int:
@@ -244,6 +244,7 @@ class Trace:
     """
 
     traces = True
+    outer = None
 
     def __init__(self, arguments: tuple[Aval, ...]) -> None:
         self.builder = Builder()

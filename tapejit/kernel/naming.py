@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from ..graph import Graph, Node
 from ..graph.ir import users_of
 from ..lowering import View
+from ..passes import LoopPlan
 
 _ASSIGNMENT = re.compile(r"\s*([A-Za-z_]\w*)\s*(?::[^=]+)?=(?!=)")
 
@@ -36,6 +37,23 @@ def with_assigned(graph: Graph, names: Mapping[Node, str]) -> dict[Node, str]:
         values = {_behind_views(node) for node in results}
         if name is not None and len(values) == 1:
             found.setdefault(values.pop(), name)
+    return found
+
+
+def with_bodies(plan: LoopPlan, names: Mapping[Node, str]) -> dict[Node, str]:
+    """`names`, and those in the bodies of region operations; what is carried on is called as its next value is."""
+    found = dict(names)
+    for bodies in plan.bodies.values():
+        for body in bodies:
+            found = with_assigned(body.body.graph, found)
+    for leaf, bodies in plan.bodies.items():
+        region = leaf.statement.region
+        for body in bodies:
+            for place, carry in enumerate(body.carries):
+                name = found.get(carry.target) if carry.target is not None else None
+                if name is None and region is not None:
+                    name = found.get(region.results[place])
+                found.setdefault(carry.stand_in, name or "carried")
     return found
 
 
