@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 
 _PACKAGE = str(Path(__file__).resolve().parent) + "/"
-_TOOLKIT = tuple(_PACKAGE + name for name in ("nn/", "losses/", "metrics/", "optimizers/", "data/"))
 _DEMO = _PACKAGE + "demo/"  # programs as a user writes them
 _CONTEXTS = contextlib.__file__  # stands between a user's ``with`` and a context manager that is a generator
 # Where operations are written, and where families make them.
@@ -76,19 +75,6 @@ def is_library(filename: str) -> bool:
         As code objects have it.
     """
     return filename.startswith(_PACKAGE) and not filename.startswith(_DEMO)
-
-
-def reads_unguarded(filename: str) -> bool:
-    """Whether what a file's functions read by name is not guarded: the library's, but for the training toolkit.
-
-    Layers and optimizers are written as a user would write them, and hold numbers that users change.
-
-    Parameters
-    ----------
-    filename : str
-        As code objects have it.
-    """
-    return is_library(filename) and not filename.startswith(_TOOLKIT)
 
 
 def _is_between(filename: str) -> bool:

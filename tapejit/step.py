@@ -18,7 +18,7 @@ import numpy as np
 from .arguments import Call, describe, eager_arguments
 from .config import check_graphs
 from .entry import Entry
-from .errors import CompileError, ConcretizationError, at_user_line, reads_unguarded, warn
+from .errors import CompileError, ConcretizationError, at_user_line, is_library, warn
 from .graph import Graph, Input, Node, Trace, show, verify
 from .graph.reads import Reads
 from .graph.trace import SpecializeError
@@ -226,7 +226,7 @@ class CompiledStep(Loopable):
         A function that keeps those variables makes no more then. One that does, or that goes on counting, has no state
         that a compiled call could treat as such. One that `assigned` something but made no variable runs eagerly once.
         """
-        recorder = Recorder(reads_unguarded, lambda value: isinstance(value, Typed))
+        recorder = Recorder(is_library, lambda value: isinstance(value, Typed))
         try:
             return self._recorded(call, Trace(call.avals), recorder, again, assigned)
         except BaseException as error:

@@ -8,21 +8,22 @@ collector follows them to values.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 
 import numpy as np
 
+from tapejit.configurable import Configurable, collecting
 from tapejit.guards.bytecode import ANY, Chain, Reads, Step, analyse
-from tapejit.guards.check import GuardSet
+from tapejit.guards.check import Guard, GuardSet
 from tapejit.guards.collect import Changed, Collected, Collector, Site, Unguarded
 from tapejit.guards.origin import Origin, Origins
 from tapejit.guards.paths import GlobalRoot, Location, ObjectRoot, step_into
 from tapejit.guards.randomness import RandomWatch, makes_generator, new_each_time
 from tapejit.guards.scopes import Scope, Scopes, readable_name
-from tapejit.guards.values import is_container
+from tapejit.guards.values import capture, is_container
 
 __all__ = ["AssignedOnceError", "Recorder", "Unguarded"]
 
@@ -89,6 +90,7 @@ class Recorder:
         self._own: dict[int, CodeType] = {}  # the library's code; held, so that no other takes its place
         self._done: set[tuple[object, ...]] = set()
         self._given: set[int] = set()
+        self._relied_on: Mapping[int, Configurable] = {}
         self._arguments: list[object] | None = None
         self._collected: Collected | None = None
         self._anew: tuple[str, str] | None = None  # what gives another value each time, and the way out
@@ -157,7 +159,15 @@ class Recorder:
             It refers to the user's objects weakly where they allow it.
         """
         guards, self._too_large = self._collector.with_elements(self._settled().guards, by_reference)
-        return GuardSet(guards)
+        return GuardSet((*guards, *map(self._unchanged, self._relied_on.values())))
+
+    @staticmethod
+    def _unchanged(thing: Configurable) -> Guard:
+        """The guard that holds as long as nobody sets an attribute of one of the library's own objects."""
+        name = type(thing).__name__
+        location = Location(ObjectRoot.to(thing), (Step.attribute("settings_made"),), f"the settings of {name}", "")
+        expected = capture(thing.settings_made, lambda value: False, lambda array: False)
+        return Guard(location, expected, name, 0)
 
     @contextmanager
     def recording(self, function: Callable[..., object]) -> Iterator[None]:
@@ -182,7 +192,9 @@ class Recorder:
 
         sys.setprofile(event)
         try:
-            yield
+            with collecting() as relied_on:
+                yield
+            self._relied_on = relied_on
         finally:
             _restore_profile(previous)
             self._random.finish()

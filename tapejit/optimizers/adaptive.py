@@ -135,9 +135,7 @@ class Adadelta(Optimizer):
         See `Optimizer`.
     """
 
-    def __init__(
-        self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **options: Any
-    ) -> None:
+    def __init__(self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **options: Any) -> None:
         super().__init__(learning_rate, **options)
         self.rho = rho
         self.epsilon = epsilon

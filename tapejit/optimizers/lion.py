@@ -31,9 +31,7 @@ class Lion(Optimizer):
     [0.5, 2.5]
     """
 
-    def __init__(
-        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **options: Any
-    ) -> None:
+    def __init__(self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **options: Any) -> None:
         super().__init__(learning_rate, **options)
         self.beta_1 = beta_1
         self.beta_2 = beta_2

@@ -5,13 +5,14 @@ averages. Everything that changes from step to step is in variables, so that a c
 and a checkpoint holds it.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from .. import ops
 from ..aval import is_floating
+from ..configurable import Configurable
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..tape import GradientTape
 from ..tensor import Tensor
@@ -21,7 +22,7 @@ from .clipping import clip_by_global_norm, clip_by_norm
 Slots = dict[str, Variable]
 
 
-class Optimizer:
+class Optimizer(Configurable):
     """Common part of all optimizers; not made itself.
 
     Parameters
@@ -74,7 +75,8 @@ class Optimizer:
         clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         asked = [key for key, value in clips.items() if value is not None]
         if len(asked) > 1:
-            raise ValueError(at_user_line(f"{self._title()}: {' and '.join(asked)} were given; only one of them can be"))
+            given = " and ".join(asked)
+            raise ValueError(at_user_line(f"{self._title()}: {given} were given; only one of them can be"))
         for key in asked:
             _check_positive(self._title(), key, clips[key])
         if not callable(learning_rate):
@@ -198,6 +200,7 @@ class Optimizer:
         >>> float(w)
         0.5
         """
+        self.rely()
         pairs = self._checked(list(grads_and_vars))
         variables = [variable for _, variable in pairs]
         self.build(variables)
@@ -215,7 +218,7 @@ class Optimizer:
         if self.use_ema:
             self._average(variables)
 
-    def minimize(self, loss: Callable[[], Any], var_list: Iterable[Variable], tape: Any = None) -> None:
+    def minimize(self, loss: Any, var_list: Iterable[Variable], tape: Any = None) -> None:
         """Take the gradient of a loss and apply it.
 
         Parameters
@@ -228,14 +231,13 @@ class Optimizer:
             Needed where `loss` is a tensor.
         """
         variables = list(var_list)
+        heard, value = tape, loss
         if callable(loss):
-            with GradientTape() as tape:
+            with GradientTape() as heard:
                 value = loss()
         elif tape is None:
             raise ValueError(at_user_line(f"{self._title()}.minimize: a loss that is a tensor needs its tape="))
-        else:
-            value = loss
-        self.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
+        self.apply_gradients(zip(heard.gradient(value, variables), variables, strict=True))
 
     def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
         """Give variables the values of their averages, at the end of training with ``use_ema=True``.
