@@ -4,7 +4,7 @@ Start with `GradientTape` and `Variable`; then put `compile` on a step. The publ
 Python Array API standard.
 """
 
-from . import errors, ops, optimizers, random
+from . import errors, losses, nn, ops, optimizers, random
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
 from .custom import custom_gradient, custom_jvp, custom_vjp
@@ -37,6 +37,8 @@ __all__ = [
     "jvp",
     "linalg",
     "linearize",
+    "losses",
+    "nn",
     "num_threads",
     "optimizers",
     "random",

@@ -150,9 +150,7 @@ class CosineSimilarity(Loss):
         See `Loss`.
     """
 
-    def __init__(
-        self, axis: int = -1, reduction: str | None = "sum_over_batch_size", name: str | None = None
-    ) -> None:
+    def __init__(self, axis: int = -1, reduction: str | None = "sum_over_batch_size", name: str | None = None) -> None:
         super().__init__(reduction, name)
         self.axis = axis
 

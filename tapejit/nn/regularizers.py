@@ -1,0 +1,67 @@
+"""Penalties on weights: functions of a weight that give a number, with the names of Keras."""
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import ops
+from ..configurable import Configurable
+from ..errors import at_user_line
+from ..tensor import Tensor
+
+
+class L1L2(Configurable):
+    """``l1 * sum(|w|) + l2 * sum(w²)``.
+
+    Parameters
+    ----------
+    l1, l2 : float
+        The two factors.
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
+        self.l1 = l1
+        self.l2 = l2
+
+    def __call__(self, weight: Any) -> Tensor:
+        """The penalty of a weight, of shape ()."""
+        self.rely()
+        value = ops.asarray(weight)
+        total = ops.zeros((), value.dtype)
+        if self.l1:
+            total = total + self.l1 * ops.sum(ops.abs(value))
+        if self.l2:
+            total = total + self.l2 * ops.sum(value * value)
+        return total
+
+
+def l1(factor: float = 0.01) -> L1L2:
+    """``factor * sum(|w|)``."""
+    return L1L2(l1=factor)
+
+
+def l2(factor: float = 0.01) -> L1L2:
+    """``factor * sum(w²)``."""
+    return L1L2(l2=factor)
+
+
+def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
+    """Both."""
+    return L1L2(l1, l2)
+
+
+_BY_NAME: dict[str, Callable[[], L1L2]] = {"l1": l1, "l2": l2, "l1_l2": l1_l2}
+
+
+def get(regularizer: Any) -> Any:
+    """The regularizer of a name; a function is one itself, None none.
+
+    Raises
+    ------
+    ValueError
+        For a name that none has.
+    """
+    if regularizer is None or callable(regularizer):
+        return regularizer
+    if regularizer not in _BY_NAME:
+        raise ValueError(at_user_line(f"no regularizer is called {regularizer!r}; there are {', '.join(_BY_NAME)}"))
+    return _BY_NAME[regularizer]()
