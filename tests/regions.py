@@ -1,6 +1,7 @@
 """Programs with regions, written with the primitives that graphs have: `scan`, `while_loop`, `switch`."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import tapejit as tj
@@ -61,7 +62,5 @@ def switch(index: Any, branches: Sequence[Callable[[], Sequence[Any]]]) -> list[
 
 def part_of(region: Any, outputs: slice) -> Any:
     """The same region with some of its outputs."""
-    from dataclasses import replace
-
     graph = region.graph
     return type(region)(replace(graph, outputs=graph.outputs[outputs]), region.captures)
