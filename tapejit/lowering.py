@@ -104,7 +104,13 @@ class Contraction:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """Running sums along the axis in the param ``axis``."""
+    """Running results along the axis in the param ``axis``, each made of the one before and an element of ``x``.
+
+    They are combined by add, multiply, maximum, minimum or logaddexp. With "recurrence" there is an input before ``x``,
+    of the same shape: the result before is multiplied by its element, then that of ``x`` is added.
+    """
+
+    combine: str = "add"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,12 @@ class Gather:
 
 @dataclass(frozen=True, slots=True)
 class Scatter:
-    """``x`` with ``updates`` added at index tuples: what `Gather` reads is where this writes."""
+    """``x`` with ``updates`` at index tuples: what `Gather` reads is where this writes.
+
+    An update is combined with what is there, in the order of the updates, by add, minimum or maximum; "set" replaces it.
+    """
+
+    combine: str = "add"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +210,11 @@ class Composite:
 
 
 @dataclass(frozen=True, slots=True)
+class Alias:
+    """Its results are its first inputs; to the compiler nothing else is left of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opaque:
     """A Python function of the user's: it runs between two kernels."""
 
@@ -233,6 +249,7 @@ Lowering = (
     | WhileRegion
     | SwitchRegion
     | Composite
+    | Alias
     | Opaque
     | None
 )

@@ -32,6 +32,7 @@ READ_AGAIN = Primitive(
     vjp={"variable": Rule(lambda ct: ct, ("ct",), Flow.MOVING)},
     lowering=Pointwise("x", cost=0),
     cases=(),
+    jvp=lambda inputs, tangents, output, params: tangents[1],
 )
 """A variable's value after it was assigned: to a tape that is the variable, whatever the value was made of."""
 
@@ -99,7 +100,7 @@ class TracedTensor(Tensor):
         ConcretizationError
             If the tensor was kept after its trace.
         """
-        if not isinstance(current().interpreter, Trace):
+        if not current().interpreter.traces:
             raise ConcretizationError(at_user_line(_KEPT))
 
     def __index__(self) -> int:
@@ -243,6 +244,7 @@ class Trace:
     """
 
     traces = True
+    outer = None
 
     def __init__(self, arguments: tuple[Aval, ...]) -> None:
         self.builder = Builder()

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from ..graph import Graph, Input, Trace
+from ..graph import Graph, Input
 from ..graph.replay import replay
-from ..primitive import CallPlan, Masked, State, Value, Wanted, current
+from ..primitive import BASE, CallPlan, Masked, State, Value, Wanted, current
 from ..variable import holding
 from .compiled import CompiledGraph, Setting
 from .connections import bits_of, connections, needed, positions_of, union
@@ -42,7 +42,8 @@ class GraphFunction:
     def __call__(self, arguments: Sequence[Any]) -> list[Any]:
         """The outputs, for values of the graph's arguments; every active tape hears of the call."""
         state = current()
-        if isinstance(state.interpreter, Trace):  # a gradient that is asked for inside a step becomes part of it
+        if state is not BASE[0] and state.interpreter is not BASE[0].interpreter:
+            # A gradient that is asked for inside a step becomes part of it, one inside of `vmap` part of the batch.
             known = replay(self._graph, self._inputs(arguments, state), state.interpreter)
             return [known[node] for node in self._graph.outputs]
         if state.tapes:

@@ -54,6 +54,11 @@ class Values:
         # What is stored is named by `settle`, if it has to be.
         return self._text_of(leaf, wanted, name_it=bool(leaf.statement.reduced))
 
+    def factor(self, leaf: Leaf) -> ast.expr:
+        """The text of what the result before is multiplied by, in a recurrence."""
+        assert leaf.statement.factor is not None
+        return self._text_of(leaf, leaf.statement.factor, name_it=True)
+
     def settle(self, leaf: Leaf, value: str) -> None:
         """Give a finished value its place, and remember it for what follows in this body."""
         node = leaf.statement.node
@@ -270,10 +275,10 @@ def _conditional(leaf: Leaf) -> set[Key]:
     if not any(isinstance(expression, Choose) for expression in statement.values.values()):
         return set()
     always: set[Key] = set()
-    stack = [statement.value, *(statement.target.operands if statement.target else ())]
+    stack = statement.wanted()
     while stack:
         key = stack.pop()
-        if key is not None and key not in always:
+        if key not in always:
             always.add(key)
             if not isinstance(statement.values[key], Choose):
                 stack.extend(operands_of(statement.values[key]))
@@ -290,6 +295,9 @@ def _use_counts(items: Sequence[Item]) -> dict[Key, int]:
         if item.statement.reduced or isinstance(item.statement.values[item.statement.value], Load):
             value = _in_loops(item.statement.value, item)
             counts[value] = counts.get(value, 0) + 1
+        if item.statement.factor is not None:
+            factor = _in_loops(item.statement.factor, item)
+            counts[factor] = counts.get(factor, 0) + 1
         for key, expression in item.statement.values.items():
             user = _in_loops(key, item)
             if user in users:

@@ -9,7 +9,7 @@ is public is exported here, under the Array API's names. NumPy's own functions r
 
 from . import linalg as linalg
 from . import random as random  # whose primitives are registered
-from .activations import erf, erfc, relu, sigmoid, softplus
+from .activations import erf, erfc, logaddexp, relu, sigmoid, softplus
 from .arithmetic import (
     abs,
     add,
@@ -45,7 +45,22 @@ from .comparison import (
     not_equal,
     where,
 )
-from .conversion import astype, ceil, clip, floor, round, stop_gradient
+from .compositions import (
+    deg2rad,
+    elu,
+    fmax,
+    fmin,
+    gelu,
+    heaviside,
+    isclose,
+    leaky_relu,
+    lerp,
+    log_sigmoid,
+    nan_to_num,
+    rad2deg,
+    silu,
+)
+from .conversion import astype, ceil, clip, floor, fmod, round, stop_gradient, trunc
 from .creation import (
     arange,
     eye,
@@ -79,6 +94,7 @@ from .elementwise import (
 from .exponential_families import log_softmax, logsumexp, softmax
 from .gammas import digamma, lgamma, trigamma
 from .indexing import gather, getitem, scatter_add, take
+from .inverse_hyperbolics import acosh, asinh, atanh
 from .joining import concat, roll, stack
 from .moments import mean, std, var
 from .opaque import numpy_function
@@ -86,7 +102,11 @@ from .powers import cbrt, power, reciprocal, square
 from .product_reduction import prod
 from .products import matmul, matrix_transpose, outer, tensordot, vecdot
 from .reductions import all, any, argmax, argmin, cumsum, max, min, sum
+from .roots import hypot, rsqrt
 from .shaping import broadcast_to, expand_dims, moveaxis, permute_dims, ravel, reshape, squeeze
+from .shifts import bitwise_left_shift, bitwise_right_shift
+from .signs import copysign, nextafter, signbit
+from .sinc import sinc
 from .slicing import flip, pad, split, strided_slice
 from .sorting import argsort, sort
 from .values import asarray, constant
@@ -94,6 +114,7 @@ from .values import asarray, constant
 __all__ = [
     "abs",
     "acos",
+    "acosh",
     "add",
     "all",
     "any",
@@ -103,12 +124,16 @@ __all__ = [
     "argsort",
     "asarray",
     "asin",
+    "asinh",
     "astype",
     "atan",
     "atan2",
+    "atanh",
     "bitwise_and",
     "bitwise_invert",
+    "bitwise_left_shift",
     "bitwise_or",
+    "bitwise_right_shift",
     "bitwise_xor",
     "broadcast_to",
     "cbrt",
@@ -116,11 +141,14 @@ __all__ = [
     "clip",
     "concat",
     "constant",
+    "copysign",
     "cos",
     "cosh",
     "cumsum",
+    "deg2rad",
     "digamma",
     "divide",
+    "elu",
     "equal",
     "erf",
     "erfc",
@@ -132,16 +160,25 @@ __all__ = [
     "flip",
     "floor",
     "floor_divide",
+    "fmax",
+    "fmin",
+    "fmod",
     "full",
     "full_like",
     "gather",
+    "gelu",
     "getitem",
     "greater",
     "greater_equal",
+    "heaviside",
+    "hypot",
     "iota",
+    "isclose",
     "isfinite",
     "isinf",
     "isnan",
+    "leaky_relu",
+    "lerp",
     "less",
     "less_equal",
     "lgamma",
@@ -150,7 +187,9 @@ __all__ = [
     "log1p",
     "log2",
     "log10",
+    "log_sigmoid",
     "log_softmax",
+    "logaddexp",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -165,7 +204,9 @@ __all__ = [
     "minimum",
     "moveaxis",
     "multiply",
+    "nan_to_num",
     "negative",
+    "nextafter",
     "not_equal",
     "numpy_function",
     "one_hot",
@@ -177,6 +218,7 @@ __all__ = [
     "positive",
     "power",
     "prod",
+    "rad2deg",
     "ravel",
     "reciprocal",
     "relu",
@@ -184,10 +226,14 @@ __all__ = [
     "reshape",
     "roll",
     "round",
+    "rsqrt",
     "scatter_add",
     "sigmoid",
     "sign",
+    "signbit",
+    "silu",
     "sin",
+    "sinc",
     "sinh",
     "softmax",
     "softplus",
@@ -207,6 +253,7 @@ __all__ = [
     "tanh",
     "tensordot",
     "trigamma",
+    "trunc",
     "var",
     "vecdot",
     "where",

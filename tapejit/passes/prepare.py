@@ -7,9 +7,14 @@ from math import prod
 import numpy as np
 
 from ..config import check_graphs
+<<<<<<< HEAD
 from ..graph import Builder, Graph, Literal, Node, regions_of, verify
 from ..graph.signature import canonical_lines
 from ..lowering import Composite, Contraction, Pointwise, View
+=======
+from ..graph import Builder, Graph, Literal, Node, Part, Region, regions_of, verify, with_regions
+from ..lowering import Alias, Composite, Contraction, Pointwise, View
+>>>>>>> main
 from ..primitive import Primitive, in_role
 from ..tensor import quietly
 from .composing import traced
@@ -66,8 +71,27 @@ def _rewritten(builder: Builder, graph: Graph, name: str, rewrite: Callable[...,
     return graph
 
 
+<<<<<<< HEAD
+=======
+def _regions(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+    """An operation that holds regions holds them prepared."""
+    if node.primitive is None or isinstance(node.primitive.lowering, Alias) or not regions_of(node.params):
+        return None
+    params = {name: with_regions(value, _prepared) for name, value in node.params}
+    return builder.apply(node.primitive, inputs, params, node.where)
+
+
+def _prepared(region: Region) -> Region:
+    return Region(prepare(region.graph), region.captures)
+
+
+>>>>>>> main
 def _expand(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-    """A composite becomes what it is composed of."""
+    """A composite becomes what it is composed of, a result of an alias what it stands for."""
+    if isinstance(node.op, Part):
+        whole = inputs[0]
+        alias = whole.primitive is not None and isinstance(whole.primitive.lowering, Alias)
+        return whole.inputs[node.op.index] if alias else None
     if node.primitive is None or not isinstance(node.primitive.lowering, Composite):
         return None
     return traced(builder, node.primitive.lowering.expand, inputs, node.where, **dict(node.params))

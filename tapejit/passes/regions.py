@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..graph import Builder, Graph, Literal, Node, Part
+from ..graph import Builder, Graph, Literal, Node, Part, Region, regions_of, with_regions
 from ..lowering import Affine, Pointwise, ScanRegion, SwitchRegion, WhileRegion
 from ..primitive import in_role
 from .bodies import behind_views, first_slice, position_of
@@ -69,8 +69,19 @@ class Regions:
         elif isinstance(lowering, SwitchRegion):
             self._found[node] = self._switch(builder, node, inputs)
         else:
-            return None
+            return self._others(builder, node, inputs)
         return inputs[0] if inputs else builder.literal(0, node.aval.dtype)  # only its results are asked for
+
+    def _others(self, builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+        """Of an operation that no kernel holds the regions are prepared."""
+        if node.primitive is None or not regions_of(node.params):
+            return None
+
+        def prepared(region: Region) -> Region:
+            return Region(self._prepare(region.graph), region.captures)
+
+        params = {name: with_regions(value, prepared) for name, value in node.params}
+        return builder.apply(node.primitive, inputs, params, node.where)
 
     # Loops of known length
 

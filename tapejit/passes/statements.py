@@ -106,7 +106,9 @@ class Statement:
     region : RegionCall, optional
         The operation that holds regions, where it is one.
     scanned : int, optional
-        The iteration axis along which it sums up.
+        The iteration axis along which it runs, each result being made of the one before.
+    factor : Key, optional
+        What the result before is multiplied by, in a recurrence.
     target : Fetch, optional
         Where it adds its values, if that is computed.
     check : Check, optional
@@ -126,6 +128,7 @@ class Statement:
     call: Call | None = None
     region: RegionCall | None = None
     scanned: int | None = None
+    factor: Key | None = None
     target: Fetch | None = None
     check: Check | None = None
     starts: tuple[int, ...] = ()
@@ -167,6 +170,11 @@ class Statement:
         special = (self.product, self.call, self.region, self.target, self.check, self.scanned)
         alike = axis not in self.reduced and all(each is None for each in special)
         return alike and not any(isinstance(each, (Choose, Fetch, Dot)) for each in self.values.values())
+
+    def wanted(self) -> list[Key]:
+        """The values that it needs at each index: what it stores or combines, and computed indices."""
+        found = [self.value, self.factor, *(self.target.operands if self.target else ())]
+        return [key for key in found if key is not None]
 
     def axes_of(self, node: Node) -> tuple[int | None, ...]:
         """`own_axes` for one of the results."""
@@ -349,7 +357,13 @@ def value_of(node: Node, index: IndexMap, stored: Collection[Node], extents: Seq
 def _scan(node: Node, stored: Collection[Node]) -> Statement:
     axes, index = iteration(node.aval.shape)
     along = dict(node.params)["axis"]
-    ordered = stored_value(node, *value_of(node.inputs[0], index, stored))
+    key, values = value_of(node.inputs[-1], index, stored)
+    factor = None
+    if len(node.inputs) > 1:
+        factor, more = value_of(node.inputs[0], index, stored)
+        values = {**more, **values}
+    ordered = stored_value(node, key, values)
+    ordered.factor = factor
     if along in axes:
         scanned = axes.index(along)
         ordered.scanned = scanned

@@ -28,6 +28,10 @@ class Recording:
 
     def __init__(self, watch_accessed: bool) -> None:
         self.watch_accessed = watch_accessed
+        self.forget()
+
+    def forget(self) -> None:
+        """Be as new: nothing was recorded or watched."""
         self.records: list[Record] = []
         self.variables: dict[int, Variable] = {}
         self._active: set[int] = set()

@@ -137,6 +137,11 @@ UNARY: dict[str, Function] = {
     "asin": lambda x: tj.asin(0.7 * tj.tanh(x)),
     "acos": lambda x: tj.acos(0.7 * tj.tanh(x)),
     "atan": tj.atan,
+    "asinh": tj.asinh,
+    "acosh": lambda x: tj.acosh(1.5 + tj.abs(x)),
+    "atanh": lambda x: tj.atanh(0.7 * tj.tanh(x)),
+    "rsqrt": lambda x: tj.rsqrt(0.5 + tj.abs(x)),
+    "sinc": tj.sinc,
     "sinh": lambda x: tj.sinh(tj.tanh(x)),
     "cosh": lambda x: tj.cosh(tj.tanh(x)),
     "tanh": tj.tanh,
@@ -155,6 +160,9 @@ STEPPED: dict[str, Function] = {
     "floor": tj.floor,
     "ceil": tj.ceil,
     "round": tj.round,
+    "trunc": tj.trunc,
+    "next": lambda x: tj.nextafter(x, 0.5),
+    "signbit": lambda x: tj.where(tj.signbit(x), 0.5, x),
     "sign": tj.sign,
 }
 BINARY: dict[str, Function] = {
@@ -167,6 +175,10 @@ BINARY: dict[str, Function] = {
     "where": lambda x, y: tj.where(x > y, x, 0.5 * y),
     "atan2": lambda x, y: tj.atan2(x, 1.5 + tj.abs(y)),
     "power": lambda x, y: (1.5 + tj.tanh(x)) ** tj.tanh(y),
+    "hypot": lambda x, y: tj.hypot(x, 1.5 + tj.tanh(y)),
+    "logaddexp": tj.logaddexp,
+    "copysign": tj.copysign,
+    "fmod": lambda x, y: tj.fmod(x, 1.5 + tj.tanh(y)),
     "remainder": lambda x, y: x % (1.5 + tj.tanh(y)),
     "floor divide": lambda x, y: x // (1.5 + tj.tanh(y)),
 }
@@ -195,6 +207,7 @@ OF_INTEGERS: dict[str, Function] = {
     "integer remainder": lambda x, y: x % 5 - y % -4,
     "integer extremes": lambda x, y: tj.maximum(tj.abs(x), 2) - tj.minimum(y, 3),
     "integer bits": lambda x, y: (x & 12) | (y ^ ~x),
+    "integer shifts": lambda x, y: (x << (y & 3)) ^ (y >> (x & 7)),
     "integer signs": lambda x, y: tj.sign(x) * tj.square(y),
 }
 CASTS: dict[str, Function] = {
