@@ -156,7 +156,7 @@ def _value_and_grad(
     wanted, single = _checked_argnums(transform, argnums)
 
     def both(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        places = [_place(transform, f, number, len(args)) for number in wanted]
+        places = _places(transform, f, wanted, len(args))
         parts = [differentiable(transform, args[place], f"argument {place}") for place in places]
         full = list(args)
         for place, part in zip(places, parts, strict=True):
@@ -182,16 +182,22 @@ def _checked_argnums(transform: str, argnums: Any) -> tuple[tuple[int, ...], boo
     return numbers, single
 
 
-def _place(transform: str, f: Function, number: int, count: int) -> int:
-    place = number + count if number < 0 else number
-    if not 0 <= place < count:
-        raise ValueError(
-            at_user_line(
-                f"{transform}: argument {number} of {name_of(f)} is to be differentiated by, but the call has {count} "
-                "positional arguments"
+def _places(transform: str, f: Function, numbers: Sequence[int], count: int) -> list[int]:
+    """The positions in a call of `count` positional arguments, counted from the front."""
+    places: list[int] = []
+    for number in numbers:
+        place = number + count if number < 0 else number
+        if not 0 <= place < count:
+            raise ValueError(
+                at_user_line(
+                    f"{transform}: argument {number} of {name_of(f)} is to be differentiated by, but the call has "
+                    f"{count} positional arguments"
+                )
             )
-        )
-    return place
+        if place in places:
+            raise ValueError(at_user_line(f"{transform}: argument {place} is named twice in argnums"))
+        places.append(place)
+    return places
 
 
 def _number(transform: str, f: Function, returned: Any) -> Any:
