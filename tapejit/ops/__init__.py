@@ -28,6 +28,18 @@ from .arithmetic import (
     sign,
     subtract,
 )
+from .arrangement import (
+    array_split,
+    broadcast_arrays,
+    hstack,
+    meshgrid,
+    repeat,
+    rot90,
+    swapaxes,
+    tile,
+    unstack,
+    vstack,
+)
 from .bases import exp2, log2, log10
 from .comparison import (
     equal,
@@ -103,12 +115,24 @@ from .product_reduction import prod
 from .products import matmul, matrix_transpose, outer, tensordot, vecdot
 from .reductions import all, any, argmax, argmin, cumsum, max, min, sum
 from .roots import hypot, rsqrt
+from .running import (
+    cummax,
+    cummin,
+    cumprod,
+    cumulative_prod,
+    cumulative_sum,
+    linear_recurrence,
+    logcumsumexp,
+)
+from .scattering import scatter_max, scatter_min, scatter_set
 from .shaping import broadcast_to, expand_dims, moveaxis, permute_dims, ravel, reshape, squeeze
 from .shifts import bitwise_left_shift, bitwise_right_shift
 from .signs import copysign, nextafter, signbit
 from .sinc import sinc
 from .slicing import flip, pad, split, strided_slice
 from .sorting import argsort, sort
+from .taking import take_along_axis
+from .triangles import diag, diagflat, diagonal, trace, tril, triu
 from .values import asarray, constant
 
 __all__ = [
@@ -122,6 +146,7 @@ __all__ = [
     "argmax",
     "argmin",
     "argsort",
+    "array_split",
     "asarray",
     "asin",
     "asinh",
@@ -135,6 +160,7 @@ __all__ = [
     "bitwise_or",
     "bitwise_right_shift",
     "bitwise_xor",
+    "broadcast_arrays",
     "broadcast_to",
     "cbrt",
     "ceil",
@@ -144,8 +170,16 @@ __all__ = [
     "copysign",
     "cos",
     "cosh",
+    "cummax",
+    "cummin",
+    "cumprod",
     "cumsum",
+    "cumulative_prod",
+    "cumulative_sum",
     "deg2rad",
+    "diag",
+    "diagflat",
+    "diagonal",
     "digamma",
     "divide",
     "elu",
@@ -171,6 +205,7 @@ __all__ = [
     "greater",
     "greater_equal",
     "heaviside",
+    "hstack",
     "hypot",
     "iota",
     "isclose",
@@ -182,6 +217,7 @@ __all__ = [
     "less",
     "less_equal",
     "lgamma",
+    "linear_recurrence",
     "linspace",
     "log",
     "log1p",
@@ -190,6 +226,7 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logaddexp",
+    "logcumsumexp",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -200,6 +237,7 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "meshgrid",
     "min",
     "minimum",
     "moveaxis",
@@ -223,11 +261,16 @@ __all__ = [
     "reciprocal",
     "relu",
     "remainder",
+    "repeat",
     "reshape",
     "roll",
+    "rot90",
     "round",
     "rsqrt",
     "scatter_add",
+    "scatter_max",
+    "scatter_min",
+    "scatter_set",
     "sigmoid",
     "sign",
     "signbit",
@@ -248,14 +291,22 @@ __all__ = [
     "strided_slice",
     "subtract",
     "sum",
+    "swapaxes",
     "take",
+    "take_along_axis",
     "tan",
     "tanh",
     "tensordot",
+    "tile",
+    "trace",
     "trigamma",
+    "tril",
+    "triu",
     "trunc",
+    "unstack",
     "var",
     "vecdot",
+    "vstack",
     "where",
     "zeros",
     "zeros_like",

@@ -15,7 +15,7 @@ from ..aval import Aval, Shape, broadcast_shapes, normalize_axis, without
 from ..errors import DtypeError, IndexRangeError, ShapeError, TapejitError, at_user_line
 from ..families import Case, as_array, in_common_dtype, integers, library_call, normal, view
 from ..lowering import Gather, Scatter
-from ..primitive import Typed, in_role
+from ..primitive import Typed, claim, in_role
 from ..pytree import flatten
 from .annotations import ArrayLike
 from .joining import stack
@@ -166,6 +166,9 @@ _scatter_add: Apply = library_call(
 )
 
 
+claim("add_at", lambda x, indices, updates, axes: _scatter_add(x, indices, updates, axes=axes))
+
+
 # The parts of an index
 
 
@@ -187,11 +190,8 @@ class Plan:
     batch: Shape = ()
     place: int = 0
 
-    @property
-    def advanced(self) -> bool:
-        return bool(self.arrays or self.flags)
-
     def take_axis(self, start: int, step: int, length: int) -> None:
+        """Go on to the next axis, of which this slice is wanted."""
         self.starts.append(start)
         self.steps.append(step)
         self.lengths.append(length)
