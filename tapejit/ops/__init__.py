@@ -109,7 +109,10 @@ from .indexing import gather, getitem, scatter_add, take
 from .inverse_hyperbolics import acosh, asinh, atanh
 from .joining import concat, roll, stack
 from .moments import mean, std, var
+from .nan_reductions import nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
+from .norms import norm
 from .opaque import numpy_function
+from .order_statistics import median, nanmedian, nanquantile, percentile, quantile
 from .powers import cbrt, power, reciprocal, square
 from .product_reduction import prod
 from .products import matmul, matrix_transpose, outer, tensordot, vecdot
@@ -131,6 +134,7 @@ from .signs import copysign, nextafter, signbit
 from .sinc import sinc
 from .slicing import flip, pad, split, strided_slice
 from .sorting import argsort, sort
+from .statistics import allclose, average, count_nonzero, ptp
 from .taking import take_along_axis
 from .triangles import diag, diagflat, diagonal, trace, tril, triu
 from .values import asarray, constant
@@ -141,6 +145,7 @@ __all__ = [
     "acosh",
     "add",
     "all",
+    "allclose",
     "any",
     "arange",
     "argmax",
@@ -154,6 +159,7 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "average",
     "bitwise_and",
     "bitwise_invert",
     "bitwise_left_shift",
@@ -170,6 +176,7 @@ __all__ = [
     "copysign",
     "cos",
     "cosh",
+    "count_nonzero",
     "cummax",
     "cummin",
     "cumprod",
@@ -237,14 +244,25 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "median",
     "meshgrid",
     "min",
     "minimum",
     "moveaxis",
     "multiply",
     "nan_to_num",
+    "nanmax",
+    "nanmean",
+    "nanmedian",
+    "nanmin",
+    "nanprod",
+    "nanquantile",
+    "nanstd",
+    "nansum",
+    "nanvar",
     "negative",
     "nextafter",
+    "norm",
     "not_equal",
     "numpy_function",
     "one_hot",
@@ -252,10 +270,13 @@ __all__ = [
     "ones_like",
     "outer",
     "pad",
+    "percentile",
     "permute_dims",
     "positive",
     "power",
     "prod",
+    "ptp",
+    "quantile",
     "rad2deg",
     "ravel",
     "reciprocal",

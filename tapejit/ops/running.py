@@ -199,8 +199,8 @@ def cumprod(x: ArrayLike, /, axis: int | None = None, *, dtype: DtypeLike = None
     Returns
     -------
     Tensor
-        The shape of `x`; with ``axis=None`` one axis. The derivative of element j by an element up to j is the product of
-        the others up to j, exact where elements are 0.
+        The shape of `x`; with ``axis=None`` one axis. The derivative of element j by an element up to j is the product
+        of the others up to j, exact where elements are 0.
 
     Raises
     ------
