@@ -125,7 +125,7 @@ class Gather:
 class Scatter:
     """``x`` with ``updates`` at index tuples: what `Gather` reads is where this writes.
 
-    An update is combined with what is there, in the order of the updates, by add, minimum or maximum; "set" replaces it.
+    In their order updates are combined with what is there by add, minimum or maximum; by "set" they replace it.
     """
 
     combine: str = "add"
