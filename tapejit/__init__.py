@@ -5,6 +5,7 @@ Python Array API standard.
 """
 
 from . import control, errors, ops, random
+from . import errors, ops, random, testing
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
 from .control import *  # noqa: F403 (loops and branches)
@@ -42,6 +43,7 @@ __all__ = [
     "random",
     "set_floatx",
     "set_num_threads",
+    "testing",
     "using_floatx",
     "value_and_grad",
     "vjp",
