@@ -4,8 +4,7 @@ Start with `GradientTape` and `Variable`; then put `compile` on a step. The publ
 Python Array API standard.
 """
 
-from . import control, errors, ops, random
-from . import errors, ops, random, testing
+from . import control, errors, ops, random, testing
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
 from .control import *  # noqa: F403 (loops and branches)
