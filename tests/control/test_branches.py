@@ -108,7 +108,11 @@ def test_nan_in_is_nan_out() -> None:
 @pytest.mark.parametrize(
     ("false_fn", "error", "text"),
     [
-        (lambda v: (v, v), ShapeError, r"cond: <lambda> gives \(float64\[3\], float64\[3\]\) and double gives float64\[3\]"),
+        (
+            lambda v: (v, v),
+            ShapeError,
+            r"cond: <lambda> gives \(float64\[3\], float64\[3\]\) and double gives float64\[3\]",
+        ),
         (lambda v: v[:2], ShapeError, r"cond: <lambda> gives float64\[2\] and double gives float64\[3\]; nests"),
         (lambda v: tj.astype(v, "float32"), DtypeError, r"<lambda> gives float32\[3\] and double gives float64\[3\]"),
         (lambda v: 1.0, ShapeError, r"<lambda> gives a Python float and double gives float64\[3\]"),

@@ -15,7 +15,10 @@ X = np.array([0.5, -1.0, 2.0])
 def grown(x: Any, w: Any, **options: Any) -> Any:
     """Doubles until it is large; counts."""
     return tj.while_loop(
-        lambda state: tj.sum(state[0] ** 2) < 100.0, lambda state: (state[0] * (1 + tj.exp(w)), state[1] + 1), (x, 0), **options
+        lambda state: tj.sum(state[0] ** 2) < 100.0,
+        lambda state: (state[0] * (1 + tj.exp(w)), state[1] + 1),
+        (x, 0),
+        **options,
     )
 
 
@@ -83,17 +86,16 @@ def test_bad_arguments() -> None:
     def twice(state: Any) -> Any:
         return state * 2
 
+    def half(state: Any) -> Any:
+        return tj.astype(state, "float32")
+
+    total = tj.Variable(0.0)
     for run in (lambda f, x: f(tj.constant(x)), lambda f, x: tj.compile(f)(x)):
         with pytest.raises(ShapeError, match=r"while_loop: the condition is a scalar, got bool\[3\]"):
             run(lambda x: tj.while_loop(lambda c: c < 10, twice, x), X)
         with pytest.raises(DtypeError, match=r"half takes a carry float64\[3\] and gives float32\[3\]"):
-
-            def half(state: Any) -> Any:
-                return tj.astype(state, "float32")
-
             run(lambda x: tj.while_loop(lambda c: tj.sum(c) < 10, half, x), X)
     with pytest.raises(ValueError, match="max_steps is -1, which is negative"):
         tj.while_loop(lambda c: c < 1, twice, 0.0, max_steps=-1)
     with pytest.raises(TapejitError, match=r"the condition of while_loop .* assigns"):
-        v = tj.Variable(0.0)
-        tj.compile(lambda x: tj.while_loop(lambda c: v.assign_add(1.0) < 10, twice, x))(X)
+        tj.compile(lambda x: tj.while_loop(lambda c: total.assign_add(1.0) < 10, twice, x))(X)
