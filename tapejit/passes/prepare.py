@@ -7,14 +7,9 @@ from math import prod
 import numpy as np
 
 from ..config import check_graphs
-<<<<<<< HEAD
-from ..graph import Builder, Graph, Literal, Node, regions_of, verify
+from ..graph import Builder, Graph, Literal, Node, Part, regions_of, verify
 from ..graph.signature import canonical_lines
-from ..lowering import Composite, Contraction, Pointwise, View
-=======
-from ..graph import Builder, Graph, Literal, Node, Part, Region, regions_of, verify, with_regions
 from ..lowering import Alias, Composite, Contraction, Pointwise, View
->>>>>>> main
 from ..primitive import Primitive, in_role
 from ..tensor import quietly
 from .composing import traced
@@ -38,8 +33,8 @@ def prepare(graph: Graph) -> Graph:
 def _prepared(graph: Graph, known: dict[str, Graph]) -> Graph:
     """The same; `known` are the graphs of regions that are prepared already, by their text."""
     builder = Builder()
-    graph = _with_regions(builder, graph, known)
-    for name, rewrite in (("expand", _expand), ("products", _products), ("simplify", _simplify)):
+    graph = _with_regions(builder, _rewritten(builder, graph, "expand", _expand), known)
+    for name, rewrite in (("products", _products), ("simplify", _simplify)):
         graph = _rewritten(builder, graph, name, rewrite)
     transposes = functools.partial(transposed, once=used_once(graph.nodes(), graph.roots))
     return _rewritten(builder, graph, "transposes", transposes).pruned()
@@ -71,21 +66,6 @@ def _rewritten(builder: Builder, graph: Graph, name: str, rewrite: Callable[...,
     return graph
 
 
-<<<<<<< HEAD
-=======
-def _regions(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-    """An operation that holds regions holds them prepared."""
-    if node.primitive is None or isinstance(node.primitive.lowering, Alias) or not regions_of(node.params):
-        return None
-    params = {name: with_regions(value, _prepared) for name, value in node.params}
-    return builder.apply(node.primitive, inputs, params, node.where)
-
-
-def _prepared(region: Region) -> Region:
-    return Region(prepare(region.graph), region.captures)
-
-
->>>>>>> main
 def _expand(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """A composite becomes what it is composed of, a result of an alias what it stands for."""
     if isinstance(node.op, Part):
