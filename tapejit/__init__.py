@@ -4,11 +4,12 @@ Start with `GradientTape` and `Variable`; then put `compile` on a step. The publ
 Python Array API standard.
 """
 
-from . import errors, ops, random
+from . import control, errors, ops, random
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
 from .custom import custom_gradient, custom_jvp, custom_vjp
 from .functional import grad, hvp, jvp, linearize, value_and_grad, vjp, vmap
+from .control import *  # noqa: F403 (loops and branches)
 from .kernel.threads import num_threads, set_num_threads
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
@@ -47,6 +48,7 @@ __all__ = [
     "vmap",
 ]
 __all__ += ops.__all__
+__all__ += control.__all__
 
 
 def __dir__() -> list[str]:

@@ -151,12 +151,15 @@ class CallPlan:
     pull : callable
         ``pull(arrived, kept, wanted)``: for each of all results the cotangent and its mask (each may be None), the kept
         values, and for each of `inputs` a `Wanted`; returns for each of `inputs` a cotangent and its mask, or Nones.
+    depends : tuple of int
+        For each of all results the bits of the inputs, among all, on which it depends; empty if that is not known.
     """
 
     inputs: tuple[int, ...]
     results: tuple[int, ...]
     kept: tuple[int, ...]
     pull: "Callable[[Sequence[Masked], Sequence[Any], Sequence[Wanted]], Sequence[Masked]]"
+    depends: tuple[int, ...] = ()
 
 
 JointRule = Callable[[int, int, Params], CallPlan]

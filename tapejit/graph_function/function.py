@@ -6,12 +6,13 @@ from functools import partial
 from typing import Any
 
 from ..graph import Graph, Input
+from ..graph.connections import bits_of, connections, positions_of, union
 from ..graph.replay import replay
 from ..primitive import BASE, CallPlan, Masked, State, Value, Wanted, current
 from ..variable import holding
 from .compiled import CompiledGraph, Setting
-from .connections import bits_of, connections, needed, positions_of, union
 from .joint import Pattern, differentiate
+from .needs import needed
 from .reverse import ReverseGraph, places_read, reverse_graph, with_residuals
 
 Run = Callable[[Sequence[Any]], list[Any]]
