@@ -7,7 +7,7 @@ Python Array API standard.
 from . import errors, ops, random
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
-from .custom import custom_gradient, custom_jvp, custom_vjp
+from .custom import custom_gradient, custom_jvp, custom_vjp, primitive
 from .kernel.threads import num_threads, set_num_threads
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
@@ -32,6 +32,7 @@ __all__ = [
     "floatx",
     "linalg",
     "num_threads",
+    "primitive",
     "random",
     "set_floatx",
     "set_num_threads",
