@@ -33,10 +33,11 @@ FLOORS = (
     ("batching",),
     ("tape", "random"),
     ("graph",),
-    ("control", "custom"),
+    ("control",),
     ("functional",),
     ("passes",),
     ("kernel",),
+    ("custom",),
     ("guards",),
     ("graph_function",),
     ("arguments", "results"),
@@ -55,7 +56,7 @@ TO_COME = {"nn", "losses", "optimizers", "data", "interop", "inspect"}
 
 DOOR = "tapejit.kernel.door"  # the one module that imports inside functions
 ONLY_IMPORTED_BY = {
-    "numba": {"tapejit.kernel.build"},
+    "numba": {"tapejit.kernel.build", "tapejit.kernel.user_code"},
     "llvmlite": {
         "tapejit.kernel.assembly",
         "tapejit.kernel.build",
