@@ -4,10 +4,11 @@ Start with `GradientTape` and `Variable`; then put `compile` on a step. The publ
 Python Array API standard.
 """
 
-from . import errors, losses, nn, ops, optimizers, random
+from . import control, errors, losses, nn, ops, optimizers, random, testing
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
-from .custom import custom_gradient, custom_jvp, custom_vjp
+from .control import *  # noqa: F403 (loops and branches)
+from .custom import custom_gradient, custom_jvp, custom_vjp, primitive
 from .functional import grad, hvp, jvp, linearize, value_and_grad, vjp, vmap
 from .kernel.threads import num_threads, set_num_threads
 from .ops import *  # noqa: F403 (the operations are the library)
@@ -41,15 +42,18 @@ __all__ = [
     "nn",
     "num_threads",
     "optimizers",
+    "primitive",
     "random",
     "set_floatx",
     "set_num_threads",
+    "testing",
     "using_floatx",
     "value_and_grad",
     "vjp",
     "vmap",
 ]
 __all__ += ops.__all__
+__all__ += control.__all__
 
 
 def __dir__() -> list[str]:

@@ -151,12 +151,19 @@ class CallPlan:
     pull : callable
         ``pull(arrived, kept, wanted)``: for each of all results the cotangent and its mask (each may be None), the kept
         values, and for each of `inputs` a `Wanted`; returns for each of `inputs` a cotangent and its mask, or Nones.
+    depends : tuple of int
+        For each of all results the bits of the inputs, among all, on which it depends; empty if that is not known.
+    push : callable, optional
+        ``push(inputs, tangents, results)``: for all inputs the tangent and its mask; returns the same for all results.
+        Where there is none, tangents are found by transposing `pull`.
     """
 
     inputs: tuple[int, ...]
     results: tuple[int, ...]
     kept: tuple[int, ...]
     pull: "Callable[[Sequence[Masked], Sequence[Any], Sequence[Wanted]], Sequence[Masked]]"
+    depends: tuple[int, ...] = ()
+    push: "Callable[[Sequence[Value], Sequence[Masked], Sequence[Value]], Sequence[Masked]] | None" = None
 
 
 JointRule = Callable[[int, int, Params], CallPlan]
@@ -463,9 +470,9 @@ def bind(primitive: Primitive, inputs: tuple[Value, ...], params: Params = NO_PA
 
 
 @contextmanager
-def interpreting(interpreter: Interpreter, tapes: tuple[Recorder, ...] = ()) -> Iterator[None]:
-    """Let `interpreter` compute what is bound inside the block, heard by `tapes` only."""
-    token = STATE.set(State(interpreter, tapes) if tapes else Unheard(interpreter))
+def interpreting(interpreter: Interpreter, tapes: tuple[Recorder, ...] = (), forward: int = 0) -> Iterator[None]:
+    """Let `interpreter` compute what is bound inside the block, heard by `tapes` only, `forward` of which are last."""
+    token = STATE.set(State(interpreter, tapes, forward) if tapes else Unheard(interpreter))
     try:
         yield
     finally:

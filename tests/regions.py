@@ -62,6 +62,5 @@ def switch(index: Any, branches: Sequence[Callable[[], Sequence[Any]]]) -> list[
 
 def part_of(region: Any, outputs: slice) -> Any:
     """The same region with some of its outputs."""
-
     graph = region.graph
     return type(region)(replace(graph, outputs=graph.outputs[outputs]), region.captures)

@@ -41,19 +41,24 @@ def with_assigned(graph: Graph, names: Mapping[Node, str]) -> dict[Node, str]:
 
 
 def with_bodies(plan: LoopPlan, names: Mapping[Node, str]) -> dict[Node, str]:
-    """`names`, and those in the bodies of region operations; what is carried on is called as its next value is."""
+    """`names`, and those in the bodies of region operations, by which their results are called."""
     found = dict(names)
     for bodies in plan.bodies.values():
         for body in bodies:
             found = with_assigned(body.body.graph, found)
     for leaf, bodies in plan.bodies.items():
         region = leaf.statement.region
+        assert region is not None
         for body in bodies:
-            for place, carry in enumerate(body.carries):
-                name = found.get(carry.target) if carry.target is not None else None
-                if name is None and region is not None:
-                    name = found.get(region.results[place])
-                found.setdefault(carry.stand_in, name or "carried")
+            results = region.results[len(body.carries) :]
+            following = dict(body.body.graph.updates)
+            for carry, result in zip(body.carries, region.results, strict=False):
+                name = found.get(following.get(carry.stand_in, carry.stand_in))
+                found.setdefault(carry.stand_in, name or found.get(result) or "carried")
+                found.setdefault(result, found[carry.stand_in])
+            for output, result in zip(body.outputs, results, strict=False):
+                if output in found and output.aval != result.aval:
+                    found.setdefault(result, f"{found[output]}_stacked")
     return found
 
 

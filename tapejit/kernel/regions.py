@@ -46,10 +46,14 @@ class Regions:
         region = leaf.statement.region
         assert region is not None
         bodies = self._addresses.plan.bodies[leaf]
-        for body in bodies:
-            for borrowed in body.body.borrowed:
-                if not borrowed.step:
-                    self._borrow(borrowed, "")
+        known: dict[Node, Node] = {}  # several bodies may read the same
+        for borrowed in (borrowed for body in bodies for borrowed in body.body.borrowed if not borrowed.step):
+            other = known.get(borrowed.source)
+            if other is not None and other.aval == borrowed.stand_in.aval and not borrowed.offset:
+                self._stand_for(borrowed.stand_in, other)
+            else:
+                self._borrow(borrowed, "")
+                known.setdefault(borrowed.source, borrowed.stand_in)
         if isinstance(region.lowering, SwitchRegion):
             self._switch(region, bodies)
         elif isinstance(region.lowering, ScanRegion):

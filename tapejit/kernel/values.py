@@ -292,7 +292,7 @@ def _use_counts(items: Sequence[Item]) -> dict[Key, int]:
     for item in items:
         if not isinstance(item, Leaf) or item.statement.value is None:
             continue
-        if item.statement.reduced:
+        if item.statement.reduced or isinstance(item.statement.values[item.statement.value], Load):
             value = _in_loops(item.statement.value, item)
             counts[value] = counts.get(value, 0) + 1
         if item.statement.factor is not None:

@@ -19,8 +19,8 @@ PartialShape = tuple[int | None, ...]
 class Layer(Module):
     """A module whose weights depend on the shape of its input; to be inherited from.
 
-    A subclass has ``build(input_shape)``, which makes weights with `add_weight`, ``call(inputs)``, and, where it changes
-    the shape, ``compute_output_shape(input_shape)``.
+    A subclass has ``build(input_shape)``, which makes weights with `add_weight`, ``call(inputs)``, and, where it
+    changes the shape, ``compute_output_shape(input_shape)``.
 
     Parameters
     ----------

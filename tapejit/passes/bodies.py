@@ -190,10 +190,10 @@ def _initial(value: Node, place: int) -> Node | Borrowed:
 def _element(value: Node) -> Borrowed:
     """A number, which stands for itself."""
     root = behind_views(value)
-    return Borrowed(Node(Input("scalar", 0), (), (), (value.aval,)), root, _position(value, root, ()).offset)
+    return Borrowed(Node(Input("scalar", 0), (), (), (value.aval,)), root, position_of(value, root, ()).offset)
 
 
-def _position(value: Node, root: Node, index: IndexMap) -> Affine:
+def position_of(value: Node, root: Node, index: IndexMap) -> Affine:
     """Where in its root an element of a value is; `index` are the first expressions of its index, others being 0."""
     index = (*index, *(Affine(),) * (len(value.aval.shape) - len(index)))
     while value is not root:
@@ -204,7 +204,7 @@ def _position(value: Node, root: Node, index: IndexMap) -> Affine:
     return linear_index(index, root.aval.shape)
 
 
-def _first(stacked: Any) -> Any:
+def first_slice(stacked: Any) -> Any:
     """The first slice."""
     return in_role("reshape")(in_role("slice")(stacked, 0, 0, 1), stacked.shape[1:])
 
@@ -287,12 +287,12 @@ class _Maker:
         """One slice of an array: its first one, in memory that moves on."""
         root = behind_views(value)
         if not root.aval.shape:
-            return traced(self._builder, _first, (self._captured(value),), place)
-        position = _position(value, root, (Affine.axis(0),))
+            return traced(self._builder, first_slice, (self._captured(value),), place)
+        position = position_of(value, root, (Affine.axis(0),))
         step = dict(position.terms).get(0, 0)
         aval = Aval(value.aval.shape[1:], value.aval.dtype)
         if not aval.shape:
             found = self._input("scalar", aval)
             self._borrowed.append(Borrowed(found, root, position.offset, step))
             return found
-        return traced(self._builder, _first, (self._through(value, root, self._stand_in(root, step)),), place)
+        return traced(self._builder, first_slice, (self._through(value, root, self._stand_in(root, step)),), place)

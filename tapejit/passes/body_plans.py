@@ -92,7 +92,8 @@ class Bodies:
         """Plan the bodies of a region operation."""
         region = leaf.statement.region
         assert region is not None
-        plans, sizes = [], []
+        plans: list[BodyPlan] = []
+        sizes: list[int] = []
         for body in region.bodies:
             planned = _planned(body)
             plans.append(planned.plan)

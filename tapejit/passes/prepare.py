@@ -7,26 +7,56 @@ from math import prod
 import numpy as np
 
 from ..config import check_graphs
-from ..graph import Builder, Graph, Literal, Node, Part, Region, regions_of, verify, with_regions
+from ..graph import Builder, Graph, Literal, Node, Part, regions_of, verify
+from ..graph.signature import canonical_lines
 from ..lowering import Alias, Composite, Contraction, Pointwise, View
 from ..primitive import Primitive, in_role
 from ..tensor import quietly
 from .composing import traced
 from .products import product_with_steady, steady_axes, sum_of_products, transposed, used_once
+from .regions import Regions
 
 LOOP_PRODUCT = 512
 """Matrix products of at most this many multiplications are loops, which fuse with what comes before and after."""
+
+_ROUNDS = 16
+"""The most runs over the regions of a graph."""
 
 _CHOICE = "select(condition, x, y)"
 
 
 def prepare(graph: Graph) -> Graph:
     """The simplest graph that computes the same numbers."""
+    return _prepared(graph, {})
+
+
+def _prepared(graph: Graph, known: dict[str, Graph]) -> Graph:
+    """The same; `known` are the graphs of regions that are prepared already, by their text."""
     builder = Builder()
-    for name, rewrite in (("regions", _regions), ("expand", _expand), ("products", _products), ("simplify", _simplify)):
+    graph = _with_regions(builder, _rewritten(builder, graph, "expand", _expand), known)
+    for name, rewrite in (("products", _products), ("simplify", _simplify)):
         graph = _rewritten(builder, graph, name, rewrite)
     transposes = functools.partial(transposed, once=used_once(graph.nodes(), graph.roots))
     return _rewritten(builder, graph, "transposes", transposes).pruned()
+
+
+def _with_regions(builder: Builder, graph: Graph, known: dict[str, Graph]) -> Graph:
+    """With regions as small as can be: what leaves one of them may leave another with less to do."""
+
+    def prepared(region: Graph) -> Graph:
+        text = "\n".join(canonical_lines(region))
+        if text not in known:
+            known[text] = _prepared(region, known)
+        return known[text]
+
+    if not any(regions_of(node.params) for node in graph.nodes()):
+        return graph
+    for _ in range(_ROUNDS):
+        before = graph.roots
+        graph = _rewritten(builder, graph, "regions", Regions(graph, prepared).rewrite)
+        if graph.roots == before:
+            break
+    return graph
 
 
 def _rewritten(builder: Builder, graph: Graph, name: str, rewrite: Callable[..., Node | None]) -> Graph:
@@ -34,18 +64,6 @@ def _rewritten(builder: Builder, graph: Graph, name: str, rewrite: Callable[...,
     if check_graphs():
         verify(graph, name)
     return graph
-
-
-def _regions(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-    """An operation that holds regions holds them prepared."""
-    if node.primitive is None or isinstance(node.primitive.lowering, Alias) or not regions_of(node.params):
-        return None
-    params = {name: with_regions(value, _prepared) for name, value in node.params}
-    return builder.apply(node.primitive, inputs, params, node.where)
-
-
-def _prepared(region: Region) -> Region:
-    return Region(prepare(region.graph), region.captures)
 
 
 def _expand(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:

@@ -63,7 +63,7 @@ class Recording:
             if primitive.joint is not None:
                 call = primitive.joint(bits, len(inputs), params)
                 if call.inputs:
-                    self.record_call(call, inputs, outputs)
+                    self.record_call(call, inputs, outputs if primitive.multiple else (outputs,))
             return
         if primitive.multiple:
             self._record_parts(plan, inputs, outputs, params)
