@@ -46,6 +46,8 @@ class Layer(Module):
         super().__init__(name)
         self.dtype = floatx() if dtype is None else parse_dtype(type(self).__name__, dtype)
         self.trainable = trainable
+        self.built: bool
+        self.output_shape: PartialShape | None
         self._penalties: list[tuple[Any, Variable]] = []
         self.keep("built", False)
         self.keep("output_shape", None)
@@ -163,11 +165,8 @@ class Layer(Module):
             If it has others.
         """
         if found != expected:
-            raise ShapeError(
-                at_user_line(
-                    f"{type(self).__name__} {self.name!r} was made for {expected} channels in the last axis, got {found}"
-                )
-            )
+            title = f"{type(self).__name__} {self.name!r}"
+            raise ShapeError(at_user_line(f"{title} was made for {expected} channels in the last axis, got {found}"))
 
 
 def known(length: int | None, layer: Layer, axis: str) -> int:

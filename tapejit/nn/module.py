@@ -68,7 +68,7 @@ class Module(Configurable):
     @property
     def trainable_variables(self) -> tuple[Variable, ...]:
         """The variables that are trained: not those of modules whose `trainable` is False."""
-        found = {variable.key: variable for variable in self._own_variables(only_trainable=True)}
+        found = {variable.key: variable for variable in self.own_variables(only_trainable=True)}
         return tuple(found.values())
 
     @property
@@ -156,7 +156,7 @@ class Module(Configurable):
     def summary(self) -> str:
         """A table of what it holds, printed and returned."""
         from_here = _summary(self)
-        print(from_here)
+        print(from_here)  # noqa: T201 (what it is for)
         return from_here
 
     def __repr__(self) -> str:
@@ -170,7 +170,7 @@ class Module(Configurable):
             if isinstance(thing, Module):
                 yield thing
 
-    def _own_variables(self, only_trainable: bool, seen: set[int] | None = None) -> Iterator[Variable]:
+    def own_variables(self, only_trainable: bool, seen: set[int] | None = None) -> Iterator[Variable]:
         """Variables in order, without those below a module that is not trained."""
         seen = {id(self)} if seen is None else seen
         if only_trainable and not self.trainable:
@@ -179,7 +179,7 @@ class Module(Configurable):
             if isinstance(thing, Module):
                 if id(thing) not in seen:
                     seen.add(id(thing))
-                    yield from thing._own_variables(only_trainable, seen)
+                    yield from thing.own_variables(only_trainable, seen)
             elif isinstance(thing, Variable) and (thing.trainable or not only_trainable):
                 yield thing
 
@@ -233,7 +233,7 @@ def _in_small_letters(name: str) -> str:
 def _summary(module: Module) -> str:
     """The table of `Module.summary`."""
     rows = [("module", "output", "parameters")]
-    listed = [each for each in (module, *module.submodules) if any(True for _ in each._own_variables(False))]
+    listed = [each for each in (module, *module.submodules) if any(True for _ in each.own_variables(False))]
     for each in module.submodules or listed:
         own = [thing for _, thing in _members(each, "") if isinstance(thing, Variable)]
         shape = getattr(each, "output_shape", None)
