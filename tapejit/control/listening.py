@@ -141,8 +141,7 @@ class Noting(_Through):
                 self.values[variable.key] = self._under.read(variable)
             return self.values[variable.key]
         value = self._under.read(variable)
-        value.key = self.keys.setdefault((variable.key, times), value.key)
-        return value
+        return _with_key(value, self.keys.setdefault((variable.key, times), value.key))
 
     def assign(self, variable: Any, value: Value) -> None:
         """Assign it."""
@@ -175,10 +174,15 @@ class Again(_Through):
         times, assigned = found
         # As at first, it is the variable to tapes, and not what it was made of.
         value = Tensor(assigned.array) if type(assigned) is Tensor else assigned
-        value.key = self._first.keys.get((variable.key, times), value.key)
-        return value
+        return _with_key(value, self._first.keys.get((variable.key, times), value.key))
 
     def assign(self, variable: Any, value: Value) -> None:
         """Note the value; the variable stays as it is."""
         times, _ = self._assigned.get(variable.key, (0, None))
         self._assigned[variable.key] = times + 1, value
+
+
+def _with_key(value: Any, key: int) -> Value:
+    """A fresh value under a key that stood for it before."""
+    value.key = key
+    return value  # type: ignore[no-any-return]
