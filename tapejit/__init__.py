@@ -4,10 +4,13 @@ Start with `GradientTape` and `Variable`; then put `compile` on a step. The publ
 Python Array API standard.
 """
 
-from . import errors, ops, random
+from . import control, errors, ops, random, testing
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
-from .functional import grad, hvp, jvp, linearize, value_and_grad, vjp
+from .control import *  # noqa: F403 (loops and branches)
+from .custom import custom_gradient, custom_jvp, custom_vjp
+from .functional import grad, hvp, jvp, linearize, value_and_grad, vjp, vmap
+from .custom import custom_gradient, custom_jvp, custom_vjp, primitive
 from .kernel.threads import num_threads, set_num_threads
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
@@ -26,6 +29,9 @@ __all__ = [
     "TensorSpec",
     "Variable",
     "compile",
+    "custom_gradient",
+    "custom_jvp",
+    "custom_vjp",
     "errors",
     "floatx",
     "grad",
@@ -34,14 +40,18 @@ __all__ = [
     "linalg",
     "linearize",
     "num_threads",
+    "primitive",
     "random",
     "set_floatx",
     "set_num_threads",
+    "testing",
     "using_floatx",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]
 __all__ += ops.__all__
+__all__ += control.__all__
 
 
 def __dir__() -> list[str]:

@@ -117,8 +117,11 @@ class Scan:
 class Gather:
     """``x`` read at index tuples: inputs ``x`` and integer ``indices``, shape (..., k); param ``axes`` names k axes.
 
-    The result has the batch axes of the indices, then the other axes of x.
+    The result has the batch axes of the indices, then the other axes of x. `beyond` is what to say of an index out of
+    range, with the params in it, where that is not the index's fault.
     """
+
+    beyond: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +213,29 @@ class Composite:
 
 
 @dataclass(frozen=True, slots=True)
+class Alias:
+    """Its results are its first inputs; to the compiler nothing else is left of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opaque:
     """A Python function of the user's: it runs between two kernels."""
 
 
-LOWERED = (Pointwise, Reduction, View, Pieces, Contraction, Scan, Gather, Scatter, Routine)
+LOWERED = (
+    Pointwise,
+    Reduction,
+    View,
+    Pieces,
+    Contraction,
+    Scan,
+    Gather,
+    Scatter,
+    Routine,
+    ScanRegion,
+    WhileRegion,
+    SwitchRegion,
+)
 """What a kernel can hold, once composites are expanded."""
 
 Lowering = (
@@ -231,6 +252,7 @@ Lowering = (
     | WhileRegion
     | SwitchRegion
     | Composite
+    | Alias
     | Opaque
     | None
 )

@@ -151,12 +151,19 @@ class CallPlan:
     pull : callable
         ``pull(arrived, kept, wanted)``: for each of all results the cotangent and its mask (each may be None), the kept
         values, and for each of `inputs` a `Wanted`; returns for each of `inputs` a cotangent and its mask, or Nones.
+    depends : tuple of int
+        For each of all results the bits of the inputs, among all, on which it depends; empty if that is not known.
+    push : callable, optional
+        ``push(inputs, tangents, results)``: for all inputs the tangent and its mask; returns the same for all results.
+        Where there is none, tangents are found by transposing `pull`.
     """
 
     inputs: tuple[int, ...]
     results: tuple[int, ...]
     kept: tuple[int, ...]
     pull: "Callable[[Sequence[Masked], Sequence[Any], Sequence[Wanted]], Sequence[Masked]]"
+    depends: tuple[int, ...] = ()
+    push: "Callable[[Sequence[Value], Sequence[Masked], Sequence[Value]], Sequence[Masked]] | None" = None
 
 
 JointRule = Callable[[int, int, Params], CallPlan]
@@ -346,9 +353,16 @@ def in_role(role: str) -> Callable[..., Any]:
 
 
 class Interpreter(Protocol):
-    """Who computes a bound operation; `traces` says whether a graph is made of it in the end."""
+    """Who computes a bound operation.
+
+    `traces` says whether a graph is made of it in the end.
+    """
 
     traces: bool
+
+    @property
+    def outer(self) -> "State | None":
+        """The state that it binds in, if it computes nothing itself; tapes may come and go there."""
 
     def bind(self, primitive: Primitive, inputs: tuple[Value, ...], params: Params) -> Any:
         """Outputs of the application, as values of this interpreter."""
@@ -456,34 +470,41 @@ def bind(primitive: Primitive, inputs: tuple[Value, ...], params: Params = NO_PA
 
 
 @contextmanager
-def interpreting(interpreter: Interpreter, tapes: tuple[Recorder, ...] = ()) -> Iterator[None]:
-    """Let `interpreter` compute what is bound inside the block, heard by `tapes` only."""
-    token = STATE.set(State(interpreter, tapes) if tapes else Unheard(interpreter))
+def interpreting(interpreter: Interpreter, tapes: tuple[Recorder, ...] = (), forward: int = 0) -> Iterator[None]:
+    """Let `interpreter` compute what is bound inside the block, heard by `tapes` only, `forward` of which are last."""
+    token = STATE.set(State(interpreter, tapes, forward) if tapes else Unheard(interpreter))
     try:
         yield
     finally:
         STATE.reset(token)
 
 
-def add_tape(tape: Recorder, *, forward: bool = False) -> None:
-    """Let `tape` hear what is bound from now on; `forward` says that it binds operations of its own then."""
-    state = current()
+def add_tape(tape: Recorder, *, forward: bool = False, under: Any = None) -> None:
+    """Let `tape` hear what is bound from now on: now, or in the state that the interpreter `under` binds in.
+
+    `forward` says that it binds operations of its own then.
+    """
+    state = current() if under is None or under.outer is None else under.outer
     tapes, after = state.tapes, state.forward
     if forward or not after:
-        STATE.set(State(state.interpreter, (*tapes, tape), after + forward))
+        _replace(State(state.interpreter, (*tapes, tape), after + forward), under)
     else:
-        STATE.set(State(state.interpreter, (*tapes[:-after], tape, *tapes[-after:]), after))
+        _replace(State(state.interpreter, (*tapes[:-after], tape, *tapes[-after:]), after), under)
 
 
-def remove_tape(tape: Recorder) -> None:
-    """Let `tape` hear nothing more."""
-    state = current()
+def remove_tape(tape: Recorder) -> Any:
+    """Let `tape` hear nothing more; returns the `under` of `add_tape` that undoes it."""
+    state, under = current(), None
+    while tape not in state.tapes and state.interpreter.outer is not None:
+        under = state.interpreter
+        state = state.interpreter.outer
     tapes, forward = state.tapes, state.forward
     if forward:
         forward -= any(other is tape for other in tapes[-forward:])
     # Tapes are left in the order opposite to entering, but for stop_recording and generators.
     others = tapes[:-1] if tapes[-1:] == (tape,) else tuple(other for other in tapes if other is not tape)
-    STATE.set(listened_to(state.interpreter, others, forward))
+    _replace(listened_to(state.interpreter, others, forward), under)
+    return under
 
 
 def listened_to(interpreter: Interpreter, tapes: tuple[Recorder, ...], forward: int = 0) -> State:
@@ -493,3 +514,11 @@ def listened_to(interpreter: Interpreter, tapes: tuple[Recorder, ...], forward: 
     base: State = BASE[0]
     # Without tapes the base state itself: a compiled step knows by it that it need not look any further.
     return base if interpreter is base.interpreter else Unheard(interpreter)
+
+
+def _replace(state: State, under: Any) -> None:
+    """Put a state in place of the present one, or of the one that the interpreter `under` binds in."""
+    if under is None:
+        STATE.set(state)
+    else:
+        under.outer = state

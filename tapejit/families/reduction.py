@@ -14,6 +14,7 @@ from ..aval import Aval, normalize_axes, parse_dtype, with_ones, without
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..lowering import Lowering
 from ..primitive import Flow, Primitive, Rule, TangentRule, bind, claim, in_role, register
+from .batching import reduced
 from .cases import Case
 from .naming import named_as
 from .operands import as_array
@@ -84,6 +85,7 @@ def reduction(
                     "linear": flow is Flow.MOVING,
                 },
                 jvp=jvp,
+                batch=reduced(lambda x, axes: bind(primitive, (x,), {"axes": axes})),
             )
         )
         public = _public(primitive, accumulate)

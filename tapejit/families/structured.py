@@ -7,8 +7,9 @@ give their transpose as the reverse rule.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..lowering import Composite, Contraction, Gather, Lowering, Pieces, Pointwise, View
+from ..lowering import Composite, Contraction, Gather, Lowering, Pieces, Pointwise, Routine, View
 from ..primitive import Flow, Primitive, Rule, TangentRule, bind, claim, register
+from .batching import Made, aligned, multiplied, stacked
 from .cases import Case
 
 Function = Callable[..., Any]
@@ -23,12 +24,16 @@ def _declare(
     vjp: Mapping[str, Rule],
     lowering: Lowering,
     cases: tuple[Case, ...],
+    batch: Made | None,
     multiple: bool = False,
     reference: Function | None = None,
     role: str | None = None,
     jvp: TangentRule | None = None,
     **properties: Any,
 ) -> Function:
+    def apply(*values: Any, **params: Any) -> Any:
+        return bind(primitive, values, params)
+
     primitive = register(
         Primitive(
             name=name,
@@ -41,12 +46,9 @@ def _declare(
             multiple=multiple,
             properties={"family": family, "reference": reference, **properties},
             jvp=jvp,
+            batch=batch and batch(apply),
         )
     )
-
-    def apply(*values: Any, **params: Any) -> Any:
-        return bind(primitive, values, params)
-
     if role is not None:
         claim(role, apply)
     return apply
@@ -59,6 +61,7 @@ def view(
     rule: Function,
     lowering: View | Pieces | Gather | None,
     transpose: Function,
+    batch: Made,
     cases: tuple[Case, ...],
     inputs: tuple[str, ...] = ("x",),
     reference: Function | None = None,
@@ -77,6 +80,8 @@ def view(
         The index map; None where the compiler can't follow it yet.
     transpose : callable
         ``transpose(ct, …)``, naming params, ``x_shape`` and, with several inputs, ``index``.
+    batch : callable
+        What makes the batch rule, see `families.batching`: how the params read where there is a batch axis.
     cases : tuple of Case
         For the registry's test.
     inputs : tuple of str
@@ -90,7 +95,7 @@ def view(
     """
     rules = {inputs[0]: Rule.of(transpose, Flow.MOVING)}
     return _declare(
-        name, "view", inputs, impl, rule, rules, lowering, cases, False, reference, role,
+        name, "view", inputs, impl, rule, rules, lowering, cases, batch, False, reference, role,
         linear=True, tangent_params=tangent_params,
     )  # fmt: skip
 
@@ -108,6 +113,7 @@ def pointwise(
     reference: Function | None = None,
     role: str | None = None,
     jvp: TangentRule | None = None,
+    batch: Made = aligned,
 ) -> Function:
     """Declare an operation on each element by itself that has params: a conversion, an element's own index.
 
@@ -131,10 +137,12 @@ def pointwise(
         What the machinery uses it for.
     jvp : callable, optional
         As in `Primitive`, where the rule does not make tangents of tangents as well.
+    batch : callable
+        What makes the batch rule, where an element's own index counts.
     """
     rules = {key: Rule.of(value, Flow.POINTWISE) for key, value in vjp.items()}
     lowering = Pointwise(kernel, cost)
-    return _declare(name, "pointwise", inputs, impl, rule, rules, lowering, cases, False, reference, role, jvp)
+    return _declare(name, "pointwise", inputs, impl, rule, rules, lowering, cases, batch, False, reference, role, jvp)
 
 
 def contraction(
@@ -142,7 +150,7 @@ def contraction(
 ) -> Function:
     """Declare a product that is linear in each of its two inputs."""
     rules = {key: Rule.of(value) for key, value in vjp.items()}
-    return _declare(name, "contraction", tuple(vjp), impl, rule, rules, Contraction(), cases)
+    return _declare(name, "contraction", tuple(vjp), impl, rule, rules, Contraction(), cases, multiplied)
 
 
 def composite(
@@ -157,14 +165,19 @@ def composite(
     reference: Function | None = None,
     jvp: TangentRule | None = None,
     linear: bool = False,
+    batch: Made | None = None,
 ) -> Function:
     """Declare an operation that is one step for tapes and a composition of others for the compiler.
 
-    `jvp` and `linear` are those of `library_call`.
+    `jvp` and `linear` are those of `library_call`. Without `batch`, which makes its batch rule, a batch of it is made
+    of the composition, or by the same operation where each element goes by itself.
     """
     rules = {key: Rule.of(value, flow) for key, value in vjp.items()}
+    if batch is None and flow is Flow.POINTWISE:
+        batch = aligned
+    lowering = Composite(expand)
     return _declare(
-        name, "composite", tuple(vjp), impl, rule, rules, Composite(expand), cases, False, reference,
+        name, "composite", tuple(vjp), impl, rule, rules, lowering, cases, batch, False, reference,
         jvp=jvp, linear=linear,
     )  # fmt: skip
 
@@ -182,13 +195,18 @@ def library_call(
     lowering: Lowering = None,
     jvp: TangentRule | None = None,
     linear: bool = False,
+    batch: Made | None = None,
 ) -> Function:
     """Declare an operation that a library computes as a whole.
 
     Its forward rule is the transpose of `vjp`, unless `jvp` is given, which costs less, or it is `linear` in all inputs
-    together that have reverse rules: then it does with tangents what it does with values.
+    together that have reverse rules: then it does with tangents what it does with values. `batch` makes its batch rule;
+    a `Routine` takes any leading axes by itself, a `Composite` is batched part by part.
     """
     rules = {key: Rule.of(value) for key, value in vjp.items()}
+    if batch is None and isinstance(lowering, Routine):
+        batch = stacked
     return _declare(
-        name, "library_call", inputs, impl, rule, rules, lowering, cases, multiple, reference, jvp=jvp, linear=linear
-    )
+        name, "library_call", inputs, impl, rule, rules, lowering, cases, batch, multiple, reference,
+        jvp=jvp, linear=linear,
+    )  # fmt: skip

@@ -77,6 +77,14 @@ class Values:
             self._scopes[-1].known[_own_key(leaf)] = name
         self.finish(node)
 
+    def name(self, node: Node, name: str) -> None:
+        """A number has a name already."""
+        self._scalars[node] = name
+
+    def number(self, node: Node) -> str:
+        """The text of a stored value without axes: the name that it has, or its element."""
+        return self._scalars.get(node) or self._addresses.number(node) or f"{self._addresses.pointer(node)}[0]"
+
     def finish(self, node: Node) -> None:
         """Note that a stored value is complete, or one more part of it."""
         self._parts[node] -= 1
@@ -284,7 +292,7 @@ def _use_counts(items: Sequence[Item]) -> dict[Key, int]:
     for item in items:
         if not isinstance(item, Leaf) or item.statement.value is None:
             continue
-        if item.statement.reduced:
+        if item.statement.reduced or isinstance(item.statement.values[item.statement.value], Load):
             value = _in_loops(item.statement.value, item)
             counts[value] = counts.get(value, 0) + 1
         if item.statement.factor is not None:

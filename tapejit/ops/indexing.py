@@ -14,6 +14,7 @@ import numpy as np
 from ..aval import Aval, Shape, broadcast_shapes, normalize_axis, without
 from ..errors import DtypeError, IndexRangeError, ShapeError, TapejitError, at_user_line
 from ..families import Case, as_array, in_common_dtype, integers, library_call, normal, view
+from ..families.batching import gathered, scattered
 from ..lowering import Gather, Scatter
 from ..primitive import Typed, claim, in_role
 from ..pytree import flatten
@@ -81,6 +82,7 @@ _gather: Apply = view(
     rule=_gather_rule,
     lowering=Gather(),
     transpose=_gather_transpose,
+    batch=gathered,
     cases=(
         Case(normal(4, 3), integers(-4, 4, 5, 1), (0,)),
         Case(normal(2, 4, 3), integers(0, 2, 6, 2), (0, 2)),
@@ -157,6 +159,7 @@ _scatter_add: Apply = library_call(
     },
     lowering=Scatter(),
     linear=True,
+    batch=scattered,
     cases=(
         Case(normal(4, 3), integers(-4, 4, 5), normal(5, 3)),
         Case(normal(4), integers(0, 4, 2, 3), normal()),

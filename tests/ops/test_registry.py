@@ -15,9 +15,11 @@ import pytest
 import tapejit.tensor  # noqa: F401 (installs the eager interpreter)
 from tapejit import ops
 from tapejit.families import Case, Sample
+from tapejit.functional import vmap
+from tapejit.lowering import Composite
 from tapejit.primitive import REGISTRY, Primitive, add_tape, bind, remove_tape
 from tapejit.tape import ForwardAccumulator, GradientTape
-from tests.gradients import check_gradients, floating_outputs
+from tests.gradients import check_gradients, floating_outputs, weighted_sum
 
 PRIMITIVES = tuple(REGISTRY.values())
 ELEMENTWISE = tuple(p for p in PRIMITIVES if p.properties["family"] == "elementwise")
@@ -379,3 +381,85 @@ def test_tangents(primitive: Primitive, case: Case) -> None:
 
     if floats:
         assert_tangents_fit(of_floats, floats)
+
+
+# ---- batches: a function mapped over any of its arrays gives what it gives for each example
+
+
+LANES = 3
+
+
+def all_replaced(nest: Any, values: Iterator[Any]) -> Any:
+    """`nest` with all of its arrays replaced, in order."""
+    if isinstance(nest, np.ndarray):
+        return next(values)
+    if isinstance(nest, dict):
+        return {key: all_replaced(value, values) for key, value in nest.items()}
+    return type(nest)(all_replaced(value, values) for value in nest) if isinstance(nest, (list, tuple)) else nest
+
+
+def gradients_in(function: Callable[..., Any], arrays: Sequence[Any]) -> list[Any]:
+    """The results, and the gradients by the floating arrays, of one example."""
+    arrays = [ops.asarray(array) for array in arrays]
+    floats = [array for array in arrays if array.dtype.kind == "f"]
+    with GradientTape() as tape:
+        tape.watch(floats)
+        out = as_tuple(function(*arrays))
+        results = floating_outputs(list(out))
+        total = weighted_sum(results, 0) if results else None
+    gradients = tape.gradient(total, floats, unconnected_gradients="zero") if results else []
+    return [*out, *gradients]
+
+
+def assert_batches_fit(primitive: Primitive, function: Callable[..., Any], lanes: list[list[np.ndarray]]) -> None:
+    """`function`, mapped over each choice of its arrays, against a loop; `lanes` has the arrays of each example."""
+    count = len(lanes[0])
+    for chosen in itertools.product((0, None), repeat=count):
+        if count and all(axis is None for axis in chosen):
+            continue
+        args = [
+            np.stack([lane[place] for lane in lanes]) if axis == 0 else lanes[0][place]
+            for place, axis in enumerate(chosen)
+        ]
+        found = vmap(lambda *arrays: gradients_in(function, arrays), in_axes=chosen)(*args)
+        for number in range(LANES):
+            each = [arg[number] if axis == 0 else arg for arg, axis in zip(args, chosen, strict=True)]
+            expected = gradients_in(function, each)
+            for one, other in zip(found, expected, strict=True):
+                assert one.dtype == other.dtype
+                np.testing.assert_allclose(
+                    one[number].numpy(), other.numpy(), rtol=1e-12, atol=1e-12, err_msg=f"{primitive.name}{chosen}"
+                )
+
+
+@pytest.mark.parametrize(
+    "primitive", [p for p in PRIMITIVES if p.properties["family"] != "region"], ids=lambda p: p.name
+)
+def test_a_primitive_has_a_batch_rule(primitive: Primitive) -> None:
+    assert primitive.batch is not None or isinstance(primitive.lowering, Composite)
+
+
+@pytest.mark.parametrize(("primitive", "shapes"), ELEMENTWISE_CASES)
+def test_elementwise_batches(primitive: Primitive, shapes: Any) -> None:
+    lanes = [
+        [sample.array(9 * lane + seed, shapes[seed]) for seed, sample in enumerate(primitive.cases)]
+        for lane in range(LANES)
+    ]
+    assert_batches_fit(primitive, public(primitive), lanes)
+
+
+@pytest.mark.parametrize(("primitive", "case"), [case for case in OTHER_CASES if case.values[0].inputs])
+def test_batches(primitive: Primitive, case: Case) -> None:
+    args, kwargs = case_arguments(case, "float64")
+    lanes = [
+        arrays_in(
+            (filled(case.args, "float64", seeds), {key: filled(value, "float64", seeds) for key, value in case.kwargs})
+        )
+        for seeds in (itertools.count(100 * lane) for lane in range(LANES))
+    ]
+
+    def function(*arrays: Any) -> Any:
+        values = iter(arrays)
+        return public(primitive)(*all_replaced(args, values), **all_replaced(kwargs, values))
+
+    assert_batches_fit(primitive, function, lanes)
