@@ -26,6 +26,7 @@ def _declare(
     multiple: bool = False,
     reference: Function | None = None,
     role: str | None = None,
+    partial: bool = False,
 ) -> Function:
     primitive = register(
         Primitive(
@@ -37,7 +38,7 @@ def _declare(
             lowering=lowering,
             cases=cases,
             multiple=multiple,
-            properties={"family": family, "reference": reference},
+            properties={"family": family, "reference": reference, "partial": partial},
         )
     )
 
@@ -158,9 +159,14 @@ def library_call(
     vjp: Mapping[str, Function],
     cases: tuple[Case, ...],
     multiple: bool = False,
+    partial: bool = False,
     reference: Function | None = None,
     lowering: Lowering = None,
 ) -> Function:
-    """Declare an operation that a library computes as a whole."""
+    """Declare an operation that a library computes as a whole.
+
+    With `partial`, rules get None for the cotangents of results on which nothing depends, instead of zeros.
+    """
     rules = {key: Rule.of(value) for key, value in vjp.items()}
-    return _declare(name, "library_call", inputs, impl, rule, rules, lowering, cases, multiple, reference)
+    family = "library_call"
+    return _declare(name, family, inputs, impl, rule, rules, lowering, cases, multiple, reference, partial=partial)
