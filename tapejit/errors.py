@@ -42,12 +42,20 @@ class NumberError(DtypeError, OverflowError):
     """A number that a dtype can't hold."""
 
 
+class RuleError(TapejitError, TypeError):
+    """A derivative of the user's own that doesn't fit its function: too few gradients, another nest, none at all."""
+
+
 class TapeError(TapejitError, RuntimeError):
     """A tape used in a way that it can't serve, such as a second gradient of a freed tape."""
 
 
 class ConcretizationError(TapejitError, TypeError):
     """Python asked for the value of a traced tensor, which has none before the step runs."""
+
+
+class BatchingError(TapejitError, TypeError):
+    """Something inside `vmap` that a batch can't do, such as giving Python the value of one example."""
 
 
 class CompileError(TapejitError, RuntimeError):

@@ -22,6 +22,7 @@ from tapejit import errors
         (errors.DtypeError, TypeError),
         (errors.NumberError, TypeError),
         (errors.NumberError, OverflowError),
+        (errors.RuleError, TypeError),
         (errors.TapeError, RuntimeError),
         (errors.ConcretizationError, TypeError),
         (errors.CompileError, RuntimeError),

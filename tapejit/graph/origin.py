@@ -12,13 +12,25 @@ from typing import Any
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # Python numbers that these rooms write are part of an operation's definition, not of the user's program.
-_OWN_NUMBERS = tuple(str(_PACKAGE / room) + "/" for room in ("ops", "tape", "passes"))
+_OWN_NUMBERS = (
+    *(str(_PACKAGE / room) + "/" for room in ("ops", "tape", "passes")),
+    str(_PACKAGE / "graph/replay.py"),  # its numbers were literals before
+    str(_PACKAGE / "control" / "counting.py"),
+)
 # These files only hand numbers on.
 _PLUMBING = (
     *(str(_PACKAGE / "families") + "/",),
     *(
         str(_PACKAGE / name)
-        for name in ("primitive.py", "operators.py", "tensor.py", "variable.py", "graph/trace.py", "graph/region.py")
+        for name in (
+            "primitive.py",
+            "operators.py",
+            "tensor.py",
+            "variable.py",
+            "batching.py",
+            "graph/trace.py",
+            "graph/region.py",
+        )
     ),
 )
 

@@ -16,7 +16,7 @@ from collections.abc import Collection
 from ..aval import is_floating
 from ..graph import Input, Literal, Node, Part
 from ..graph.ir import in_order
-from ..lowering import Pieces, Pointwise, View
+from ..lowering import Alias, Pieces, Pointwise, View
 from ..passes.keeping import WORTH_KEEPING
 from .joint import Joint
 from .minimum_cut import Network
@@ -82,7 +82,7 @@ def _price_of_keeping(node: Node, computed: bool) -> int | None:
 def _price_of_repeating(node: Node, computed: bool) -> int | None:
     """In additions; None for what is not computed again."""
     lowering = None if node.primitive is None else node.primitive.lowering
-    if not computed or isinstance(node.op, (Literal, Part)) or isinstance(lowering, View):
+    if not computed or isinstance(node.op, (Literal, Part)) or isinstance(lowering, (Alias, View)):
         return 0
     if isinstance(lowering, Pieces):
         return node.aval.size

@@ -1,8 +1,8 @@
 """Einstein summation: `einsum` as a chain of products of two operands.
 
-Floor 4, above `products` and `reductions`. What is to be done depends on the subscripts and shapes alone and is found
-once for each of them; the steps are views, sums, multiplications and matrix products, so that it compiles and has
-derivatives of any order. Start reading at `einsum`.
+Floor 4, above `products`, `reductions` and `triangles`. What is to be done depends on the subscripts and shapes alone
+and is found once for each of them; the steps are views, sums, multiplications and matrix products, so that it compiles
+and has derivatives of any order. Start reading at `einsum`.
 """
 
 import string
@@ -23,7 +23,7 @@ from .conversion import astype
 from .products import matmul
 from .reductions import sum as total
 from .shaping import permute_dims, reshape
-from .slicing import strided_slice
+from .triangles import diagonal
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -119,11 +119,8 @@ def _diagonal(x: Any, labels: Labels, sizes: dict[str, int]) -> tuple[Any, Label
     for label in [label for label, count in Counter(labels).items() for _ in range(count - 1)]:
         first = labels.index(label)
         second = labels.index(label, first + 1)
-        rest = [axis for axis in range(len(labels)) if axis not in (first, second)]
-        shape, length = tuple(x.shape[axis] for axis in rest), sizes[label]
-        square = reshape(permute_dims(x, (*rest, first, second)), (*shape, length * length))
-        x = strided_slice(square, (0,) * (len(rest) + 1), (*(1 for _ in rest), length + 1), (*shape, length))
-        labels = (*(labels[axis] for axis in rest), label)
+        x = diagonal(x, axis1=first, axis2=second)  # now the last axis
+        labels = (*(each for axis, each in enumerate(labels) if axis not in (first, second)), label)
     return x, labels
 
 

@@ -19,7 +19,8 @@ from ..elementwise import exp
 from ..product_reduction import prod
 from ..products import matmul, matrix_transpose
 from ..shaping import Apply, expand_dims, reshape
-from .matrices import check_square, diagonal, diagonal_matrix, on_diagonal, regular_sample, square_matrices, square_rule
+from ..triangles import diagonal
+from .matrices import check_square, diagonal_matrix, on_diagonal, regular_sample, square_matrices, square_rule
 from .spectra import decomposed, tall_svd
 from .systems import inverse
 
@@ -142,7 +143,7 @@ def _cofactors_vjp(ct: Any, x: Any) -> "Tensor":
     pairs: Any = prod(where(left_out, 1, expand_dims(s, (-3, -2))), axis=-1)
     products = where(same, 0, pairs)
     turned = matmul(matmul(matrix_transpose(u), ct), matrix_transpose(vh))
-    sums: Any = matmul(products, expand_dims(diagonal(turned), -1))
+    sums: Any = matmul(products, expand_dims(diagonal(turned, axis1=-2, axis2=-1), -1))
     inner = diagonal_matrix(reshape(sums, sums.shape[:-1])) - products * matrix_transpose(turned)
     return sign * matmul(matmul(u, inner), vh)  # type: ignore[no-any-return]
 

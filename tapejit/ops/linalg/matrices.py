@@ -3,7 +3,7 @@
 Floor 4, lowest in the room.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ import numpy as np
 from ...aval import Aval, Shape, broadcast_shapes
 from ...errors import ShapeError, at_user_line, faulty_matrix
 from ...families import Sample, coerce, floats
+from ...families.batching import rows_at_once, stacked, turned
+from ...primitive import BatchRule, Params
 from ..annotations import ArrayLike
-from ..comparison import equal, greater, greater_equal, where
+from ..comparison import equal, greater, where
 from ..creation import iota
-from ..reductions import sum as total
 from ..shaping import broadcast_to, expand_dims
 
 SINGULAR, INDEFINITE, UNSETTLED = "singular", "not positive definite", "one for which LAPACK's iteration does not end"
@@ -94,6 +95,18 @@ def with_batch(x: Any, batch: Shape) -> Any:
     return x if x.shape[:-2] == batch else broadcast_to(x, (*batch, *x.shape[-2:]))
 
 
+def of_one_matrix(apply: Callable[..., Any]) -> BatchRule:
+    """The batch rule of systems: a matrix that is the same for all meets all right-hand sides next to each other."""
+
+    def rule(inputs: Sequence[Any], batched: Sequence[bool], size: int, params: Params) -> Any:
+        x, y = inputs
+        if batched[0]:
+            return stacked(apply)(inputs, batched, size, params)
+        return turned(rows_at_once(lambda rows, matrix: turned(apply(matrix, turned(rows))), turned(y), x))
+
+    return rule
+
+
 # ---- LAPACK's failures
 
 
@@ -135,11 +148,6 @@ def _rows_and_columns(x: Any) -> tuple[Any, Any]:
     return expand_dims(iota(x.shape[-2]), 1), expand_dims(iota(x.shape[-1]), 0)
 
 
-def lower_triangle(x: Any) -> Any:
-    """The matrices with zeros above the diagonal."""
-    return where(greater_equal(*_rows_and_columns(x)), x, 0)
-
-
 def lower_half(x: Any) -> Any:
     """The lower triangle with half of the diagonal: Φ of Murray (2016), eq. 8."""
     rows, columns = _rows_and_columns(x)
@@ -149,11 +157,6 @@ def lower_half(x: Any) -> Any:
 def on_diagonal(x: Any) -> Any:
     """Where the diagonal is, as booleans of the matrices' shape (n, m)."""
     return equal(*_rows_and_columns(x))
-
-
-def diagonal(x: Any) -> Any:
-    """The diagonals of square matrices, shape (..., n)."""
-    return total(where(on_diagonal(x), x, 0), axis=-1)
 
 
 def diagonal_matrix(x: Any) -> Any:

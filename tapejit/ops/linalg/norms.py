@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...aval import normalize_axes, normalize_axis, with_ones
 from ...errors import ShapeError, at_user_line
-from ...families import as_array, coerce
+from ...families import as_array
 from ..annotations import ArrayLike, Axis
 from ..arithmetic import abs as size
-from ..comparison import equal, isnan, not_equal, where
-from ..conversion import astype
-from ..elementwise import sqrt
-from ..powers import power
+from ..comparison import isnan, where
+from ..compositions import floating
+from ..norms import norm as length
 from ..reductions import max as largest
 from ..reductions import min as smallest
 from ..reductions import sum as total
@@ -30,13 +27,6 @@ if TYPE_CHECKING:
     from ...tensor import Tensor
 
 Order = float | str | None
-
-
-def _floating(kinds: tuple[Any, ...]) -> tuple[np.dtype, ...]:
-    dtype = np.result_type(*[kind(0) if isinstance(kind, type) else kind for kind in kinds])
-    if dtype.kind not in "biuf":
-        raise TypeError(dtype.name)
-    return (dtype if dtype.kind == "f" else np.dtype(np.float64),)
 
 
 def vector_norm(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> "Tensor":
@@ -74,24 +64,7 @@ def vector_norm(x: ArrayLike, /, *, axis: Axis = None, keepdims: bool = False, o
     >>> tj.linalg.vector_norm([3.0, 4.0]).item(), tj.linalg.vector_norm([3.0, -4.0], ord=1).item()
     (5.0, 7.0)
     """
-    (array,) = coerce("vector_norm", (x,), _floating)
-    axes: Any = axis
-    if ord in (inf, -inf):
-        return (largest if ord > 0 else smallest)(size(array), axes, keepdims=keepdims)  # type: ignore[no-any-return]
-    if ord == 0:
-        return astype(total(not_equal(array, 0), axes, keepdims=keepdims), array.dtype)
-    if ord == 1:
-        return total(size(array), axes, keepdims=keepdims)  # type: ignore[no-any-return]
-    if ord == 2:
-        return _root(total(array * array, axes, keepdims=keepdims))  # type: ignore[operator]
-    powers = total(power(size(array), float(ord)), axes, keepdims=keepdims)
-    nothing = equal(powers, 0)
-    return where(nothing, 0, power(where(nothing, 1, powers), 1 / float(ord)))  # type: ignore[no-any-return]
-
-
-def _root(x: Any) -> "Tensor":
-    """The square root, with the slope 0 at 0."""
-    return where(equal(x, 0), 0, sqrt(x))  # type: ignore[no-any-return]
+    return length(x, ord, axis=axis, keepdims=keepdims)
 
 
 _ROWS_OR_COLUMNS: dict[Any, Any] = {1: (-2, largest), -1: (-2, smallest), inf: (-1, largest), -inf: (-1, smallest)}
@@ -134,7 +107,7 @@ def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: Order = "fro") 
     >>> [tj.linalg.matrix_norm(x, ord=ord).numpy().round(4).item() for ord in ("fro", "nuc", 1, 2, np.inf)]
     [5.0, 5.0, 7.0, 5.0, 4.0]
     """
-    (array,) = coerce("matrix_norm", (x,), _floating)
+    array: Any = floating("matrix_norm", as_array(x, borrow=True))
     if len(array.shape) < 2:
         raise ShapeError(at_user_line(f"matrix_norm takes matrices, shape (..., m, n); got shape {array.shape}"))
     last: Any = (-2, -1)

@@ -3,6 +3,7 @@
 Floor 4, above `triangular`.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from ...aval import Aval
 from ...families import Case, library_call, normal
 from ...lowering import Routine
 from ..annotations import ArrayLike
+from ..arithmetic import negative
 from ..products import matmul, matrix_transpose
 from ..shaping import Apply, reshape
-from .matrices import SINGULAR, called, regular_sample, square_matrices, square_rule, system
+from .matrices import SINGULAR, called, of_one_matrix, regular_sample, square_matrices, square_rule, system
 from .triangular import solve_lower, solve_upper
 
 if TYPE_CHECKING:
@@ -30,6 +32,13 @@ def _solve_vjp_x(ct: Any, x: Any, out: Any) -> "Tensor":
     return -matmul(_solve(matrix_transpose(x), ct), matrix_transpose(out))  # type: ignore[no-any-return]
 
 
+def _solve_jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
+    """From ``dx @ z + x @ dz == dy``."""
+    by_x, by_y = tangents
+    right = by_y if by_x is None else -matmul(by_x, out) if by_y is None else by_y - matmul(by_x, out)
+    return _solve(inputs[0], right)
+
+
 _solve: Apply = library_call(
     "solve",
     inputs=("x", "y"),
@@ -37,6 +46,8 @@ _solve: Apply = library_call(
     lowering=Routine("solve", "(n,n),(n,k)->(n,k)", lambda n, k: 2 * n**3 // 3 + 2 * n**2 * k, SINGULAR),
     rule=_solve_rule,
     vjp={"x": _solve_vjp_x, "y": lambda ct, x: _solve(matrix_transpose(x), ct)},
+    batch=of_one_matrix,
+    jvp=_solve_jvp,
     cases=(
         Case(regular_sample(n=3), normal(3, 2)),
         Case(regular_sample(n=3), normal(3)),
@@ -135,6 +146,7 @@ inverse: Apply = library_call(
     lowering=Routine("inverse", "(n,n)->(n,n)", lambda n: 8 * n**3 // 3, SINGULAR),
     rule=square_rule("inv"),
     vjp={"x": _inv_vjp},
+    jvp=lambda inputs, tangents, out, params: negative(matmul(matmul(out, tangents[0]), out)),
     cases=(Case(regular_sample(n=3)), Case(regular_sample(2, n=2)), Case(regular_sample(0, n=2))),
     reference=np.linalg.inv,
 )

@@ -4,6 +4,7 @@ Floor 4, above `matrices`. One primitive for lower triangles; an upper triangle 
 and flips are index maps.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from ..comparison import where
 from ..products import matmul, matrix_transpose
 from ..shaping import Apply, reshape
 from ..slicing import flip
-from .matrices import SINGULAR, called, lower_triangle, on_diagonal, regular_sample, system
+from ..triangles import tril
+from .matrices import SINGULAR, called, of_one_matrix, on_diagonal, regular_sample, system
 
 if TYPE_CHECKING:
     from ...tensor import Tensor
@@ -30,7 +32,16 @@ def _substituted(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _vjp_x(ct: Any, x: Any, out: Any) -> "Tensor":
-    return -lower_triangle(matmul(solve_upper(matrix_transpose(x), ct), matrix_transpose(out)))  # type: ignore[no-any-return]
+    return -tril(matmul(solve_upper(matrix_transpose(x), ct), matrix_transpose(out)))  # type: ignore[no-any-return]
+
+
+def _jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
+    """From ``dx @ z + x @ dz == dy``, of dx the lower triangle."""
+    by_x, by_y = tangents
+    if by_x is not None:
+        moved = matmul(tril(by_x), out)
+        by_y = -moved if by_y is None else by_y - moved
+    return solve_lower(inputs[0], by_y)
 
 
 solve_lower: Apply = library_call(
@@ -40,6 +51,8 @@ solve_lower: Apply = library_call(
     lowering=Routine("solve_lower", "(n,n),(n,k)->(n,k)", lambda n, k: n**2 * k, SINGULAR),
     rule=lambda x, y: Aval(y.shape, y.dtype),
     vjp={"x": _vjp_x, "y": lambda ct, x: solve_upper(matrix_transpose(x), ct)},
+    batch=of_one_matrix,
+    jvp=_jvp,
     cases=(
         Case(regular_sample(n=3), normal(3, 2)),
         Case(regular_sample(2, n=2), normal(2, 2, 1)),

@@ -1,0 +1,163 @@
+"""The operations that carry a derivative of the user's own: their results are their first inputs, as they are.
+
+What a function computes is bound as usual, under tapes and in traces. Then its results go through one of these
+operations, and it is that one's derivative which tapes see: the inputs after the results are what the derivative is by.
+In a kernel nothing is left of it. The derivative is linear, and comes as a Python function (eager mode: called when it
+is asked for) or as a region (traces: made once, and bound again where it is asked for). Start reading at `Linear`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from ..aval import Aval
+from ..graph import Graph, Region
+from ..graph.replay import replay
+from ..lowering import Alias
+from ..primitive import (
+    CallPlan,
+    Masked,
+    Params,
+    Primitive,
+    Value,
+    Wanted,
+    add_tape,
+    current,
+    in_role,
+    remove_tape,
+)
+from ..tape.recording import Recording
+from ..tape.reverse import pull_back
+
+_NOTHING: Masked = (None, None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A linear function as Python: ``function(operands, captures) -> values``, each may be None."""
+
+    function: Callable[[Sequence[Value], Sequence[Value]], Sequence[Value | None]]
+
+
+Linear = Call | Region
+"""A region's inputs are the function's operands, then captures."""
+
+_TRACED: ContextVar[frozenset[int]] = ContextVar("tapejit_traced_rules", default=frozenset())
+
+
+@contextmanager
+def inside(function: Any) -> Iterator[bool]:
+    """A block in which a function's rule is traced or called; says whether one was already, around it.
+
+    A rule may call the function that it belongs to, whose rule then is for the next derivative. It is called when
+    someone asks for that: else there would be no end to it.
+    """
+    before = _TRACED.get()
+    token = _TRACED.set(before | {id(function)})
+    try:
+        yield id(function) in before
+    finally:
+        _TRACED.reset(token)
+
+
+def apply_linear(
+    linear: Linear, operands: Sequence[Value], captures: Sequence[Value], wanted: Sequence[int]
+) -> list[Value | None]:
+    """The results of a linear function whose positions are `wanted`, bound in the state of the moment."""
+    if isinstance(linear, Call):
+        results = linear.function(operands, captures)
+        return [results[position] for position in wanted]
+    outputs = tuple(linear.graph.outputs[position] for position in wanted)
+    known = replay(Graph(linear.graph.inputs, outputs, ()), (*operands, *captures), current().interpreter)
+    return [known[node] for node in outputs]
+
+
+# --- the operations -----------------------------------------------------------------------------------------
+
+
+def _joint_of_gradient(active: int, count: int, params: Params) -> CallPlan:
+    """The reverse rule as the user gave it."""
+    rule, results, by, seeds = params["rule"], params["results"], params["by"], params["seeds"]
+    inputs = tuple(results + place for place in range(by) if active >> (results + place) & 1)
+    avals = params["avals"]
+
+    def pull(arrived: Sequence[Masked], kept: Sequence[Any], wanted: Sequence[Wanted]) -> Sequence[Masked]:
+        cts = [_or_zeros(arrived[place][0], aval) for place, aval in zip(seeds, avals, strict=True)]
+        asked = [place - results for place, wish in zip(inputs, wanted, strict=True) if wish is not Wanted.NOTHING]
+        found = dict(zip(asked, apply_linear(rule, cts, kept, asked), strict=True))
+        return [(found[place - results], None) if place - results in found else _NOTHING for place in inputs]
+
+    captures = range(results + by, count)
+    return CallPlan(inputs, seeds if inputs else (), tuple(captures), pull)
+
+
+def _joint_of_tangent(active: int, count: int, params: Params) -> CallPlan:
+    """The transpose of the forward rule: cotangents are pulled back through it at zero, as it is linear."""
+    rule, results, by, seeds = params["rule"], params["results"], params["by"], params["seeds"]
+    inputs = tuple(results + place for place in range(by) if active >> (results + place) & 1)
+    avals = params["avals"]
+
+    def pull(arrived: Sequence[Masked], kept: Sequence[Any], wanted: Sequence[Wanted]) -> Sequence[Masked]:
+        tangents = [in_role("zeros")(aval.shape, aval.dtype) for aval in avals]
+        recording = Recording(watch_accessed=False)
+        for place, wish in zip(inputs, wanted, strict=True):
+            if wish is not Wanted.NOTHING:
+                recording.watch(tangents[place - results])
+        add_tape(recording)
+        try:
+            moved = apply_linear(rule, tangents, kept, range(len(seeds)))
+        finally:
+            remove_tape(recording)
+        cotangents: dict[int, Any] = {}
+        for place, out in zip(seeds, moved, strict=True):
+            ct = arrived[place][0]
+            if ct is not None and out is not None:
+                cotangents[out.key] = cotangents[out.key] + ct if out.key in cotangents else ct
+        found = pull_back(recording.records, cotangents, [tangent.key for tangent in tangents])
+        return [
+            (found.get(tangents[place - results].key), None) if wish is not Wanted.NOTHING else _NOTHING
+            for place, wish in zip(inputs, wanted, strict=True)
+        ]
+
+    captures = range(results + by, count)
+    return CallPlan(inputs, seeds if inputs else (), tuple(captures), pull)
+
+
+def _forward_of_tangent(inputs: Sequence[Any], tangents: Sequence[Any], _outputs: Any, params: Params) -> list[Any]:
+    """The forward rule as the user gave it."""
+    results, by, seeds = params["results"], params["by"], params["seeds"]
+    moving = tangents[results : results + by]
+    found: list[Any] = [None] * results
+    if all(tangent is None for tangent in moving):
+        return found
+    operands = [_or_zeros(tangent, aval) for tangent, aval in zip(moving, params["avals"], strict=True)]
+    moved = apply_linear(params["rule"], operands, inputs[results + by :], range(len(seeds)))
+    for place, tangent in zip(seeds, moved, strict=True):
+        found[place] = tangent
+    return found
+
+
+def _or_zeros(value: Any, aval: Aval) -> Any:
+    return in_role("zeros")(aval.shape, aval.dtype) if value is None else value.settled()
+
+
+def _primitive(name: str, joint: Any, jvp: Any = None) -> Primitive:
+    return Primitive(
+        name=name,
+        inputs=("*values",),
+        impl=lambda *values, results, **_: values[:results],
+        rule=lambda *avals, results, **_: avals[:results],
+        vjp={},
+        lowering=Alias(),
+        cases=(),
+        multiple=True,
+        properties={"family": "custom"},
+        joint=joint,
+        jvp=jvp,
+    )
+
+
+WITH_GRADIENT = _primitive("custom_gradient", _joint_of_gradient)
+WITH_TANGENT = _primitive("custom_jvp", _joint_of_tangent, _forward_of_tangent)
