@@ -131,10 +131,11 @@ def digitize(x: ArrayLike, bins: ArrayLike, /, *, right: bool = False) -> "Tenso
     values, borders = in_common_dtype("digitize", (x, bins))
     if len(borders.shape) != 1:
         raise ShapeError(at_user_line(f"digitize: bins have one axis, got shape {borders.shape}"))
-    ascending: Any = searchsorted(borders, values, side="left" if right else "right")
+    side = "left" if right else "right"
+    ascending: Any = searchsorted(borders, values, side=side)
     count = borders.shape[0]
     if count < 2:
         return ascending  # type: ignore[no-any-return]
-    descending = subtract(count, searchsorted(flip(borders), values, side="right" if right else "left"))
+    descending = subtract(count, searchsorted(flip(borders), values, side=side))
     first, last = (reshape(slice_axis(borders, 0, at, at + 1), ()) for at in (0, count - 1))
     return where(greater_equal(last, first), ascending, descending)  # type: ignore[no-any-return]
