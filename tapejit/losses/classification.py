@@ -262,6 +262,14 @@ class SparseCategoricalCrossentropy(Loss):
         """See `Loss`."""
         return sparse_categorical_crossentropy(y_true, y_pred, self.from_logits, self.ignore_class, self.axis)
 
+    def counted(self, y_true: Any) -> Any:
+        """See `Loss`."""
+        if self.ignore_class is None:
+            return None
+        labels = ops.asarray(y_true)
+        squeezed = len(labels.shape) > 1 and labels.shape[-1] == 1
+        return (ops.squeeze(labels, -1) if squeezed else labels) != self.ignore_class
+
 
 class KLDivergence(Loss):
     """`kl_divergence` of the examples, reduced; see `Loss`."""

@@ -61,8 +61,7 @@ class Loss(Configurable):
             If targets, predictions and weights don't fit.
         """
         self.rely()
-        values = self.call(y_true, y_pred)
-        weights = None
+        values, counted, weights = self.call(y_true, y_pred), self.counted(y_true), None
         if sample_weight is not None:
             weights = _aligned(type(self).__name__, ops.asarray(sample_weight, values.dtype), values)
             values = ops.multiply(values, weights)
@@ -70,11 +69,18 @@ class Loss(Configurable):
             return values
         if self.reduction == "sum":
             return ops.sum(values)
+        shares = None if counted is None else ops.astype(counted, values.dtype)
         if self.reduction == "mean_with_sample_weight" and weights is not None:
-            total = ops.sum(ops.broadcast_to(weights, values.shape))
-            # Of no weight at all the loss is 0.
-            return ops.divide(ops.sum(values), ops.where(total == 0, 1.0, total))
-        return ops.mean(values)
+            shares = ops.broadcast_to(weights, values.shape) if shares is None else weights * shares
+        if shares is None:
+            return ops.mean(values)
+        total = ops.sum(shares)
+        # Of nothing the loss is 0.
+        return ops.divide(ops.sum(values), ops.where(total == 0, 1.0, total))
+
+    def counted(self, y_true: Any) -> Any:  # noqa: ARG002 (for those that override it)
+        """Which examples count in a mean, as booleans; None for all of them. What does not has the value 0."""
+        return None
 
 
 def _aligned(title: str, weights: Tensor, values: Tensor) -> Tensor:

@@ -120,7 +120,7 @@ def get(activation: Any) -> Activation:
     if activation is None:
         return linear
     if callable(activation):
-        return activation  # type: ignore[no-any-return]
+        return activation
     if activation not in _BY_NAME:
         raise ValueError(at_user_line(f"no activation is called {activation!r}; there are {', '.join(_BY_NAME)}"))
     return _BY_NAME[activation]

@@ -90,7 +90,7 @@ class Dense(Layer):
         x = self.as_input(inputs, least=2)
         self.check_channels(x.shape[-1], self.kernel.shape[0])
         out = ops.matmul(x, self.kernel)
-        return self.activation(out if self.bias is None else out + self.bias)  # type: ignore[no-any-return]
+        return self.activation(out if self.bias is None else out + self.bias)
 
 
 class Activation(Layer):
@@ -110,7 +110,7 @@ class Activation(Layer):
 
     def call(self, inputs: Any) -> Tensor:
         """The layer's result, of any shape."""
-        return self.activation(self.as_input(inputs))  # type: ignore[no-any-return]
+        return self.activation(self.as_input(inputs))
 
 
 class LeakyReLU(Layer):

@@ -286,7 +286,7 @@ def get(initializer: Any) -> Initializer:
         For a name that none has.
     """
     if callable(initializer):
-        return initializer  # type: ignore[no-any-return]
+        return initializer
     if initializer not in _BY_NAME:
         raise ValueError(at_user_line(f"no initializer is called {initializer!r}; there are {', '.join(_BY_NAME)}"))
     return _BY_NAME[initializer]()

@@ -7,9 +7,9 @@ lists, tuples and dicts too; so there is nothing to register.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
 from inspect import Parameter, signature
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -193,10 +193,16 @@ def _training(chosen: bool) -> Iterator[None]:
         _TRAINING.reset(token)
 
 
-@lru_cache(maxsize=1024)
 def _takes_training(kind: type) -> bool:
-    parameters = signature(kind.call).parameters.values()  # type: ignore[attr-defined]
-    return any(each.name == "training" or each.kind is Parameter.VAR_KEYWORD for each in parameters)
+    known = _WITH_TRAINING.get(kind)
+    if known is None:
+        parameters = signature(kind.call).parameters.values()  # type: ignore[attr-defined]
+        known = any(each.name == "training" or each.kind is Parameter.VAR_KEYWORD for each in parameters)
+        _WITH_TRAINING[kind] = known
+    return known
+
+
+_WITH_TRAINING: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
 
 
 def _parts(module: Module, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:

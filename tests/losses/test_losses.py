@@ -1,0 +1,95 @@
+"""Losses against the numbers of Keras, at extreme logits, compiled, and with arguments that don't fit."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapejit as tj
+from tapejit.errors import DtypeError, IndexRangeError, ShapeError
+from tests.gradients import check_gradients
+
+KERAS = json.loads((Path(__file__).parent / "keras.json").read_text())
+"""From Keras 3.13 in float64: each reduction without and with weights."""
+
+WEIGHTS = np.array([0.5, 1.0, 0.0, 2.0])
+CASES = [pytest.param(*case, id=f"{case[0]} {case[1]}") for case in KERAS]
+
+
+def results(name: str, options: dict[str, Any], targets: Any, predictions: Any) -> list[Any]:
+    found = []
+    for reduction in ("sum_over_batch_size", "sum", "none", "mean_with_sample_weight"):
+        loss = getattr(tj.losses, name)(reduction=reduction, **options)
+        found += [loss(targets, predictions), loss(targets, predictions, sample_weight=WEIGHTS)]
+    return found
+
+
+@pytest.mark.parametrize(("name", "options", "targets", "predictions", "expected"), CASES)
+def test_the_numbers_of_keras_eagerly_and_compiled(
+    name: str, options: dict[str, Any], targets: Any, predictions: Any, expected: list[Any]
+) -> None:
+    arrays = np.array(targets), np.array(predictions)
+    compiled = tj.compile(lambda t, p: results(name, options, t, p), strict=True)
+    for found in (results(name, options, *arrays), compiled(*arrays)):
+        for value, number in zip(found, expected, strict=True):
+            np.testing.assert_allclose(value.numpy(), number, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "options", "targets", "predictions", "_"), CASES)
+def test_gradients(name: str, options: dict[str, Any], targets: Any, predictions: Any, _: Any) -> None:
+    loss = getattr(tj.losses, name)(**options)
+    check_gradients(lambda p: loss(np.array(targets), p), [np.array(predictions)])
+
+
+def test_extreme_logits_are_no_trouble() -> None:
+    logits = np.array([[1e4, -1e4], [-1e4, 1e4]], np.float32)
+    for loss, targets in (
+        (tj.losses.BinaryCrossentropy(from_logits=True), np.eye(2)),
+        (tj.losses.CategoricalCrossentropy(from_logits=True), np.eye(2)),
+        (tj.losses.SparseCategoricalCrossentropy(from_logits=True), np.arange(2)),
+    ):
+        x = tj.constant(logits)
+        with tj.GradientTape() as tape:
+            tape.watch(x)
+            right, wrong = loss(targets, x), loss(targets, -x)
+        assert float(right) == 0.0
+        assert float(wrong) in (1e4, 2e4)
+        assert np.isfinite(tape.gradient([right, wrong], x).numpy()).all()
+
+
+def test_a_setting_that_changes_takes_effect_in_a_compiled_step() -> None:
+    loss = tj.losses.Huber(delta=1.0)
+    step = tj.compile(lambda t, p: loss(t, p), strict=True)
+    t, p = np.zeros(2), np.array([3.0, 0.0])
+    assert float(step(t, p)) == 1.25
+    loss.delta = 4.0
+    assert float(step(t, p)) == 2.25
+
+
+def test_a_label_that_is_no_class_is_an_error() -> None:
+    loss = tj.losses.SparseCategoricalCrossentropy(from_logits=True)
+    logits = np.zeros((3, 2))
+    for call in (loss, tj.compile(lambda t, p: loss(t, p), strict=True)):
+        with pytest.raises(IndexRangeError, match="index 2 is out of range for"):
+            call(np.array([0, 1, 2]), logits)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda: tj.losses.MeanSquaredError(reduction="all"), ValueError, "reduction is one of 'sum_over_batch_size'"),
+        (lambda: tj.losses.MeanSquaredError()(np.ones((2, 3)), np.ones((2, 4))), ShapeError, r"\(2, 3\) .*\(2, 4\)"),
+        (lambda: tj.losses.MeanSquaredError()(np.ones((2, 3)), np.ones((2, 3)), np.ones(3)), ShapeError, "sample_weight"),
+        (
+            lambda: tj.losses.SparseCategoricalCrossentropy()(np.ones((2, 3), int), np.ones((2, 3))),
+            ShapeError,
+            "whose last axis is that of the classes",
+        ),
+        (lambda: tj.losses.SparseCategoricalCrossentropy()(np.array([True]), np.ones((1, 3))), DtypeError, "numbers of"),
+    ],
+)
+def test_arguments_that_do_not_fit(call: Any, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        call()

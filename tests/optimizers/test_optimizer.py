@@ -1,0 +1,119 @@
+"""What optimizers have in common."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tapejit as tj
+from tapejit.errors import DtypeError, ShapeError
+from tapejit.optimizers import schedules
+
+
+def test_a_learning_rate_that_changes_takes_effect_in_a_compiled_step() -> None:
+    w, optimizer = tj.Variable(0.0), tj.optimizers.SGD(0.5)
+    step = tj.compile(lambda g: optimizer.apply_gradients([(g, w)]), strict=True)
+    step(1.0)
+    step(1.0)
+    assert float(w) == -1.0
+    optimizer.learning_rate = 2.0
+    step(1.0)
+    assert float(w) == -3.0
+    optimizer.learning_rate = schedules.PiecewiseConstantDecay([3], [1.0, 0.25])
+    step(1.0)
+    step(1.0)
+    assert float(w) == -4.25
+
+
+def test_any_setting_that_changes_takes_effect_in_a_compiled_step() -> None:
+    w, optimizer = tj.Variable(0.0), tj.optimizers.SGD(1.0)
+    step = tj.compile(lambda g: optimizer.apply_gradients([(g, w)]), strict=True)
+    step(4.0)
+    optimizer.clipvalue = 1.0
+    step(4.0)
+    assert float(w) == -5.0
+
+
+def test_a_variable_without_gradient_stays_and_none_at_all_is_an_error() -> None:
+    w, b = tj.Variable(1.0, name="w"), tj.Variable(1.0, name="b")
+    optimizer = tj.optimizers.SGD(1.0)
+    optimizer.apply_gradients([(1.0, w), (None, b)])
+    assert (float(w), float(b)) == (0.0, 1.0)
+    with pytest.raises(ValueError, match=r"no gradient for any variable \(variable 'w', variable 'b'\)"):
+        optimizer.apply_gradients([(None, w), (None, b)])
+    assert int(optimizer.iterations) == 1
+
+
+@pytest.mark.parametrize(
+    ("pairs", "error", "match"),
+    [
+        (lambda w: [(np.ones(3), w)], ShapeError, r"gradient of shape \(3,\) for variable 'w' of shape \(2,\)"),
+        (lambda w: [(np.ones(2), w), (np.ones(2), w)], ValueError, "variable 'w' comes twice"),
+        (lambda w: [(w, np.ones(2))], TypeError, "pairs of gradient and variable, got ndarray"),
+        (lambda w: [(1, tj.Variable(1))], DtypeError, "int64 can't be trained"),
+    ],
+)
+def test_pairs_that_do_not_fit(pairs: Any, error: type[Exception], match: str) -> None:
+    w, optimizer = tj.Variable([1.0, 2.0], name="w"), tj.optimizers.Adam()
+    with pytest.raises(error, match=match):
+        optimizer.apply_gradients(pairs(w))
+    assert w.tolist() == [1.0, 2.0]
+    assert int(optimizer.iterations) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"clipnorm": 1.0, "clipvalue": 1.0}, "clipnorm and clipvalue were given"),
+        ({"global_clipnorm": 0.0}, "global_clipnorm must be above 0"),
+        ({"learning_rate": -1.0}, "learning_rate must be at least 0"),
+        ({"momentum": 2.0}, "momentum must be from 0 to 1"),
+    ],
+)
+def test_settings_out_of_range(options: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        tj.optimizers.SGD(**options)
+
+
+def test_minimize_and_averages() -> None:
+    w = tj.Variable(4.0)
+    optimizer = tj.optimizers.SGD(0.25, use_ema=True, ema_momentum=0.5)
+    optimizer.minimize(lambda: w * w, [w])
+    with tj.GradientTape() as tape:
+        loss = w * w
+    optimizer.minimize(loss, [w], tape)
+    assert float(w) == 1.0
+    optimizer.finalize_variable_values([w])
+    assert float(w) == 1.5
+    with pytest.raises(ValueError, match="needs its tape="):
+        optimizer.minimize(loss, [w])
+    with pytest.raises(ValueError, match="no averages are kept"):
+        tj.optimizers.SGD().finalize_variable_values([w])
+
+
+def test_slots_are_named_and_made_once() -> None:
+    w = tj.Variable(np.ones(2, np.float32), name="w")
+    optimizer = tj.optimizers.Adam(amsgrad=True)
+    optimizer.build([w])
+    optimizer.build([w])
+    names = [variable.name for variable in optimizer.variables]
+    assert names == ["adam/iterations", "adam/w/momentum", "adam/w/velocity", "adam/w/velocity_hat"]
+    assert {variable.dtype.name for variable in optimizer.variables[1:]} == {"float32"}
+
+
+def test_norms_and_clipping() -> None:
+    gradients = [tj.constant([3.0]), None, tj.constant([[4.0]])]
+    assert float(tj.optimizers.global_norm(gradients)) == 5.0
+    clipped = tj.optimizers.clip_by_global_norm(gradients, 1.0)
+    np.testing.assert_allclose(clipped[0].numpy(), [0.6])
+    assert clipped[1] is None
+    assert tj.optimizers.clip_by_norm(tj.constant([0.0, 0.0]), 1.0).tolist() == [0.0, 0.0]
+    with pytest.raises(ValueError, match="no gradient that is not None"):
+        tj.optimizers.global_norm([None])
+
+
+def test_a_schedule_says_what_does_not_fit() -> None:
+    with pytest.raises(ValueError, match="2 boundaries need 3 values, got 2"):
+        schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2])
+    with pytest.raises(ValueError, match="boundaries must increase"):
+        schedules.PiecewiseConstantDecay([2, 1], [0.1, 0.2, 0.3])
