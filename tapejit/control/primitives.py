@@ -12,10 +12,11 @@ import numpy as np
 from ..aval import Aval
 from ..graph import Region
 from ..lowering import Inlined, Pointwise, ScanRegion, SwitchRegion, WhileRegion
-from ..primitive import Flow, JointRule, Primitive, Rule, register
+from ..primitive import Flow, JointRule, Primitive, Rule, TangentRule, register
 from .checkpoint_rules import after_batch, checkpoint_joint
 from .scan_reverse import scan_joint
 from .switch_reverse import switch_joint, while_joint
+from .tangents import checkpoint_tangents, scan_tangents, switch_tangents, while_tangents
 
 INDEX = Aval((), np.dtype(np.int64))
 """What the index of an iteration, or of a branch, is."""
@@ -81,7 +82,7 @@ def _types(avals: Sequence[Aval]) -> list[tuple[Any, ...]]:
     return [(aval.shape, aval.dtype) for aval in avals]
 
 
-def _primitive(name: str, impl: Any, rule: Any, lowering: Any, joint: JointRule) -> Primitive:
+def _primitive(name: str, impl: Any, rule: Any, lowering: Any, joint: JointRule, jvp: TangentRule) -> Primitive:
     return register(
         Primitive(
             name=name,
@@ -94,6 +95,7 @@ def _primitive(name: str, impl: Any, rule: Any, lowering: Any, joint: JointRule)
             multiple=True,
             properties={"family": "region"},
             joint=joint,
+            jvp=jvp,
         )
     )
 
@@ -107,10 +109,10 @@ def _region_type(*avals: Aval, body: Region) -> tuple[Aval, ...]:
     return tuple(node.aval for node in body.graph.outputs)
 
 
-SCAN = _primitive("scan", _scan, _scan_type, ScanRegion(), scan_joint)
-WHILE = _primitive("while_loop", _while, _while_type, WhileRegion(), while_joint)
-SWITCH = _primitive("switch", _switch, _switch_type, SwitchRegion(), switch_joint)
-CHECKPOINT = _primitive("checkpoint", _region, _region_type, Inlined(), checkpoint_joint)
+SCAN = _primitive("scan", _scan, _scan_type, ScanRegion(), scan_joint, scan_tangents)
+WHILE = _primitive("while_loop", _while, _while_type, WhileRegion(), while_joint, while_tangents)
+SWITCH = _primitive("switch", _switch, _switch_type, SwitchRegion(), switch_joint, switch_tangents)
+CHECKPOINT = _primitive("checkpoint", _region, _region_type, Inlined(), checkpoint_joint, checkpoint_tangents)
 
 AFTER = register(
     Primitive(
