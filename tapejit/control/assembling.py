@@ -25,6 +25,8 @@ class Assembly:
         The next carried values.
     stacked : list of Node
         What is stacked.
+    keeps_history : bool
+        Whether what each iteration began with is stacked as well, for the reverse of this scan.
     """
 
     trace: RegionTrace
@@ -34,11 +36,12 @@ class Assembly:
     captures: list[tuple[Node, Value]] = field(default_factory=list)
     following: list[Node] = field(default_factory=list)
     stacked: list[Node] = field(default_factory=list)
+    keeps_history: bool = True
 
     def apply(self, length: int, reverse: bool) -> tuple[list[Any], list[Any]]:
         """The last carried values, and what was stacked."""
-        # What each iteration began with comes last, for the reverse of this scan.
-        outputs = [*self.following, *self.stacked, *(node for node, _ in self.carries)]
+        history = [node for node, _ in self.carries] if self.keeps_history else []
+        outputs = [*self.following, *self.stacked, *history]
         used = set(in_order(outputs))
         slices = [pair for pair in self.slices if pair[0] in used]
         captures = [pair for pair in self.captures if pair[0] in used]
