@@ -11,7 +11,7 @@ import pytest
 
 import tapejit as tj
 from tapejit.errors import DtypeError, ShapeError
-from tapejit.primitive import current
+from tapejit.primitive import add_tape, current, remove_tape
 
 Point = namedtuple("Point", "x y")
 Function = Callable[..., Any]
@@ -230,11 +230,11 @@ def test_the_map_of_linearize_costs_what_is_linear_in_the_tangents() -> None:
 
     _, along = tj.linearize(function, 0.5)
     names: Any = Names()
-    tj.primitive.add_tape(names)
+    add_tape(names)
     try:
         along(1.0)
     finally:
-        tj.primitive.remove_tape(names)
+        remove_tape(names)
     assert sorted(names.found) == ["add", "divide", "multiply", "multiply", "multiply"]
 
 
