@@ -445,6 +445,8 @@ def test_python_numbers_of_a_compiled_call() -> None:
     assert step.report()["traces"] == 1
     with pytest.raises(DtypeError, match="argument 0 is int64"):
         tj.compile(tj.grad(lambda x: x**2))(3)
+    step = tj.compile(lambda x, v: tj.jvp(tj.square, (x,), (v,))[1], strict=True)
+    assert step(np.array(3.0), 2.0).item() == step(np.array(3.0), 2).item() == 12.0  # they take the dtype
 
 
 def test_a_hessian_vector_product_of_a_small_network_has_a_sensible_plan() -> None:
