@@ -117,8 +117,11 @@ class Scan:
 class Gather:
     """``x`` read at index tuples: inputs ``x`` and integer ``indices``, shape (..., k); param ``axes`` names k axes.
 
-    The result has the batch axes of the indices, then the other axes of x.
+    The result has the batch axes of the indices, then the other axes of x. `beyond` is what to say of an index out of
+    range, with the params in it, where that is not the index's fault.
     """
+
+    beyond: str = ""
 
 
 @dataclass(frozen=True, slots=True)
