@@ -19,6 +19,7 @@ from ..primitive import (
     Masked,
     Params,
     Primitive,
+    State,
     Value,
     add_tape,
     current,
@@ -73,6 +74,10 @@ class Tangents:
         reference.key = key = value.key
         self._known[key] = tangent, mask, reference
 
+    def outside(self) -> State:
+        """The state in which tangents are computed."""
+        return current().before(self)
+
     def of_all(self, values: Sequence[Value]) -> list[Masked]:
         """The tangents of values, with their masks."""
         return [self._known.get(value.key, _UNKNOWN)[:2] for value in values]
@@ -88,7 +93,7 @@ class Tangents:
         if not primitive.multiple and outputs.dtype.kind != "f":
             return
         tangents = self.of_all(inputs)
-        token = STATE.set(current().before(self))
+        token = STATE.set(self.outside())
         try:
             found = push_forward(primitive, inputs, tangents, outputs, params)
         finally:
@@ -113,7 +118,7 @@ class Tangents:
     def record_call(self, plan: CallPlan, inputs: tuple[Value, ...], results: tuple[Value, ...]) -> None:
         """Compute the tangents of the results of a call of a whole function."""
         tangents = self.of_all(inputs)
-        token = STATE.set(current().before(self))
+        token = STATE.set(self.outside())
         try:
             found = push_through(plan, inputs, tangents, results)
         finally:
