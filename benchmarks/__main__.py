@@ -9,14 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import first_calls, machine, peers, report, runner, size
-from benchmarks.registry import FIRST_CALLS, FUNCTIONS, STEPS, WORKLOADS
+from benchmarks import agreement, first_calls, machine, peers, report, runner, size
+from benchmarks.registry import AGREEMENT, FIRST_CALLS, FUNCTIONS, STEPS, WORKLOADS
 from benchmarks.run import Measured, Run
 from benchmarks.runner import Options
 from benchmarks.workload import Engine, Workload
 
 HERE = Path(__file__).resolve().parent
-NAMES = f"of {', '.join(STEPS | FIRST_CALLS)}, or a function such as {next(iter(FUNCTIONS))}; all if none"
+PARTS = ("steps", "functions", "agreement", "first_calls", "size")
+NAMES = f"of {', '.join(STEPS | AGREEMENT | FIRST_CALLS)}, or a function such as {next(iter(FUNCTIONS))}; all if none"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=PATH",
         help="the interpreter for NAME's engines",
     )
-    made.add_argument("--only", choices=("steps", "functions", "first_calls", "size"), help="this part only")
+    made.add_argument("--only", choices=PARTS, help="this part only")
     made.add_argument("--rounds", type=int, default=15, help="of timed batches of steps")
     made.add_argument("--seconds", type=float, default=0.2, help="of one timed batch")
     made.add_argument("--processes", type=int, default=3, help="for each situation of a first call")
@@ -57,6 +58,9 @@ def options_of(chosen: argparse.Namespace) -> Options:
     return Options(pythons, chosen.rounds, chosen.seconds, core, chosen.patience, chosen.processes, memory)
 
 
+KEPT = {"agreement": (agreement.PEER,)}
+"""Engines that a part can't do without, whichever are chosen."""
+
 Jobs = list[tuple[Workload, tuple[Engine, ...]]]
 
 
@@ -69,7 +73,8 @@ def jobs(what: str, workloads: Mapping[str, Workload], chosen: argparse.Namespac
         wanted = tuple(
             engine
             for engine in workload.engines
-            if (not chosen.engines or engine.name in chosen.engines) and (what != "first_calls" or engine.compiles)
+            if (not chosen.engines or engine.name in [*chosen.engines, *KEPT.get(what, ())])
+            and (what != "first_calls" or engine.compiles)
         )
         if wanted and (not chosen.workloads or name in chosen.workloads):
             found.append((workload, wanted))
@@ -78,7 +83,7 @@ def jobs(what: str, workloads: Mapping[str, Workload], chosen: argparse.Namespac
 
 def one_by_one(
     what: str, run: Callable[[Workload, tuple[Engine, ...], Options], Any], found: Jobs, options: Options
-) -> Any:
+) -> list[tuple[Workload, Any]]:
     """Each workload with what came of its engines."""
     outcomes = []
     for workload, engines in found:
@@ -129,6 +134,9 @@ def main() -> int:
         functions=together(jobs("functions", FUNCTIONS, chosen), options),
         first_calls=one_by_one("first_calls", first_calls.run, jobs("first_calls", FIRST_CALLS, chosen), options),
         sizes=sizes(chosen),
+        agreements=[
+            found for _, found in one_by_one("agreement", agreement.run, jobs("agreement", AGREEMENT, chosen), options)
+        ],
     )
     print(report.markdown(found))
     if found.wrong:

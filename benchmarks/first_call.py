@@ -66,7 +66,7 @@ def main(workload_name: str, engine_name: str, inputs: str, into: str, *before: 
         "seconds": seconds,
         "import_seconds": import_seconds,
         "peak": peak(),
-        "report": {name: told[name] for name in told if name.endswith("_seconds") or name == "from_cache"},
+        "report": {name: figure for name, figure in told.items() if isinstance(figure, int | float)},
         "versions": versions(engine.needs),
     }
     reply.write(json.dumps(found))

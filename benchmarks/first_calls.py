@@ -212,12 +212,11 @@ def _measure(bench: Bench, outcome: FirstCalls, situation: Situation, expected: 
 
 
 def found_for(limit: Limit, outcomes: Sequence[FirstCalls]) -> tuple[float | None, float | None]:
-    """A limit in seconds and what was found, as far as they were measured."""
+    """What a limit allows and what was found, as far as they were measured."""
     of = {(outcome.workload.name, outcome.engine.name): outcome for outcome in outcomes}
 
     def figure(workload: str, engine: str, name: str) -> float | None:
-        # Of first calls that load only the loading is limited: tracing is the same in each.
-        parts = ["load_seconds"] if name in {"stored", "loaded"} else []
+        parts = [limit.part] if limit.part else []
         return of[workload, engine].figure(name, *parts) if (workload, engine) in of else None
 
     at_most: float | None = limit.seconds

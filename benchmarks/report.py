@@ -6,9 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import chart
+from benchmarks.agreement import PEER
 from benchmarks.first_calls import FirstCalls, found_for
 from benchmarks.registry import LIMITS
-from benchmarks.run import Measured, Run, against_targets, spoken
+from benchmarks.run import Measured, Run, against_targets, in_unit, spoken
 from benchmarks.runner import Outcome, medians
 from benchmarks.workload import verdict
 from benchmarks.workloads.functions import SIZE
@@ -23,7 +24,7 @@ SITUATIONS_IN_WORDS = (
 
 
 def markdown(run: Run) -> str:
-    parts = (_head, _targets, _steps, _functions, _first_calls, _sizes, _versions)
+    parts = (_head, _targets, _steps, _functions, _agreements, _first_calls, _sizes, _versions)
     return "\n".join(line for part in parts for line in part(run)) + "\n"
 
 
@@ -81,6 +82,26 @@ def _cell(detail: str) -> str:
     return detail.replace("|", "¦")
 
 
+def _agreements(run: Run) -> Iterator[str]:
+    if not run.agreements:
+        return
+    yield from ("", "## Agreement", "")
+    yield f"The largest |x - y| / max(1, |x| + |y|) between an engine's numbers and those of {PEER}, in float64."
+    for agreement in run.agreements:
+        workload = agreement.workload
+        names = list(next(iter(agreement.deviations.values()), ()))
+        yield from ("", f"### {workload.name}", "", workload.summary + ".", "")
+        yield f"| engine | {' | '.join([*names, ''])} |"
+        yield f"|{' --- |' * (len(names) + 2)}"
+        for outcome in agreement.outcomes:
+            if outcome.engine.name == PEER and outcome.status == "measured":
+                continue
+            found = agreement.deviations.get(outcome.engine.name, {})
+            shown = [f"{found[name]:.1e}" if found.get(name) else "0" if name in found else "–" for name in names]
+            said = outcome.engine.note if found else f"**not compared** {_cell(outcome.detail)}"
+            yield f"| {' | '.join([outcome.engine.name, *shown, said])} |"
+
+
 def _sizes(run: Run) -> Iterator[str]:
     if not run.sizes:
         return
@@ -100,16 +121,16 @@ def _first_calls(run: Run) -> Iterator[str]:
         yield from ("", f"### {workload.name}", "", workload.summary + ".", "")
         yield (
             "| engine | cold | ready | = trace + compile | stored | loaded | = trace + load "
-            "| process | from the store | peak memory | |"
+            "| process | from the store | peak memory | intermediates | lines of text | |"
         )
-        yield f"|{' --- |' * 11}"
+        yield f"|{' --- |' * 13}"
         yield from map(_first_call_row, outcomes)
 
 
 def _first_call_row(outcome: FirstCalls) -> str:
     def told(situation: str, *parts: str) -> str:
         figure = outcome.figure(situation, *parts)
-        return "–" if figure is None else spoken(figure)
+        return "–" if figure is None else in_unit(figure, *parts or ("",))
 
     def both(situation: str, other: str) -> str:
         parts = told(situation, "trace_seconds"), told(situation, other)
@@ -120,7 +141,7 @@ def _first_call_row(outcome: FirstCalls) -> str:
     cells = (
         outcome.engine.name, told("cold"), told("ready"), both("ready", "compile_seconds"), told("stored"),
         told("loaded"), both("loaded", "load_seconds"), told("process"), told("process_stored"), peak,
-        said or outcome.engine.note,
+        told("ready", "intermediate_bytes"), told("ready", "source_lines"), said or outcome.engine.note,
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
@@ -183,6 +204,7 @@ def figures(run: Run) -> dict[str, object]:
             for at_most, found in [found_for(limit, run.all_first_calls)]
         ],
         "sizes": [asdict(found) for found in run.sizes],
+        "agreements": {agreement.workload.name: agreement.deviations for agreement in run.agreements},
         "targets": [asdict(row) for row in against_targets(run)],
     }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import inf
 
 from benchmarks import size
+from benchmarks.agreement import AT_MOST, PEER, Agreement
 from benchmarks.first_calls import FirstCalls, found_for
 from benchmarks.registry import LIMITS
 from benchmarks.runner import Options, Outcome, medians
@@ -22,6 +23,13 @@ def spoken(seconds: float) -> str:
     return f"{seconds / scale:.3g} {unit}"
 
 
+def in_unit(figure: float, part: str) -> str:
+    """A figure of an engine's report in the unit that the figure's name ends with; seconds if it has none."""
+    if part.endswith("_bytes"):
+        return f"{figure / 2**20:,.3g} MiB"
+    return spoken(figure) if not part or part.endswith("_seconds") else f"{figure:,.4g}"
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What a run found and where; parts that weren't measured are empty."""
@@ -35,6 +43,12 @@ class Run:
     functions: Measured = ()
     first_calls: Sequence[tuple[Workload, Sequence[FirstCalls]]] = ()
     sizes: Sequence[Size] = ()
+    agreements: Sequence[Agreement] = ()
+
+    @property
+    def compared(self) -> list[tuple[Workload, Sequence[Outcome]]]:
+        """The engines of what was compared with the peer's numbers."""
+        return [(agreement.workload, agreement.outcomes) for agreement in self.agreements]
 
     @property
     def all_first_calls(self) -> list[FirstCalls]:
@@ -45,7 +59,7 @@ class Run:
         """What the engines of each environment stand on."""
         return {
             outcome.engine.needs: outcome.versions
-            for _, outcomes in [*self.workloads, *self.functions, *self.first_calls]
+            for _, outcomes in [*self.workloads, *self.functions, *self.first_calls, *self.compared]
             for outcome in outcomes
             if outcome.versions
         }
@@ -55,7 +69,7 @@ class Run:
         """Why this is no result: engines that failed or disagree."""
         return [
             f"{workload.name}: {outcome.engine.name} {outcome.status}: {outcome.detail}"
-            for workload, outcomes in [*self.workloads, *self.functions, *self.first_calls]
+            for workload, outcomes in [*self.workloads, *self.functions, *self.first_calls, *self.compared]
             for outcome in outcomes
             if outcome.status in {"failed", "disagrees"}
         ]
@@ -74,7 +88,13 @@ class Row:
 
 def against_targets(run: Run) -> list[Row]:
     """Every target of what was measured."""
-    return [*_of_steps(run.workloads), *_of_functions(run.functions), *_of_first_calls(run), *_of_sizes(run.sizes)]
+    return [
+        *_of_steps(run.workloads),
+        *_of_functions(run.functions),
+        *_of_agreements(run.agreements),
+        *_of_first_calls(run),
+        *_of_sizes(run.sizes),
+    ]
 
 
 def _of_steps(measured: Measured) -> Iterator[Row]:
@@ -102,6 +122,15 @@ def _of_functions(measured: Measured) -> Iterator[Row]:
         yield Row("functions, per element", target.engine, f"{target.ratio:g} × {target.peer}", said, word)
 
 
+def _of_agreements(agreements: Sequence[Agreement]) -> Iterator[Row]:
+    for agreement in agreements:
+        for engine in (o.engine.name for o in agreement.outcomes if o.engine.needs == "tapejit"):
+            worst = agreement.worst(engine)
+            said, found = ("–", None) if worst is None else (f"{worst[1]:.1e}, {worst[0]}", worst[1])
+            name = f"{agreement.workload.name}, agreement"
+            yield Row(name, engine, f"{AT_MOST:g} from {PEER}", said, verdict(found, AT_MOST))
+
+
 def _of_first_calls(run: Run) -> Iterator[Row]:
     measured = {workload.name for workload, _ in run.first_calls}
     for limit in LIMITS:
@@ -110,14 +139,15 @@ def _of_first_calls(run: Run) -> Iterator[Row]:
 
 
 def _of_limit(limit: Limit, at_most: float | None, found: float | None) -> Row:
-    wanted, figure = spoken(limit.seconds), "–" if found is None else spoken(found)
+    wanted, figure = spoken(limit.seconds), "–" if found is None else in_unit(found, limit.part)
     if limit.times:
         said = [part for part in (limit.of, limit.peer, limit.peer_figure) if part]
         wanted = f"{limit.times:g} × {', '.join(said)}"
         if found is not None and at_most:
-            figure = f"{found * limit.times / at_most:.2f} ×, {figure}"
-    name = f"{limit.workload}, first call, {limit.figure}"
-    return Row(name, limit.engine, wanted, figure, verdict(found, at_most))
+            ratio = found * limit.times / at_most
+            figure = f"{ratio:{'.2f' if ratio >= 0.1 else '.2g'}} ×, {figure}"
+    name = ", ".join([limit.workload, "first call", limit.figure, *([limit.part] if limit.part else [])])
+    return Row(name, limit.engine, wanted, figure, verdict(found, at_most, limit.limit))
 
 
 def _of_sizes(sizes: Sequence[Size]) -> Iterator[Row]:

@@ -12,7 +12,7 @@ import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median, quantiles
@@ -157,7 +157,22 @@ class Worker:
         self.process.stdout.close()
 
 
-def run(workload: Workload, engines: tuple[Engine, ...], options: Options) -> list[Outcome]:
+Job = tuple[Workload, Sequence[Engine]]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A workload whose engines have taken the steps that are compared; their processes wait for more."""
+
+    workload: Workload
+    data: Arrays
+    workers: Mapping[str, Worker]
+    outcomes: Mapping[str, Outcome]
+    results: Mapping[str, Arrays]
+    """The arrays of each engine that has got so far."""
+
+
+def run(workload: Workload, engines: Sequence[Engine], options: Options) -> list[Outcome]:
     """Measure `engines` on `workload`.
 
     Returns
@@ -169,7 +184,7 @@ def run(workload: Workload, engines: tuple[Engine, ...], options: Options) -> li
     return run_together([(workload, engines)], options)[0]
 
 
-def run_together(jobs: Sequence[tuple[Workload, tuple[Engine, ...]]], options: Options) -> list[list[Outcome]]:
+def run_together(jobs: Sequence[Job], options: Options) -> list[list[Outcome]]:
     """Measure workloads whose engines have the same names and needs, all by the same processes.
 
     Returns
@@ -177,6 +192,18 @@ def run_together(jobs: Sequence[tuple[Workload, tuple[Engine, ...]]], options: O
     list of list of Outcome
         As from `run`, for each workload.
     """
+    found = []
+    for started in start(jobs, options):
+        outcomes = started.outcomes
+        _compare(started.workload, started.data, started.results, outcomes)
+        if all(outcome.status != "disagrees" for outcome in outcomes.values()):
+            _time([started.workers[name] for name in started.results], outcomes, options)
+        found.append(list(outcomes.values()))
+    return found
+
+
+def start(jobs: Sequence[Job], options: Options) -> Iterator[Started]:
+    """Each workload in turn, after its first steps; its engines live until the last one is done with."""
     with tempfile.TemporaryDirectory(prefix="tapejit-bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         workers: dict[str, Worker] = {}
@@ -185,12 +212,11 @@ def run_together(jobs: Sequence[tuple[Workload, tuple[Engine, ...]]], options: O
             opened[engine.name], worker = _opened(engine, folder, options, stack)
             if worker is not None:
                 workers[engine.name] = worker
-        found = []
         for workload, engines in jobs:
             outcomes = {engine.name: replace(opened[engine.name], engine=engine, samples=[]) for engine in engines}
-            _measure(workload, {name: workers[name] for name in outcomes if name in workers}, outcomes, folder, options)
-            found.append(list(outcomes.values()))
-        return found
+            present = {name: workers[name] for name in outcomes if name in workers}
+            data = workload.inputs()
+            yield Started(workload, data, present, outcomes, _results(workload, data, present, outcomes, folder))
 
 
 def _opened(
@@ -216,14 +242,9 @@ def _opened(
     return outcome, worker
 
 
-def _measure(
-    workload: Workload,
-    workers: Mapping[str, Worker],
-    outcomes: Mapping[str, Outcome],
-    folder: Path,
-    options: Options,
-) -> None:
-    data = workload.inputs()
+def _results(
+    workload: Workload, data: Arrays, workers: Mapping[str, Worker], outcomes: Mapping[str, Outcome], folder: Path
+) -> dict[str, Arrays]:
     inputs = folder / "inputs.npz"
     np.savez(inputs, **data)
     results: dict[str, Arrays] = {}
@@ -235,9 +256,7 @@ def _measure(
             continue
         if found is not None:
             results[name] = found
-    _compare(workload, data, results, outcomes)
-    if all(outcome.status != "disagrees" for outcome in outcomes.values()):
-        _time([workers[name] for name in results], outcomes, options)
+    return results
 
 
 def _result(workload: Workload, worker: Worker, outcome: Outcome, inputs: Path) -> Arrays | None:

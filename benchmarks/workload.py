@@ -62,6 +62,11 @@ def returning(
     return Session(step, result, (lambda: ready(found)) if ready else nothing)
 
 
+def told_by(step: Any) -> Callable[[], Mapping[str, object]]:
+    """The report of one of tapejit's compiled steps, with the length of its kernel's text."""
+    return lambda: {**step.report(), "source_lines": len(step.source().splitlines())}
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """One row of a workload's table."""
@@ -119,8 +124,7 @@ class Target:
 
     def verdict(self, found: float | None) -> str:
         """One word or two, and what limits a figure that misses."""
-        said = verdict(found, self.ratio)
-        return f"{said}: {self.limit}" if said == MISSES and self.limit else said
+        return verdict(found, self.ratio, self.limit)
 
     def found(self, medians: Mapping[str, float]) -> float | None:
         """What the ratio is; None if one of the two wasn't measured."""
@@ -129,11 +133,13 @@ class Target:
         return medians[self.engine] / medians[self.peer]
 
 
-def verdict(found: float | None, at_most: float | None) -> str:
-    """One word or two for a figure that has a limit."""
+def verdict(found: float | None, at_most: float | None, limit: str = "") -> str:
+    """One word or two for a figure that has a limit, and what is in the way of one that misses."""
     if found is None or at_most is None:
         return "not measured"
-    return "holds" if found <= at_most else MISSES
+    if found <= at_most:
+        return "holds"
+    return f"{MISSES}: {limit}" if limit else MISSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +147,21 @@ class Limit:
     """A figure of `first_calls` is to be at most `seconds`, or `times` another figure.
 
     The other figure is that of the workload `of`, of the engine `peer` and named `peer_figure`; what isn't said is
-    the same as on this side.
+    the same as on this side. `part` says what of the engine's own report is limited, instead of the seconds of the
+    whole call: ``"load_seconds"``, ``"intermediate_bytes"``.
     """
 
     workload: str
     engine: str
     figure: str
+    part: str = ""
     seconds: float = 0.0
     times: float = 0.0
     of: str = ""
     peer: str = ""
     peer_figure: str = ""
+    limit: str = ""
+    """As a target's: what stands in the way where it is missed."""
 
     @property
     def other(self) -> tuple[str, str, str]:

@@ -4,15 +4,18 @@ Start with `GradientTape` and `Variable`; then put `compile` on a step. The publ
 Python Array API standard.
 """
 
-from . import errors, ops, random
+from . import control, errors, ops, random
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
 from .custom import custom_gradient, custom_jvp, custom_vjp, primitive
+from .control import *  # noqa: F403 (loops and branches)
+from .custom import custom_gradient, custom_jvp, custom_vjp
+from .functional import grad, hvp, jvp, linearize, value_and_grad, vjp, vmap
 from .kernel.threads import num_threads, set_num_threads
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
 from .step import CompiledStep, compile
-from .tape import GradientTape
+from .tape import ForwardAccumulator, GradientTape
 from .tensor import Tensor
 from .variable import Variable
 
@@ -20,6 +23,7 @@ __version__ = "0.1.0"  # pyproject.toml reads it here
 
 __all__ = [
     "CompiledStep",
+    "ForwardAccumulator",
     "GradientTape",
     "Tensor",
     "TensorSpec",
@@ -30,15 +34,23 @@ __all__ = [
     "custom_vjp",
     "errors",
     "floatx",
+    "grad",
+    "hvp",
+    "jvp",
     "linalg",
+    "linearize",
     "num_threads",
     "primitive",
     "random",
     "set_floatx",
     "set_num_threads",
     "using_floatx",
+    "value_and_grad",
+    "vjp",
+    "vmap",
 ]
 __all__ += ops.__all__
+__all__ += control.__all__
 
 
 def __dir__() -> list[str]:

@@ -54,6 +54,10 @@ class ConcretizationError(TapejitError, TypeError):
     """Python asked for the value of a traced tensor, which has none before the step runs."""
 
 
+class BatchingError(TapejitError, TypeError):
+    """Something inside `vmap` that a batch can't do, such as giving Python the value of one example."""
+
+
 class CompileError(TapejitError, RuntimeError):
     """A step that can't be compiled, raised under ``strict=True``."""
 

@@ -104,7 +104,13 @@ class Contraction:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """Running sums along the axis in the param ``axis``."""
+    """Running results along the axis in the param ``axis``, each made of the one before and an element of ``x``.
+
+    They are combined by add, multiply, maximum, minimum or logaddexp. With "recurrence" there is an input before ``x``,
+    of the same shape: the result before is multiplied by its element, then that of ``x`` is added.
+    """
+
+    combine: str = "add"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,12 @@ class Gather:
 
 @dataclass(frozen=True, slots=True)
 class Scatter:
-    """``x`` with ``updates`` added at index tuples: what `Gather` reads is where this writes."""
+    """``x`` with ``updates`` at index tuples: what `Gather` reads is where this writes.
+
+    In their order updates are combined with what is there by add, minimum or maximum; by "set" they replace it.
+    """
+
+    combine: str = "add"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +219,20 @@ class Opaque:
     """A Python function of the user's: it runs between two kernels."""
 
 
-LOWERED = (Pointwise, Reduction, View, Pieces, Contraction, Scan, Gather, Scatter, Routine)
+LOWERED = (
+    Pointwise,
+    Reduction,
+    View,
+    Pieces,
+    Contraction,
+    Scan,
+    Gather,
+    Scatter,
+    Routine,
+    ScanRegion,
+    WhileRegion,
+    SwitchRegion,
+)
 """What a kernel can hold, once composites are expanded."""
 
 Lowering = (

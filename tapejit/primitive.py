@@ -151,12 +151,19 @@ class CallPlan:
     pull : callable
         ``pull(arrived, kept, wanted)``: for each of all results the cotangent and its mask (each may be None), the kept
         values, and for each of `inputs` a `Wanted`; returns for each of `inputs` a cotangent and its mask, or Nones.
+    depends : tuple of int
+        For each of all results the bits of the inputs, among all, on which it depends; empty if that is not known.
+    push : callable, optional
+        ``push(inputs, tangents, results)``: for all inputs the tangent and its mask; returns the same for all results.
+        Where there is none, tangents are found by transposing `pull`.
     """
 
     inputs: tuple[int, ...]
     results: tuple[int, ...]
     kept: tuple[int, ...]
     pull: "Callable[[Sequence[Masked], Sequence[Any], Sequence[Wanted]], Sequence[Masked]]"
+    depends: tuple[int, ...] = ()
+    push: "Callable[[Sequence[Value], Sequence[Masked], Sequence[Value]], Sequence[Masked]] | None" = None
 
 
 JointRule = Callable[[int, int, Params], CallPlan]
@@ -260,7 +267,7 @@ def _reverse_plan(primitive: Primitive, active: int, count: int) -> ReversePlan:
     for position in range(count):
         if not active >> position & 1:
             continue
-        rule = primitive.vjp.get(_input_name(primitive, position))
+        rule = primitive.vjp.get(input_name(primitive, position))
         if rule is None:
             continue
         arguments = tuple(slot(name, position) for name in rule.names)
@@ -291,7 +298,8 @@ _KEPT = {
 """For each tag of a slot how a tape gets what it keeps."""
 
 
-def _input_name(primitive: Primitive, position: int) -> str:
+def input_name(primitive: Primitive, position: int) -> str:
+    """What the input at a position is called."""
     variadic = primitive.inputs[0].startswith("*") if primitive.inputs else False
     return primitive.inputs[0] if variadic else primitive.inputs[position]
 
@@ -345,9 +353,16 @@ def in_role(role: str) -> Callable[..., Any]:
 
 
 class Interpreter(Protocol):
-    """Who computes a bound operation; `traces` says whether a graph is made of it in the end."""
+    """Who computes a bound operation.
+
+    `traces` says whether a graph is made of it in the end.
+    """
 
     traces: bool
+
+    @property
+    def outer(self) -> "State | None":
+        """The state that it binds in, if it computes nothing itself; tapes may come and go there."""
 
     def bind(self, primitive: Primitive, inputs: tuple[Value, ...], params: Params) -> Any:
         """Outputs of the application, as values of this interpreter."""
@@ -391,13 +406,23 @@ class Recorder(Protocol):
 
 
 class State:
-    """Who computes and who listens, in this thread or task; never changed, only replaced."""
+    """Who computes and who listens, in this thread or task; never changed, only replaced.
 
-    __slots__ = ("interpreter", "tapes")
+    The last `forward` of `tapes` work forward: they bind operations of their own when they hear one, which all before
+    them hear. So those must have heard the first one already.
+    """
 
-    def __init__(self, interpreter: Interpreter, tapes: tuple[Recorder, ...]) -> None:
+    __slots__ = ("forward", "interpreter", "tapes")
+
+    def __init__(self, interpreter: Interpreter, tapes: tuple[Recorder, ...], forward: int = 0) -> None:
         self.interpreter = interpreter
         self.tapes = tapes
+        self.forward = forward
+
+    def before(self, tape: Recorder) -> "State":
+        """The state in which only those listen that hear an operation before `tape` does."""
+        place = self.tapes.index(tape)
+        return listened_to(self.interpreter, self.tapes[:place], max(0, self.forward - len(self.tapes) + place))
 
     def bind(self, primitive: Primitive, inputs: tuple[Value, ...], params: Params) -> Any:
         """Apply a primitive: compute it, then tell every active tape."""
@@ -417,6 +442,7 @@ class Unheard(State):
     def __init__(self, interpreter: Interpreter) -> None:
         self.interpreter = interpreter
         self.tapes = ()
+        self.forward = 0
         self.bind = interpreter.bind
 
 
@@ -444,30 +470,55 @@ def bind(primitive: Primitive, inputs: tuple[Value, ...], params: Params = NO_PA
 
 
 @contextmanager
-def interpreting(interpreter: Interpreter, tapes: tuple[Recorder, ...] = ()) -> Iterator[None]:
-    """Let `interpreter` compute what is bound inside the block, heard by `tapes` only."""
-    token = STATE.set(State(interpreter, tapes) if tapes else Unheard(interpreter))
+def interpreting(interpreter: Interpreter, tapes: tuple[Recorder, ...] = (), forward: int = 0) -> Iterator[None]:
+    """Let `interpreter` compute what is bound inside the block, heard by `tapes` only, `forward` of which are last."""
+    token = STATE.set(State(interpreter, tapes, forward) if tapes else Unheard(interpreter))
     try:
         yield
     finally:
         STATE.reset(token)
 
 
-def add_tape(tape: Recorder) -> None:
-    """Let `tape` hear what is bound from now on."""
-    state = current()
-    STATE.set(State(state.interpreter, (*state.tapes, tape)))
+def add_tape(tape: Recorder, *, forward: bool = False, under: Any = None) -> None:
+    """Let `tape` hear what is bound from now on: now, or in the state that the interpreter `under` binds in.
+
+    `forward` says that it binds operations of its own then.
+    """
+    state = current() if under is None or under.outer is None else under.outer
+    tapes, after = state.tapes, state.forward
+    if forward or not after:
+        _replace(State(state.interpreter, (*tapes, tape), after + forward), under)
+    else:
+        _replace(State(state.interpreter, (*tapes[:-after], tape, *tapes[-after:]), after), under)
 
 
-def remove_tape(tape: Recorder) -> None:
-    """Let `tape` hear nothing more."""
-    state = current()
-    tapes = state.tapes
+def remove_tape(tape: Recorder) -> Any:
+    """Let `tape` hear nothing more; returns the `under` of `add_tape` that undoes it."""
+    state, under = current(), None
+    while tape not in state.tapes and state.interpreter.outer is not None:
+        under = state.interpreter
+        state = state.interpreter.outer
+    tapes, forward = state.tapes, state.forward
+    if forward:
+        forward -= any(other is tape for other in tapes[-forward:])
     # Tapes are left in the order opposite to entering, but for stop_recording and generators.
     others = tapes[:-1] if tapes[-1:] == (tape,) else tuple(other for other in tapes if other is not tape)
+    _replace(listened_to(state.interpreter, others, forward), under)
+    return under
+
+
+def listened_to(interpreter: Interpreter, tapes: tuple[Recorder, ...], forward: int = 0) -> State:
+    """The state in which `interpreter` computes and `tapes` listen."""
+    if tapes:
+        return State(interpreter, tapes, forward)
     base: State = BASE[0]
     # Without tapes the base state itself: a compiled step knows by it that it need not look any further.
-    if others:
-        STATE.set(State(state.interpreter, others))
+    return base if interpreter is base.interpreter else Unheard(interpreter)
+
+
+def _replace(state: State, under: Any) -> None:
+    """Put a state in place of the present one, or of the one that the interpreter `under` binds in."""
+    if under is None:
+        STATE.set(state)
     else:
-        STATE.set(base if state.interpreter is base.interpreter else Unheard(state.interpreter))
+        under.outer = state

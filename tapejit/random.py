@@ -12,6 +12,7 @@ import numpy as np
 
 from . import ops
 from .aval import PYTHON_NUMBERS, Shape, broadcast_shapes, checked_shape, is_floating, parse_dtype
+from .batching import BatchedTensor, Batching, drawing_apart, outside_of_batches
 from .config import floatx
 from .errors import DtypeError, TapejitError, at_user_line
 from .families import as_array
@@ -294,11 +295,22 @@ class Generator:
 
     def _drawn(self, draw: Any, *how: Any) -> "Tensor":
         """A draw from the present state, which moves on behind it."""
+        batch = drawing_apart()
+        if batch is not None:
+            return draw(self._states(batch), *how)[0]  # type: ignore[no-any-return]
         with holding((self._state,)):  # no two threads draw from one state
             before = self._state.read_value()
             out, count, words = draw(before, *how)
-            self._state.assign(advanced(before, count, words))
+            after = advanced(before, count, words)
+            with outside_of_batches():
+                self._state.assign(after)
         return out  # type: ignore[no-any-return]
+
+    def _states(self, batch: Batching) -> BatchedTensor:
+        """For each example of a batch the state of a new generator, as from `split`."""
+        with batch.outside():
+            keys = ops.expand_dims(self._drawn(unit_words, (batch.size,)), 1)
+            return BatchedTensor(batch, ops.concat([keys, ops.zeros_like(keys)], axis=1))
 
 
 def _as_key(seed: Any) -> int:

@@ -112,7 +112,7 @@ class CompiledStep(Loopable):
                     if route.entry is not self._entry or route.traced is not self._last:
                         self._prefer(route)
                     return result
-        if isinstance(state.interpreter, Trace):
+        if state.interpreter is not BASE[0].interpreter:
             return self.eager(*args, **kwargs)  # a step inside a step becomes part of it
         if self._eager_because is not None:
             return self.eager(*args, **kwargs)
@@ -150,7 +150,7 @@ class CompiledStep(Loopable):
                 values = route.values(args, kwargs)
                 if values is not None and route.traced.steps is not None:
                     return route.traced.steps, values
-        if isinstance(state.interpreter, Trace) or state.tapes or self._eager_because is not None:
+        if state.interpreter is not BASE[0].interpreter or state.tapes or self._eager_because is not None:
             return self
         call = describe(args, kwargs, self._specialized, self._parameters)
         call.refuse_specs()

@@ -153,6 +153,7 @@ class Eager:
     """The base interpreter: NumPy computes each operation when it is bound."""
 
     traces = False
+    outer = None
 
     def bind(self, primitive: Primitive, inputs: tuple[Any, ...], params: Params) -> Any:
         """Outputs of `primitive.impl`, after the type rule has explained what the inputs were if it failed."""

@@ -12,7 +12,9 @@ import numpy as np
 from ..aval import Aval
 from ..graph import Region
 from ..lowering import ScanRegion, SwitchRegion, WhileRegion
-from ..primitive import Primitive, register
+from ..primitive import JointRule, Primitive, register
+from .scan_reverse import scan_joint
+from .switch_reverse import switch_joint, while_joint
 
 INDEX = Aval((), np.dtype(np.int64))
 """What the index of an iteration, or of a branch, is."""
@@ -78,11 +80,11 @@ def _types(avals: Sequence[Aval]) -> list[tuple[Any, ...]]:
     return [(aval.shape, aval.dtype) for aval in avals]
 
 
-def _primitive(name: str, inputs: tuple[str, ...], impl: Any, rule: Any, lowering: Any) -> Primitive:
+def _primitive(name: str, impl: Any, rule: Any, lowering: Any, joint: JointRule) -> Primitive:
     return register(
         Primitive(
             name=name,
-            inputs=inputs,
+            inputs=("*operands",),
             impl=impl,
             rule=rule,
             vjp={},
@@ -90,10 +92,11 @@ def _primitive(name: str, inputs: tuple[str, ...], impl: Any, rule: Any, lowerin
             cases=(),
             multiple=True,
             properties={"family": "region"},
+            joint=joint,
         )
     )
 
 
-SCAN = _primitive("scan", ("*operands",), _scan, _scan_type, ScanRegion())
-WHILE = _primitive("while_loop", ("*operands",), _while, _while_type, WhileRegion())
-SWITCH = _primitive("switch", ("*operands",), _switch, _switch_type, SwitchRegion())
+SCAN = _primitive("scan", _scan, _scan_type, ScanRegion(), scan_joint)
+WHILE = _primitive("while_loop", _while, _while_type, WhileRegion(), while_joint)
+SWITCH = _primitive("switch", _switch, _switch_type, SwitchRegion(), switch_joint)

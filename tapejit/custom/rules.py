@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..aval import Aval
-from ..graph import Graph, Region, Trace
+from ..graph import Graph, Region
 from ..graph.replay import replay
 from ..lowering import Alias
 from ..primitive import (
@@ -70,9 +70,7 @@ def apply_linear(
         results = linear.function(operands, captures)
         return [results[position] for position in wanted]
     outputs = tuple(linear.graph.outputs[position] for position in wanted)
-    interpreter = current().interpreter
-    trace = interpreter if isinstance(interpreter, Trace) else None
-    known = replay(Graph(linear.graph.inputs, outputs, ()), (*operands, *captures), trace)
+    known = replay(Graph(linear.graph.inputs, outputs, ()), (*operands, *captures), current().interpreter)
     return [known[node] for node in outputs]
 
 

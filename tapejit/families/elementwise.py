@@ -14,6 +14,7 @@ from ..aval import PYTHON_NUMBERS, Aval, Resolver, as_ufunc, broadcast_shapes, c
 from ..errors import DtypeError, at_user_line
 from ..lowering import Pointwise
 from ..primitive import BASE, NO_PARAMS, READERS, STATE, Flow, Primitive, Rule, bind, claim, register
+from .batching import aligned
 from .cases import Sample
 from .naming import named_as
 from .operands import coerce
@@ -119,6 +120,7 @@ def elementwise(
                     "neutral": neutral,
                     "involution": involution,
                 },
+                batch=aligned(lambda *operands: bind(primitive, operands)),
             )
         )
         public = _PUBLIC[len(names)](primitive, chosen)

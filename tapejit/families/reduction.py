@@ -13,7 +13,8 @@ import numpy as np
 from ..aval import Aval, normalize_axes, parse_dtype, with_ones, without
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..lowering import Lowering
-from ..primitive import Flow, Primitive, Rule, bind, claim, in_role, register
+from ..primitive import Flow, Primitive, Rule, TangentRule, bind, claim, in_role, register
+from .batching import reduced
 from .cases import Case
 from .naming import named_as
 from .operands import as_array
@@ -34,6 +35,7 @@ def reduction(
     identity: bool = False,
     role: str | None = None,
     reference: Callable[..., Any] | None = None,
+    jvp: TangentRule | None = None,
 ) -> Callable[[Function], Function]:
     """Declare a reduction; decorates ``f(x, *, axis=None, keepdims=False)`` that is a signature and a docstring.
 
@@ -51,7 +53,7 @@ def reduction(
         The reverse rule of ``x``; it may name ``ct``, ``x``, ``out``, ``axes`` and ``x_shape``. None where the
         result is not connected.
     flow : Flow
-        How masks pass the rule.
+        How masks pass the rule; a reduction whose transpose is `MOVING` is linear.
     accumulate : callable, optional
         From the operand's dtype to the one it is converted to first (NumPy sums booleans as integers).
     result : callable, optional
@@ -62,6 +64,8 @@ def reduction(
         What the machinery uses the primitive for, as ``function(x, axes)``.
     reference : callable, optional
         An independent implementation for the tests; by default NumPy's function of the same name.
+    jvp : callable, optional
+        The forward rule, where it is not to be the transpose of `vjp`.
     """
 
     def declare(function: Function) -> Function:
@@ -75,7 +79,13 @@ def reduction(
                 vjp={} if vjp is None else {"x": Rule.of(vjp, flow)},
                 lowering=lowering,
                 cases=cases,
-                properties={"family": "reduction", "reference": reference or getattr(np, name, impl)},
+                properties={
+                    "family": "reduction",
+                    "reference": reference or getattr(np, name, impl),
+                    "linear": flow is Flow.MOVING,
+                },
+                jvp=jvp,
+                batch=reduced(lambda x, axes: bind(primitive, (x,), {"axes": axes})),
             )
         )
         public = _public(primitive, accumulate)

@@ -7,8 +7,9 @@ give their transpose as the reverse rule.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..lowering import Composite, Contraction, Gather, Lowering, Pieces, Pointwise, View
-from ..primitive import Flow, Primitive, Rule, bind, claim, register
+from ..lowering import Composite, Contraction, Gather, Lowering, Pieces, Pointwise, Routine, View
+from ..primitive import Flow, Primitive, Rule, TangentRule, bind, claim, register
+from .batching import Made, aligned, multiplied, stacked
 from .cases import Case
 
 Function = Callable[..., Any]
@@ -23,10 +24,16 @@ def _declare(
     vjp: Mapping[str, Rule],
     lowering: Lowering,
     cases: tuple[Case, ...],
+    batch: Made | None,
     multiple: bool = False,
     reference: Function | None = None,
     role: str | None = None,
+    jvp: TangentRule | None = None,
+    **properties: Any,
 ) -> Function:
+    def apply(*values: Any, **params: Any) -> Any:
+        return bind(primitive, values, params)
+
     primitive = register(
         Primitive(
             name=name,
@@ -37,13 +44,11 @@ def _declare(
             lowering=lowering,
             cases=cases,
             multiple=multiple,
-            properties={"family": family, "reference": reference},
+            properties={"family": family, "reference": reference, **properties},
+            jvp=jvp,
+            batch=batch and batch(apply),
         )
     )
-
-    def apply(*values: Any, **params: Any) -> Any:
-        return bind(primitive, values, params)
-
     if role is not None:
         claim(role, apply)
     return apply
@@ -56,10 +61,12 @@ def view(
     rule: Function,
     lowering: View | Pieces | Gather | None,
     transpose: Function,
+    batch: Made,
     cases: tuple[Case, ...],
     inputs: tuple[str, ...] = ("x",),
     reference: Function | None = None,
     role: str | None = None,
+    tangent_params: Mapping[str, Any] | None = None,
 ) -> Function:
     """Declare an operation that only moves elements: its reverse rule is its transpose, for all inputs.
 
@@ -73,6 +80,8 @@ def view(
         The index map; None where the compiler can't follow it yet.
     transpose : callable
         ``transpose(ct, …)``, naming params, ``x_shape`` and, with several inputs, ``index``.
+    batch : callable
+        What makes the batch rule, see `families.batching`: how the params read where there is a batch axis.
     cases : tuple of Case
         For the registry's test.
     inputs : tuple of str
@@ -81,9 +90,14 @@ def view(
         An independent implementation of the public function.
     role : str, optional
         What the machinery uses it for.
+    tangent_params : mapping, optional
+        The params with which it moves tangents, where they are others: what a padding puts in is constant.
     """
     rules = {inputs[0]: Rule.of(transpose, Flow.MOVING)}
-    return _declare(name, "view", inputs, impl, rule, rules, lowering, cases, False, reference, role)
+    return _declare(
+        name, "view", inputs, impl, rule, rules, lowering, cases, batch, False, reference, role,
+        linear=True, tangent_params=tangent_params,
+    )  # fmt: skip
 
 
 def pointwise(
@@ -98,6 +112,8 @@ def pointwise(
     cost: int = 1,
     reference: Function | None = None,
     role: str | None = None,
+    jvp: TangentRule | None = None,
+    batch: Made = aligned,
 ) -> Function:
     """Declare an operation on each element by itself that has params: a conversion, an element's own index.
 
@@ -119,10 +135,14 @@ def pointwise(
         An independent implementation of the public function.
     role : str, optional
         What the machinery uses it for.
+    jvp : callable, optional
+        As in `Primitive`, where the rule does not make tangents of tangents as well.
+    batch : callable
+        What makes the batch rule, where an element's own index counts.
     """
     rules = {key: Rule.of(value, Flow.POINTWISE) for key, value in vjp.items()}
     lowering = Pointwise(kernel, cost)
-    return _declare(name, "pointwise", inputs, impl, rule, rules, lowering, cases, False, reference, role)
+    return _declare(name, "pointwise", inputs, impl, rule, rules, lowering, cases, batch, False, reference, role, jvp)
 
 
 def contraction(
@@ -130,7 +150,7 @@ def contraction(
 ) -> Function:
     """Declare a product that is linear in each of its two inputs."""
     rules = {key: Rule.of(value) for key, value in vjp.items()}
-    return _declare(name, "contraction", tuple(vjp), impl, rule, rules, Contraction(), cases)
+    return _declare(name, "contraction", tuple(vjp), impl, rule, rules, Contraction(), cases, multiplied)
 
 
 def composite(
@@ -143,10 +163,21 @@ def composite(
     cases: tuple[Case, ...],
     flow: Flow = Flow.MIXING,
     reference: Function | None = None,
+    jvp: TangentRule | None = None,
+    linear: bool = False,
+    batch: Made | None = None,
 ) -> Function:
-    """Declare an operation that is one step for tapes and a composition of others for the compiler."""
+    """Declare an operation that is one step for tapes and a composition of others for the compiler.
+
+    `jvp` and `linear` are those of `library_call`. Without `batch`, which makes its batch rule, a batch of it is made
+    of the composition.
+    """
     rules = {key: Rule.of(value, flow) for key, value in vjp.items()}
-    return _declare(name, "composite", tuple(vjp), impl, rule, rules, Composite(expand), cases, False, reference)
+    lowering = Composite(expand)
+    return _declare(
+        name, "composite", tuple(vjp), impl, rule, rules, lowering, cases, batch, False, reference,
+        jvp=jvp, linear=linear,
+    )  # fmt: skip
 
 
 def library_call(
@@ -160,7 +191,20 @@ def library_call(
     multiple: bool = False,
     reference: Function | None = None,
     lowering: Lowering = None,
+    jvp: TangentRule | None = None,
+    linear: bool = False,
+    batch: Made | None = None,
 ) -> Function:
-    """Declare an operation that a library computes as a whole."""
+    """Declare an operation that a library computes as a whole.
+
+    Its forward rule is the transpose of `vjp`, unless `jvp` is given, which costs less, or it is `linear` in all inputs
+    together that have reverse rules: then it does with tangents what it does with values. `batch` makes its batch rule;
+    a `Routine` takes any leading axes by itself, a `Composite` is batched part by part.
+    """
     rules = {key: Rule.of(value) for key, value in vjp.items()}
-    return _declare(name, "library_call", inputs, impl, rule, rules, lowering, cases, multiple, reference)
+    if batch is None and isinstance(lowering, Routine):
+        batch = stacked
+    return _declare(
+        name, "library_call", inputs, impl, rule, rules, lowering, cases, batch, multiple, reference,
+        jvp=jvp, linear=linear,
+    )  # fmt: skip

@@ -15,13 +15,22 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _OWN_NUMBERS = (
     *(str(_PACKAGE / room) + "/" for room in ("ops", "tape", "passes")),
     str(_PACKAGE / "graph/replay.py"),  # its numbers were literals before
+    str(_PACKAGE / "control" / "counting.py"),
 )
 # These files only hand numbers on.
 _PLUMBING = (
     *(str(_PACKAGE / "families") + "/",),
     *(
         str(_PACKAGE / name)
-        for name in ("primitive.py", "operators.py", "tensor.py", "variable.py", "graph/trace.py", "graph/region.py")
+        for name in (
+            "primitive.py",
+            "operators.py",
+            "tensor.py",
+            "variable.py",
+            "batching.py",
+            "graph/trace.py",
+            "graph/region.py",
+        )
     ),
 )
 

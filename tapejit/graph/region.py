@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from ..aval import Aval
-from ..errors import TapejitError, at_user_line
+from ..errors import ConcretizationError, TapejitError, at_user_line
 from ..primitive import Value, current, interpreting
+from ..variable import Variable
 from .evaluate import evaluate
-from .ir import Graph, Input, Node
+from .ir import Builder, Graph, Input, Node, in_order
+from .reads import Reads
 from .signature import canonical_lines
-from .trace import Trace, TracedTensor
+from .trace import READ_AGAIN, SpecializeError, Trace, TracedTensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,52 +76,119 @@ def with_regions(value: Any, change: Callable[[Region], Region]) -> Any:
     return change(value) if isinstance(value, Region) else value
 
 
-class _RegionTrace(Trace):
-    """The interpreter inside a region: what comes from outside becomes a capture."""
+class _Heard(Reads):
+    """The tape that listens inside a region: the outside's tapes hear which variables are read."""
 
-    def __init__(self, operands: tuple[Aval, ...], what: str) -> None:
-        super().__init__(operands)
+    def __init__(self, trace: "RegionTrace") -> None:
+        super().__init__()
+        self._trace = trace
+
+    def record_read(self, variable: Any, value: Value) -> None:
+        """Tell those outside, once."""
+        if variable.key not in self.keys:
+            self._trace.tell(variable)
+        super().record_read(variable, value)
+
+
+@dataclass(slots=True)
+class _Place:
+    """A variable inside a region.
+
+    Its gradient goes to `anchor`, what the outside reads; `before` stands for the value that it has when the region
+    begins, `now` for the present one.
+    """
+
+    variable: Variable
+    outer: Value
+    anchor: Node
+    before: Node
+    now: Node
+
+
+class RegionTrace(Trace):
+    """The interpreter inside a region: what comes from outside becomes a capture.
+
+    Parameters
+    ----------
+    operands : tuple of Aval
+        Of its arguments.
+    what : str
+        What to call it in messages: "the body of scan".
+    effects : bool
+        Whether it may assign variables; `assigned` has them, and whoever makes the region passes their values on.
+    """
+
+    def __init__(self, operands: Sequence[Aval], what: str, effects: bool = False) -> None:
+        super().__init__(tuple(operands))
         self.outside = current()
         self.what = what
-        self.taken: list[Value] = []
-        self._capture_nodes: dict[int, Node] = {}
-        self._read: dict[int, Value] = {}
+        self.effects = effects
+        self._taken: dict[int, tuple[Value, Node]] = {}
+        self._places: dict[int, _Place] = {}
+        self._lifted: dict[int, tuple[Any, Value]] = {}
+
+    def run(self, function: Callable[..., Any]) -> Any:
+        """What the function gives for the arguments, written down here."""
+        with interpreting(self, (_Heard(self),)):
+            return function(*[self.argument(position) for position in range(len(self.arguments))])
+
+    # The interpreter
 
     def captured(self, value: Value) -> TracedTensor:
-        """The argument that stands for a value of the outside."""
-        node = self._capture_nodes.get(value.key)
-        if node is None:
+        """The input that stands for a value of the outside."""
+        return TracedTensor(self, self._input_for(value))
+
+    def _input_for(self, value: Value) -> Node:
+        found = self._taken.get(value.key)
+        if found is None:
             aval = Aval(value.aval.shape, value.aval.dtype)
-            node = self.builder.input("argument", len(self.arguments), aval)
-            self.arguments.append(node)
-            self._capture_nodes[value.key] = node
-            self.taken.append(value)
-        return TracedTensor(self, node)
+            found = self._taken[value.key] = value, self.builder.input("capture", len(self._taken), aval)
+        return found[1]
 
     def node_of(self, value: Value) -> Node:
         """The node of a value; one from outside becomes a capture."""
         if isinstance(value, TracedTensor) and value.trace is self:
             return value.node
-        return self.captured(value).node
+        return self._input_for(value)
 
-    def lift(self, value: Any, borrow: bool) -> Value:
+    def lift(self, value: Any, borrow: bool) -> Value:  # noqa: ARG002 (the protocol of interpreters)
         """What the outside makes of it, captured where it is used."""
-        return value if isinstance(value, Value) else self.outside.interpreter.lift(value, borrow)
+        if isinstance(value, Value):
+            return value
+        if not isinstance(value, np.ndarray):
+            return self.outside.interpreter.lift(value, False)
+        if id(value) not in self._lifted:
+            self._lifted[id(value)] = value, self.outside.interpreter.lift(value, False)
+        return self._lifted[id(value)][1]
 
     def user_number(self, number: float, dtype: np.dtype) -> Value:
         """What the outside makes of it."""
         return self.captured(self.outside.interpreter.number(number, dtype))
 
     def read(self, variable: Any) -> TracedTensor:
-        """The value that the variable has where the region stands; the outside's tapes hear of it."""
-        value = self._read.get(variable.key)
-        if value is None:
-            value = self._read[variable.key] = self.outside.interpreter.read(variable)
-            for tape in self.outside.tapes:
-                tape.record_read(variable, value)
-        return self.captured(value)
+        """The value that the variable has at this point of the region."""
+        place = self._place(variable)
+        return TracedTensor(self, self.builder.apply(READ_AGAIN, (place.now, place.anchor), {}))
 
-    def assign(self, variable: Any, value: Value) -> None:  # noqa: ARG002 (the protocol of interpreters)
+    def tell(self, variable: Any) -> None:
+        """Let the outside's tapes hear that the variable was read."""
+        for tape in self.outside.tapes:
+            tape.record_read(variable, self._place(variable).outer)
+
+    def assign(self, variable: Any, value: Value) -> None:
+        """The variable's value from this point of the region on.
+
+        Raises
+        ------
+        TapejitError
+            If the region may have no effects.
+        """
+        if not self.effects:
+            name = variable.name or "a Variable"
+            raise TapejitError(at_user_line(f"{self.what} assigns {name}; return the value instead"))
+        self._place(variable).now = self.node_of(value)
+
+    def create(self, variable: Any, initial: Value) -> None:  # noqa: ARG002
         """Not to be had: a region may run any number of times.
 
         Raises
@@ -127,18 +196,90 @@ class _RegionTrace(Trace):
         TapejitError
             Always.
         """
-        name = variable.name or "a Variable"
-        raise TapejitError(at_user_line(f"{self.what} assigns {name}; return the value instead"))
+        raise TapejitError(at_user_line(f"{self.what} makes a Variable; make it outside"))
 
-    def create(self, variable: Any, initial: Value) -> None:  # noqa: ARG002
-        """Not to be had.
+    def _place(self, variable: Any) -> _Place:
+        place = self._places.get(variable.key)
+        if place is None:
+            outer = self.outside.interpreter.read(variable)
+            before = self.builder.input("variable", len(self._places), variable.aval)
+            place = self._places[variable.key] = _Place(variable, outer, self._input_for(outer), before, before)
+        return place
+
+    # Messages
+
+    def weak_positions(self, node: Node) -> tuple[int, ...] | None:
+        """Where the Python numbers are among the step's arguments that a value depends on alone; None if on more."""
+        captures = {taken: value for value, taken in self._taken.values()}
+        found: list[int] = []
+        for source in in_order((node,)):
+            if isinstance(source.op, Input):
+                value = captures.get(source)
+                below = value.trace.weak_positions(value.node) if isinstance(value, TracedTensor) else None
+                if below is None:
+                    return None
+                found += below
+        return tuple(dict.fromkeys(found))
+
+    def refusal(self, error: ConcretizationError) -> ConcretizationError:
+        """The error, which says where it is; it stands for the outside too."""
+        if not isinstance(error, SpecializeError):
+            error = type(error)(f"in {self.what}: {error}")
+        outer = self.outside.interpreter
+        return super().refusal(outer.refusal(error) if isinstance(outer, Trace) else error)
+
+    def kept_after(self) -> str:
+        """What to say of a tensor that was used outside."""
+        return (
+            f"a tensor of {self.what} was used outside of it: it has no numbers there. Return it from the function "
+            "(through the carry or the results), or assign it to a Variable"
+        )
+
+    # The result
+
+    @property
+    def assigned(self) -> list[Variable]:
+        """The variables that have another value at the end, in order."""
+        return [place.variable for place in self._places.values() if place.now is not place.before]
+
+    def value_before(self, variable: Variable) -> Node:
+        """The input that stands for the variable's value where the region begins."""
+        return self._place(variable).before
+
+    def value_after(self, variable: Variable) -> Node:
+        """The variable's value at the end."""
+        return self._place(variable).now
+
+    def taken(self, outputs: Sequence[Node]) -> list[Value]:
+        """The outside's values that the outputs need."""
+        needed = set(in_order(outputs))
+        return [value for value, node in self._taken.values() if node in needed]
+
+    def region(self, arguments: Sequence[Node], outputs: Sequence[Node], captures: Sequence[Value]) -> Region:
+        """The region from its arguments and then `captures`.
+
+        An argument may be a variable's value before the region, or a value that is computed, and then is not.
 
         Raises
         ------
-        TapejitError
-            Always.
+        ConcretizationError
+            If the program asked for a value in vain and went on.
         """
-        raise TapejitError(at_user_line(f"{self.what} makes a Variable; make it outside"))
+        if self._refusal is not None:
+            raise self._refusal
+        builder = Builder()
+        avals = [*(node.aval for node in arguments), *(Aval(value.shape, value.dtype) for value in captures)]
+        inputs = [builder.input("argument", position, aval) for position, aval in enumerate(avals)]
+        known = dict(zip(arguments, inputs, strict=False))
+        for value, node in zip(captures, inputs[len(arguments) :], strict=True):
+            if value.key in self._taken:
+                known[self._taken[value.key][1]] = node
+        for node in in_order(outputs, known):
+            if node.op is READ_AGAIN and node.inputs[0] not in known:
+                known[node] = known[node.inputs[1]]  # never assigned
+            elif not isinstance(node.op, Input):
+                known[node] = builder.again(node, tuple([known[value] for value in node.inputs]))
+        return Region(Graph(tuple(inputs), tuple(known[node] for node in outputs), ()), len(captures))
 
 
 def trace_region(
@@ -167,9 +308,7 @@ def trace_region(
     ConcretizationError
         If it asks for a value.
     """
-    trace = _RegionTrace(tuple(operands), what)
-    with interpreting(trace):
-        results = function(*[trace.argument(position) for position in range(len(operands))])
-        outputs = tuple(trace.node_of(trace.lift(result, False)) for result in results)
-    graph = Graph(tuple(trace.arguments), outputs, ())
-    return Region(graph, len(trace.arguments) - len(operands)), tuple(trace.taken)
+    trace = RegionTrace(operands, what)
+    outputs = [trace.node_of(trace.lift(result, False)) for result in trace.run(function)]
+    captures = trace.taken(outputs)
+    return trace.region(trace.arguments, outputs, captures), tuple(captures)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..primitive import Primitive, Value, bind, current
+from ..primitive import Interpreter, Primitive, Value, bind
 from .ir import Graph, Literal, Node, Part, in_order
 from .trace import Trace, TracedTensor
 
 
-def replay(graph: Graph, values: Sequence[Value], trace: Trace | None) -> dict[Node, Any]:
+def replay(graph: Graph, values: Sequence[Value], interpreter: Interpreter) -> dict[Node, Any]:
     """What the outputs of `graph` are, and all that they need, bound anew for `values` instead of its inputs.
 
     Parameters
@@ -17,15 +17,17 @@ def replay(graph: Graph, values: Sequence[Value], trace: Trace | None) -> dict[N
         What to compute; its updates are left out.
     values : sequence of Value
         One for each input.
-    trace : Trace, optional
-        Where it happens; for literals, and to give each operation its own line of the user's program. None where
-        the interpreter is none.
+    interpreter : Interpreter
+        Where it happens; for literals, and to give each operation its own line of the user's program in a trace.
     """
     known: dict[Node, Any] = dict(zip(graph.inputs, values, strict=True))
-    if trace is None:
+    while interpreter.outer is not None:
+        interpreter = interpreter.outer.interpreter
+    if not isinstance(interpreter, Trace):
         for node in in_order(graph.outputs, graph.inputs):
-            known[node] = _value(node, known, None)
+            known[node] = _value(node, known, interpreter)
         return known
+    trace = interpreter
     place = trace.place
     try:
         for node in in_order(graph.outputs, graph.inputs):
@@ -36,12 +38,12 @@ def replay(graph: Graph, values: Sequence[Value], trace: Trace | None) -> dict[N
     return known
 
 
-def _value(node: Node, known: dict[Node, Any], trace: Trace | None) -> Any:
+def _value(node: Node, known: dict[Node, Any], interpreter: Interpreter) -> Any:
     op = node.op
     if isinstance(op, Literal):
-        if trace is None:
-            return current().interpreter.number(op.value, op.dtype)
-        return TracedTensor(trace, trace.builder.literal(op.value, op.dtype))
+        if isinstance(interpreter, Trace):
+            return TracedTensor(interpreter, interpreter.builder.literal(op.value, op.dtype))
+        return interpreter.number(op.value, op.dtype)
     if isinstance(op, Part):
         return known[node.inputs[0]][op.index]
     if isinstance(op, Primitive):

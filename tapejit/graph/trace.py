@@ -32,6 +32,7 @@ READ_AGAIN = Primitive(
     vjp={"variable": Rule(lambda ct: ct, ("ct",), Flow.MOVING)},
     lowering=Pointwise("x", cost=0),
     cases=(),
+    jvp=lambda inputs, tangents, output, params: tangents[1],
 )
 """A variable's value after it was assigned: to a tape that is the variable, whatever the value was made of."""
 
@@ -99,8 +100,8 @@ class TracedTensor(Tensor):
         ConcretizationError
             If the tensor was kept after its trace.
         """
-        if not isinstance(current().interpreter, Trace):
-            raise ConcretizationError(at_user_line(_KEPT))
+        if not current().interpreter.traces:
+            raise ConcretizationError(at_user_line(self.trace.kept_after()))
 
     def __index__(self) -> int:
         return self.trace.concrete_number(self)
@@ -180,7 +181,7 @@ def _python_operator(operation: Callable[..., Any], reflected: bool = False) -> 
             return operation(*others, self) if reflected else operation(self, *others)
         operands = [self, *others][:: -1 if reflected else 1]
         result = operation(*[_settled(self.trace, operand) for operand in operands])
-        return TracedNumber(self.trace, result.node)
+        return TracedNumber(result.trace, result.node)
 
     return method
 
@@ -243,6 +244,7 @@ class Trace:
     """
 
     traces = True
+    outer = None
 
     def __init__(self, arguments: tuple[Aval, ...]) -> None:
         self.builder = Builder()
@@ -282,7 +284,7 @@ class Trace:
         """The node of a tensor; one that was made outside of the trace becomes a capture."""
         if isinstance(value, TracedTensor):
             if value.trace is not self:
-                raise ConcretizationError(at_user_line(_KEPT))
+                raise ConcretizationError(at_user_line(value.trace.kept_after()))
             return value.node
         node = self._capture(value.array, value)  # type: ignore[attr-defined]
         self._tensors.setdefault(node.op.position, value)  # type: ignore[union-attr]
@@ -404,12 +406,21 @@ class Trace:
             Otherwise.
         """
         tensor.check_in_time()
-        sources = [node.op for node in in_order((tensor.node,)) if isinstance(node.op, Input)]
-        positions = [op.position for op in sources if op.kind == "argument"]
-        others = [op for op in sources if op.kind not in ("argument", "number")]
-        if others or not positions or not all(self._weak[position] for position in positions):
+        positions = self.weak_positions(tensor.node)
+        if not positions:
             tensor.numpy()
-        raise self.refusal(SpecializeError("an argument is used as a Python number", tuple(positions)))
+        raise self.refusal(SpecializeError("an argument is used as a Python number", positions or ()))
+
+    def weak_positions(self, node: Node) -> tuple[int, ...] | None:
+        """Where the Python numbers are among the arguments that a value depends on alone; None if on more."""
+        sources = [source.op for source in in_order((node,)) if isinstance(source.op, Input)]
+        positions = tuple(op.position for op in sources if op.kind == "argument")
+        others = any(op.kind not in ("argument", "number") for op in sources)
+        return None if others or not all(self._weak[position] for position in positions) else positions
+
+    def kept_after(self) -> str:
+        """What to say of a tensor that was kept after the trace."""
+        return _KEPT
 
     def refusal(self, error: ConcretizationError) -> ConcretizationError:
         """The error, which stands even if the program catches it: what it did then holds for no other call."""

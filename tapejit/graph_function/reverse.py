@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..graph import Builder, Graph, Input, Node, Trace
+from ..graph.connections import Connections, positions_of
 from ..graph.ir import in_order
-from .connections import Connections, places, positions_of
 from .joint import Joint, Pattern, differentiate
+from .needs import places
 from .residuals import residuals
 
 

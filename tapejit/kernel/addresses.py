@@ -46,6 +46,8 @@ class Addresses:
         self.private = False
         """Whether a part of a split loop is being written, whose scratch is its own."""
         self._prologue: list[str] = []
+        regions = [leaf.statement.region for leaf in plan.bodies]
+        self._same = dict(pair for region in regions if region is not None for pair in region.carries())
         dtypes = [node.aval.dtype.name for node in plan.graph.inputs if kind_of(node) == "number"]
         self._number_places = number_places(dtypes)
         self._take_from_outside(plan.graph)
@@ -106,10 +108,15 @@ class Addresses:
 
     def pointer(self, node: Node) -> str:
         """The pointer to a stored value."""
+        node = self._same.get(node, node)
         if node not in self._pointers:
             place = self.plan.places[node]
             self._pointers[node] = self._in_workspace(self.label(node), place.slot, node.aval.dtype, place.private)
         return self._pointers[node]
+
+    def bind(self, node: Node, name: str) -> None:
+        """The pointer to a stored value has a name already."""
+        self._pointers[node] = name
 
     @contextmanager
     def in_part(self) -> Iterator[None]:

@@ -1,7 +1,10 @@
-"""Statements whose place is computed: adding at computed indices, checking them, and running sums."""
+"""Statements whose place is computed: writing at computed indices, checking them, and running results."""
 
 import ast
 
+import numpy as np
+
+from ..lowering import Scan, Scatter
 from ..passes import Leaf, Loop
 from ..passes.statements import initial_number
 from . import expressions as ex
@@ -21,7 +24,7 @@ class Computed:
         self._carries: dict[int, str] = {}
 
     def start(self, loop: Loop, inside: list[Leaf]) -> None:
-        """Before `loop`: the array that is added to gets its first values, a running sum begins at 0."""
+        """Before `loop`: the array that is written to gets its first values, a running result where it begins."""
         for leaf in inside:
             statement = leaf.statement
             if statement.target is not None and loop is leaf.loops[0]:
@@ -29,7 +32,7 @@ class Computed:
             if statement.scanned is not None and leaf.variable[statement.scanned] is loop:
                 dtype = statement.node.aval.dtype
                 carry = self._carries[id(leaf)] = self._text.fresh(self._addresses.label(statement.node))
-                self._text.line(f"{carry} = {ex.unparse(ex.literal(0, dtype))}")
+                self._text.line(f"{carry} = {ex.unparse(ex.literal(_neutral(_combine(leaf), dtype), dtype))}")
 
     def leaf(self, leaf: Leaf, value: ast.expr) -> None:
         """One statement at its place."""
@@ -40,9 +43,20 @@ class Computed:
             self._check(leaf, ex.unparse(value))
         else:
             carry = self._carries[id(leaf)]
-            total = ex.narrow(ex.add(ex.name(carry), value), statement.node.aval.dtype)
+            total = ex.narrow(self._next(leaf, ex.name(carry), value), statement.node.aval.dtype)
             self._text.line(f"{carry} = {ex.unparse(total)}")
             self._values.settle(leaf, carry)
+
+    def _next(self, leaf: Leaf, carry: ast.expr, value: ast.expr) -> ast.expr:
+        """The running result at this index, given the one before."""
+        combine = _combine(leaf)
+        if combine == "add":
+            return ex.add(carry, value)
+        if combine == "multiply":
+            return ast.BinOp(carry, ast.Mult(), value)
+        if combine == "recurrence":
+            return ex.add(ast.BinOp(carry, ast.Mult(), self._values.factor(leaf)), value)
+        return ex.call(combine, carry, value)
 
     def _initial(self, leaf: Leaf) -> None:
         node = leaf.statement.node
@@ -60,7 +74,10 @@ class Computed:
         if not leaf.loops:
             self._initial(leaf)
         element = ex.unparse(self._values.fetch(leaf, target))
-        self._text.line(f"{element} = accumulate({element}, {value})")
+        combine = _combine(leaf)
+        if combine != "set":
+            value = f"{'accumulate' if combine == 'add' else combine}({element}, {value})"
+        self._text.line(f"{element} = {value}")
         if not leaf.loops:
             self._values.finish(leaf.statement.node)
 
@@ -72,3 +89,23 @@ class Computed:
         with self._text.block(f"if {index} < -{check.length} or {index} >= {check.length}:"):
             failure = Failure("indexing", (check.length,))
             self._text.line(f"return {self._addresses.status(failure, index)}")
+
+
+def _combine(leaf: Leaf) -> str:
+    """How a statement combines its values."""
+    primitive = leaf.statement.node.primitive
+    assert primitive is not None
+    assert isinstance(primitive.lowering, (Scan, Scatter))
+    return primitive.lowering.combine
+
+
+def _neutral(combine: str, dtype: np.dtype) -> float:
+    """What a running result begins with, before the first element."""
+    if combine in ("add", "multiply", "recurrence"):
+        return int(combine == "multiply")
+    low = combine != "minimum"
+    if dtype.kind == "f":
+        return -np.inf if low else np.inf
+    if dtype.kind == "b":
+        return not low
+    return int(np.iinfo(dtype).min if low else np.iinfo(dtype).max)

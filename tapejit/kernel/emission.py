@@ -18,8 +18,9 @@ from .addresses import Addresses
 from .calls import Calls
 from .computed import Computed
 from .layout import Layout
-from .naming import with_assigned
+from .naming import with_assigned, with_bodies
 from .reductions import Reductions
+from .regions import Regions
 from .scalar_functions import known_functions
 from .text import Text, identifier, indented
 from .values import Values
@@ -48,7 +49,7 @@ def emit(plan: LoopPlan, name: str, names: Mapping[Node, str]) -> Emitted:
         The user's names of inputs, where known; those of results are taken from the user's lines.
     """
     text = Text()
-    addresses = Addresses(plan, with_assigned(plan.graph, names), text)
+    addresses = Addresses(plan, with_bodies(plan, with_assigned(plan.graph, names)), text)
     walk = _Walk(plan, addresses, text)
     for number in range(len(plan.stages)):
         walk.stage(number)
@@ -71,6 +72,7 @@ class _Walk:
         self.reductions = Reductions(addresses, self.values, text)
         self.computed = Computed(addresses, self.values, text)
         self.calls = Calls(addresses, self.values, text)
+        self.regions = Regions(addresses, self.values, text, self.body)
 
     def stage(self, number: int) -> None:
         """One stage, behind a test where there are several."""
@@ -109,6 +111,8 @@ class _Walk:
                 self.calls.product(item)
             elif item.statement.call is not None:
                 self.calls.routine(item)
+            elif item.statement.region is not None:
+                self.regions.region(item)
             else:
                 self.leaf(item)
         self.values.leave()

@@ -177,6 +177,19 @@ def _integer_divmod(b: ir.IRBuilder, dtype: str, x: Value, y: Value) -> tuple[Va
     return b.select(by_zero, zero, quotient), b.select(by_zero, zero, rest)
 
 
+def _fmod(b: ir.IRBuilder, dtype: str, x: Value, y: Value) -> Value:
+    """The remainder with the sign of the dividend; an integer's by zero is 0."""
+    if kind(dtype) == "f":
+        return b.frem(x, y)
+    zero, one = _like(x, 0), _like(x, 1)
+    signed = kind(dtype) == "i"
+    none = b.icmp_unsigned("==", y, zero)
+    if signed:  # by -1 the smallest integer would be a fault
+        none = b.or_(none, b.icmp_signed("==", y, _like(x, -1)))
+    safe = b.select(none, one, y)
+    return b.srem(x, safe) if signed else b.urem(x, safe)
+
+
 def _divmod(part: int) -> Lower:
     def lower(b: ir.IRBuilder, dtype: str, x: Value, y: Value) -> Value:
         return (_float_divmod if kind(dtype) == "f" else _integer_divmod)(b, dtype, x, y)[part]
@@ -307,10 +320,45 @@ def _logical(name: str) -> Lower:
     return lambda b, dtype, *operands: getattr(b, name)(*(truth(b, dtype, x) for x in operands))
 
 
-_INTRINSICS = "sqrt floor ceil rint"
+def _shift_left(b: ir.IRBuilder, _: str, x: Value, count: Value) -> Value:
+    """Zeros come in; all bits are gone where `count` is no number of bits below the width."""
+    zero, within = _within_width(b, x, count)
+    return b.select(within, b.shl(x, b.select(within, count, zero)), zero)
+
+
+def _shift_right(b: ir.IRBuilder, dtype: str, x: Value, count: Value) -> Value:
+    """Copies of the sign's bit come in, zeros for unsigned integers."""
+    zero, within = _within_width(b, x, count)
+    if kind(dtype) == "i":
+        return b.ashr(x, b.select(within, count, _like(x, element_of(x.type).width - 1)))
+    return b.select(within, b.lshr(x, b.select(within, count, zero)), zero)
+
+
+def _within_width(b: ir.IRBuilder, x: Value, count: Value) -> tuple[Value, Value]:
+    return _like(x, 0), b.icmp_unsigned("<", count, _like(x, element_of(x.type).width))
+
+
+def _nextafter(b: ir.IRBuilder, dtype: str, x: Value, y: Value) -> Value:
+    """The bits of x as an integer, one up or down: away from 0 where y is on the far side of x."""
+    integer = widened(I32 if dtype == "float32" else I64, lanes_of(x))
+    zero, one = _like(x, 0), ir.Constant(integer, 1)
+    bits = b.bitcast(x, integer)
+    away = b.icmp_unsigned("==", _less(b, dtype, x, y), _less(b, dtype, zero, x))
+    moved = b.bitcast(b.select(away, b.add(bits, one), b.sub(bits, one)), x.type)
+    least = _intrinsic("copysign")(b, dtype, b.bitcast(one, x.type), y)
+    moved = b.select(b.fcmp_ordered("==", x, zero), least, moved)
+    moved = b.select(b.fcmp_ordered("==", x, y), y, moved)
+    return b.select(b.fcmp_unordered("uno", x, y), b.fadd(x, y), moved)
+
+
+_INTRINSICS = "sqrt floor ceil rint trunc"
 OPERATIONS: Mapping[str, Operation] = {
     **{name: Operation(1, "f", _intrinsic(name)) for name in _INTRINSICS.split()},
-    "fmod": Operation(2, "f", lambda b, _, x, y: b.frem(x, y)),
+    "copysign": Operation(2, "f", _intrinsic("copysign")),
+    "nextafter": Operation(2, "f", _nextafter),
+    "left_shift": Operation(2, "iu", _shift_left),
+    "right_shift": Operation(2, "iu", _shift_right),
+    "fmod": Operation(2, "iuf", _fmod),
     "absolute": Operation(1, "biuf", _absolute),
     "sign": Operation(1, "iuf", _sign),
     "maximum": Operation(2, "biuf", extreme("maximum")),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from ..graph import Graph, Node
 from ..graph.ir import users_of
 from ..lowering import View
+from ..passes import LoopPlan
 
 _ASSIGNMENT = re.compile(r"\s*([A-Za-z_]\w*)\s*(?::[^=]+)?=(?!=)")
 
@@ -36,6 +37,28 @@ def with_assigned(graph: Graph, names: Mapping[Node, str]) -> dict[Node, str]:
         values = {_behind_views(node) for node in results}
         if name is not None and len(values) == 1:
             found.setdefault(values.pop(), name)
+    return found
+
+
+def with_bodies(plan: LoopPlan, names: Mapping[Node, str]) -> dict[Node, str]:
+    """`names`, and those in the bodies of region operations, by which their results are called."""
+    found = dict(names)
+    for bodies in plan.bodies.values():
+        for body in bodies:
+            found = with_assigned(body.body.graph, found)
+    for leaf, bodies in plan.bodies.items():
+        region = leaf.statement.region
+        assert region is not None
+        for body in bodies:
+            results = region.results[len(body.carries) :]
+            following = dict(body.body.graph.updates)
+            for carry, result in zip(body.carries, region.results, strict=False):
+                name = found.get(following.get(carry.stand_in, carry.stand_in))
+                found.setdefault(carry.stand_in, name or found.get(result) or "carried")
+                found.setdefault(result, found[carry.stand_in])
+            for output, result in zip(body.outputs, results, strict=False):
+                if output in found and output.aval != result.aval:
+                    found.setdefault(result, f"{found[output]}_stacked")
     return found
 
 

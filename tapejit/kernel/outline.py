@@ -107,8 +107,9 @@ def _mark(body: Iterable[ast.stmt]) -> None:
                 if all(map(_is_line, statement.body)) and is_parallel(statement.body, name):
                     statement.body.insert(0, ast.Expr(ast.Call(ast.Name(MARK, ast.Load()), [], [])))
                 _mark(statement.body)
-            case ast.If():
+            case ast.If() | ast.While():
                 _mark(statement.body)
+                _mark(statement.orelse)
 
 
 def _nest_of(loop: ast.For) -> Nest | LaneLoop | None:
@@ -208,9 +209,16 @@ def _without_runs(result: Outline, body: list[ast.stmt], types: dict[str, Typed]
                     add(Block([statement], result, nest))
                     continue
                 statement.body = _without_runs(result, statement.body, types)
-            case ast.If():
+            case ast.If() | ast.While():
                 close()
                 statement.body = _without_runs(result, statement.body, types)
+                statement.orelse = _without_runs(result, statement.orelse, types)
+            case ast.Assign([ast.Tuple(targets)], ast.Tuple(values)):  # what was carried on changes places
+                close()
+                found = [scalars.value(value) for value in values]
+                types.update(
+                    (target.id, one) for target, one in zip(targets, found, strict=True) if isinstance(target, ast.Name)
+                )
             case ast.Assign([ast.Tuple(targets)]):  # first, last = span(…)
                 close()
                 types.update((target.id, Typed("int64")) for target in targets if isinstance(target, ast.Name))

@@ -270,12 +270,12 @@ dot_float32 = dot_float64
 
 UNARY: Final = (
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "cbrt", "sin", "cos", "tan", "tanh", "sinh",
-    "cosh", "asin", "acos", "atan", "floor", "ceil", "rint", "absolute", "sign", "isnan", "isinf", "isfinite",
-    "logical_not",
+    "cosh", "asin", "acos", "atan", "asinh", "acosh", "atanh", "floor", "ceil", "trunc", "rint", "absolute", "sign",
+    "isnan", "isinf", "isfinite", "logical_not",
 )  # fmt: skip
 BINARY: Final = (
-    "atan2", "fmod", "maximum", "minimum", "floor_divide", "remainder",
-    "logical_and", "logical_or", "logical_xor",
+    "atan2", "hypot", "logaddexp", "copysign", "nextafter", "fmod", "maximum", "minimum", "floor_divide", "remainder",
+    "left_shift", "right_shift", "logical_and", "logical_or", "logical_xor",
 )  # fmt: skip
 
 NAMES: Final[Mapping[str, Any]] = {

@@ -66,7 +66,10 @@ class Text:
         """A block behind a line that ends in a colon."""
         self.line(head)
         self._depth += 1
+        begun = len(self.lines)
         yield
+        if len(self.lines) == begun:
+            self.line("pass")
         self._depth -= 1
 
     @contextmanager

@@ -54,6 +54,11 @@ class Values:
         # What is stored is named by `settle`, if it has to be.
         return self._text_of(leaf, wanted, name_it=bool(leaf.statement.reduced))
 
+    def factor(self, leaf: Leaf) -> ast.expr:
+        """The text of what the result before is multiplied by, in a recurrence."""
+        assert leaf.statement.factor is not None
+        return self._text_of(leaf, leaf.statement.factor, name_it=True)
+
     def settle(self, leaf: Leaf, value: str) -> None:
         """Give a finished value its place, and remember it for what follows in this body."""
         node = leaf.statement.node
@@ -71,6 +76,14 @@ class Values:
         if name is not None:
             self._scopes[-1].known[_own_key(leaf)] = name
         self.finish(node)
+
+    def name(self, node: Node, name: str) -> None:
+        """A number has a name already."""
+        self._scalars[node] = name
+
+    def number(self, node: Node) -> str:
+        """The text of a stored value without axes: the name that it has, or its element."""
+        return self._scalars.get(node) or self._addresses.number(node) or f"{self._addresses.pointer(node)}[0]"
 
     def finish(self, node: Node) -> None:
         """Note that a stored value is complete, or one more part of it."""
@@ -262,10 +275,10 @@ def _conditional(leaf: Leaf) -> set[Key]:
     if not any(isinstance(expression, Choose) for expression in statement.values.values()):
         return set()
     always: set[Key] = set()
-    stack = [statement.value, *(statement.target.operands if statement.target else ())]
+    stack = statement.wanted()
     while stack:
         key = stack.pop()
-        if key is not None and key not in always:
+        if key not in always:
             always.add(key)
             if not isinstance(statement.values[key], Choose):
                 stack.extend(operands_of(statement.values[key]))
@@ -279,9 +292,12 @@ def _use_counts(items: Sequence[Item]) -> dict[Key, int]:
     for item in items:
         if not isinstance(item, Leaf) or item.statement.value is None:
             continue
-        if item.statement.reduced:
+        if item.statement.reduced or isinstance(item.statement.values[item.statement.value], Load):
             value = _in_loops(item.statement.value, item)
             counts[value] = counts.get(value, 0) + 1
+        if item.statement.factor is not None:
+            factor = _in_loops(item.statement.factor, item)
+            counts[factor] = counts.get(factor, 0) + 1
         for key, expression in item.statement.values.items():
             user = _in_loops(key, item)
             if user in users:

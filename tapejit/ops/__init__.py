@@ -9,7 +9,7 @@ is public is exported here, under the Array API's names. NumPy's own functions r
 
 from . import linalg as linalg
 from . import random as random  # whose primitives are registered
-from .activations import erf, erfc, relu, sigmoid, softplus
+from .activations import erf, erfc, logaddexp, relu, sigmoid, softplus
 from .arithmetic import (
     abs,
     add,
@@ -28,6 +28,18 @@ from .arithmetic import (
     sign,
     subtract,
 )
+from .arrangement import (
+    array_split,
+    broadcast_arrays,
+    hstack,
+    meshgrid,
+    repeat,
+    rot90,
+    swapaxes,
+    tile,
+    unstack,
+    vstack,
+)
 from .bases import exp2, log2, log10
 from .comparison import (
     equal,
@@ -45,7 +57,22 @@ from .comparison import (
     not_equal,
     where,
 )
-from .conversion import astype, ceil, clip, floor, round, stop_gradient
+from .compositions import (
+    deg2rad,
+    elu,
+    fmax,
+    fmin,
+    gelu,
+    heaviside,
+    isclose,
+    leaky_relu,
+    lerp,
+    log_sigmoid,
+    nan_to_num,
+    rad2deg,
+    silu,
+)
+from .conversion import astype, ceil, clip, floor, fmod, round, stop_gradient, trunc
 from .creation import (
     arange,
     eye,
@@ -79,48 +106,90 @@ from .elementwise import (
 from .exponential_families import log_softmax, logsumexp, softmax
 from .gammas import digamma, lgamma, trigamma
 from .indexing import gather, getitem, scatter_add, take
+from .inverse_hyperbolics import acosh, asinh, atanh
 from .joining import concat, roll, stack
 from .moments import mean, std, var
+from .nan_reductions import nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
+from .norms import norm
 from .opaque import numpy_function
+from .order_statistics import median, nanmedian, nanquantile, percentile, quantile
 from .powers import cbrt, power, reciprocal, square
 from .product_reduction import prod
 from .products import matmul, matrix_transpose, outer, tensordot, vecdot
 from .reductions import all, any, argmax, argmin, cumsum, max, min, sum
+from .roots import hypot, rsqrt
+from .running import (
+    cummax,
+    cummin,
+    cumprod,
+    cumulative_prod,
+    cumulative_sum,
+    linear_recurrence,
+    logcumsumexp,
+)
+from .scattering import scatter_max, scatter_min, scatter_set
 from .shaping import broadcast_to, expand_dims, moveaxis, permute_dims, ravel, reshape, squeeze
+from .shifts import bitwise_left_shift, bitwise_right_shift
+from .signs import copysign, nextafter, signbit
+from .sinc import sinc
 from .slicing import flip, pad, split, strided_slice
 from .sorting import argsort, sort
+from .statistics import allclose, average, count_nonzero, ptp
+from .taking import take_along_axis
+from .triangles import diag, diagflat, diagonal, trace, tril, triu
 from .values import asarray, constant
 
 __all__ = [
     "abs",
     "acos",
+    "acosh",
     "add",
     "all",
+    "allclose",
     "any",
     "arange",
     "argmax",
     "argmin",
     "argsort",
+    "array_split",
     "asarray",
     "asin",
+    "asinh",
     "astype",
     "atan",
     "atan2",
+    "atanh",
+    "average",
     "bitwise_and",
     "bitwise_invert",
+    "bitwise_left_shift",
     "bitwise_or",
+    "bitwise_right_shift",
     "bitwise_xor",
+    "broadcast_arrays",
     "broadcast_to",
     "cbrt",
     "ceil",
     "clip",
     "concat",
     "constant",
+    "copysign",
     "cos",
     "cosh",
+    "count_nonzero",
+    "cummax",
+    "cummin",
+    "cumprod",
     "cumsum",
+    "cumulative_prod",
+    "cumulative_sum",
+    "deg2rad",
+    "diag",
+    "diagflat",
+    "diagonal",
     "digamma",
     "divide",
+    "elu",
     "equal",
     "erf",
     "erfc",
@@ -132,25 +201,39 @@ __all__ = [
     "flip",
     "floor",
     "floor_divide",
+    "fmax",
+    "fmin",
+    "fmod",
     "full",
     "full_like",
     "gather",
+    "gelu",
     "getitem",
     "greater",
     "greater_equal",
+    "heaviside",
+    "hstack",
+    "hypot",
     "iota",
+    "isclose",
     "isfinite",
     "isinf",
     "isnan",
+    "leaky_relu",
+    "lerp",
     "less",
     "less_equal",
     "lgamma",
+    "linear_recurrence",
     "linspace",
     "log",
     "log1p",
     "log2",
     "log10",
+    "log_sigmoid",
     "log_softmax",
+    "logaddexp",
+    "logcumsumexp",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -161,11 +244,25 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "median",
+    "meshgrid",
     "min",
     "minimum",
     "moveaxis",
     "multiply",
+    "nan_to_num",
+    "nanmax",
+    "nanmean",
+    "nanmedian",
+    "nanmin",
+    "nanprod",
+    "nanquantile",
+    "nanstd",
+    "nansum",
+    "nanvar",
     "negative",
+    "nextafter",
+    "norm",
     "not_equal",
     "numpy_function",
     "one_hot",
@@ -173,21 +270,34 @@ __all__ = [
     "ones_like",
     "outer",
     "pad",
+    "percentile",
     "permute_dims",
     "positive",
     "power",
     "prod",
+    "ptp",
+    "quantile",
+    "rad2deg",
     "ravel",
     "reciprocal",
     "relu",
     "remainder",
+    "repeat",
     "reshape",
     "roll",
+    "rot90",
     "round",
+    "rsqrt",
     "scatter_add",
+    "scatter_max",
+    "scatter_min",
+    "scatter_set",
     "sigmoid",
     "sign",
+    "signbit",
+    "silu",
     "sin",
+    "sinc",
     "sinh",
     "softmax",
     "softplus",
@@ -202,13 +312,22 @@ __all__ = [
     "strided_slice",
     "subtract",
     "sum",
+    "swapaxes",
     "take",
+    "take_along_axis",
     "tan",
     "tanh",
     "tensordot",
+    "tile",
+    "trace",
     "trigamma",
+    "tril",
+    "triu",
+    "trunc",
+    "unstack",
     "var",
     "vecdot",
+    "vstack",
     "where",
     "zeros",
     "zeros_like",

@@ -1,4 +1,4 @@
-"""The error function, its complement and the curves of learning: sigmoid, softplus, relu.
+"""The error function, its complement and the curves of learning: sigmoid, softplus, `logaddexp`, relu.
 
 Floor 4, above `elementwise`.
 """
@@ -12,7 +12,7 @@ from ..aval import floating_dtype
 from ..families import ALL, FLOATING, elementwise, spaced, uniform
 from . import error_function
 from .annotations import ArrayLike
-from .comparison import isnan, where
+from .comparison import isinf, isnan, where
 from .elementwise import exp
 
 if TYPE_CHECKING:
@@ -133,6 +133,40 @@ def softplus(x: ArrayLike, /) -> "Tensor":
     Examples
     --------
     >>> tj.softplus([0.0, 100.0]).numpy().round(4)
+    array([  0.6931, 100.    ], dtype=float32)
+    """
+
+
+def _weight(x: Any, y: Any) -> Any:
+    """The part of ``exp(x)`` in ``exp(x) + exp(y)``: one half where both are the same infinity."""
+    return sigmoid(where(isinf(x) & (x == y), 0, x - y))
+
+
+@elementwise(
+    impl=np.logaddexp, kernel="logaddexp(x, y)", dtypes=FLOATING, samples=uniform(-3, 3), cost=45,
+    partials={"x": _weight, "y": lambda x, y: _weight(y, x)},
+    special=(
+        (0.0, 0.0, math.log(2)), (1e30, 1.0, 1e30), (-_INF, 2.0, 2.0), (_INF, -_INF, _INF), (-_INF, -_INF, -_INF),
+        (_INF, _INF, _INF), (_NAN, _INF, _NAN), (-1000.0, -1000.0, math.log(2) - 1000),
+    ),
+    slopes=((2.0, 2.0, 0.5), (-_INF, 2.0, 0.0), (_INF, 2.0, 1.0), (-_INF, -_INF, 0.5), (_NAN, 1.0, _NAN)),
+)  # fmt: skip
+def logaddexp(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
+    """``log(exp(x) + exp(y))``, element by element; neither end overflows.
+
+    Parameters
+    ----------
+    x, y : array_like
+        Shapes that broadcast against each other; integers are converted to float64.
+
+    Returns
+    -------
+    Tensor
+        The broadcast shape, floating. The partial derivatives are ``sigmoid(x - y)`` and ``sigmoid(y - x)``.
+
+    Examples
+    --------
+    >>> tj.logaddexp([0.0, 100.0], 0.0).numpy().round(4)
     array([  0.6931, 100.    ], dtype=float32)
     """
 

@@ -14,6 +14,7 @@ from ..families import (
     ALL,
     FLOATING,
     INTEGRAL,
+    NUMERIC,
     Case,
     as_array,
     elementwise,
@@ -53,6 +54,7 @@ _convert: Any = pointwise(
     impl=_convert_impl,
     rule=_convert_rule,
     vjp={"x": lambda ct, x_dtype: _convert(ct, dtype=x_dtype)},
+    jvp=lambda inputs, tangents, output, params: _convert(tangents[0], dtype=output.dtype),
     kernel="cast(x)",
     cases=(
         Case(normal(3, 2), "float32"),
@@ -227,6 +229,62 @@ def round(x: ArrayLike, /) -> "Tensor":
     --------
     >>> tj.round([0.5, 1.5, 2.5]).numpy()
     array([0., 2., 2.], dtype=float32)
+    """
+
+
+@_integers_stay
+@elementwise(
+    impl=np.trunc, kernel="trunc(x)", dtypes=FLOATING, resolve=floating_dtype, samples=uniform(-9, 9),
+    special=((-1.5, -1.0), (0.5, 0.0), (-0.5, -0.0), (_INF, _INF), (_NAN, _NAN)),
+)  # fmt: skip
+def trunc(x: ArrayLike, /) -> "Tensor":
+    """The elements cut to integers, towards zero.
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape.
+
+    Returns
+    -------
+    Tensor
+        Same shape and dtype; integers as they are. Not connected, as it is piecewise constant.
+
+    Examples
+    --------
+    >>> tj.trunc([1.5, -1.5]).numpy()
+    array([ 1., -1.], dtype=float32)
+    """
+
+
+@elementwise(
+    impl=np.fmod, kernel="fmod(x, y)", dtypes=NUMERIC, cost=6,
+    samples=(uniform(-2.4, -2.1), uniform(0.9, 1.0)), partials={"x": 1, "y": lambda x, y: -trunc(x / y)},
+    special=((-7.0, 2.0, -1.0), (7.0, -2.0, 1.0), (-4.0, 2.0, -0.0), (1.0, 0.0, _NAN), (1.0, _INF, 1.0)),
+    slopes=((4.0, 2.0, 1.0),),
+)  # fmt: skip
+def fmod(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
+    """Remainder with the sign of the dividend: ``x - y * trunc(x / y)``.
+
+    Parameters
+    ----------
+    x, y : array_like
+        Shapes that broadcast against each other, numeric.
+
+    Returns
+    -------
+    Tensor
+        The broadcast shape, the common dtype. The partial derivatives are 1 and ``-trunc(x / y)``, also where the
+        value jumps.
+
+    Notes
+    -----
+    A float's remainder by 0 is nan, an integer's is 0. ``x % y`` has the sign of the divisor.
+
+    Examples
+    --------
+    >>> tj.fmod([7.5, -7.5], 2.0).numpy()
+    array([ 1.5, -1.5], dtype=float32)
     """
 
 

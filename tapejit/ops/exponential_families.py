@@ -5,6 +5,7 @@ others for the compiler. All three shift by the largest element; where that is n
 that rows of -inf and rows with inf follow IEEE 754.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from ..aval import Aval, normalize_axes, with_ones, without
 from ..errors import DtypeError, at_user_line
 from ..families import FLOATING, Case, as_array, composite, normal
+from ..families.batching import reduced
 from ..primitive import in_role
 from .annotations import ArrayLike, Axis
 from .comparison import isfinite, where
@@ -104,6 +106,23 @@ def _log_softmax_vjp(ct: Any, out: Any, axes: Axes) -> Any:
     return ct - exp(out) * total(ct, axes, keepdims=True)
 
 
+# ---- the forward rules
+
+
+def _logsumexp_jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
+    axes = params["axes"]
+    return total(tangents[0] * _softmax(inputs[0], axes=axes, zero_rows=True), axes)
+
+
+def _softmax_jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
+    part = out * tangents[0]
+    return part - out * total(part, params["axes"], keepdims=True)
+
+
+def _log_softmax_jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
+    return tangents[0] - total(exp(out) * tangents[0], params["axes"], keepdims=True)
+
+
 # ---- declarations
 
 
@@ -130,6 +149,8 @@ _logsumexp = composite(
     rule=_reduced,
     vjp={"x": _logsumexp_vjp},
     expand=_logsumexp_expand,
+    batch=reduced,
+    jvp=_logsumexp_jvp,
     reference=lambda x, axis=None, keepdims=False: np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims)),
     cases=(*_CASES, Case(normal(2, 3)), Case(normal()), Case(normal(2, 3), axis=1, keepdims=True)),
 )
@@ -139,6 +160,8 @@ _softmax = composite(
     rule=_same,
     vjp={"x": _softmax_vjp},
     expand=_softmax_expand,
+    batch=reduced,
+    jvp=_softmax_jvp,
     reference=lambda x, axis=-1: np.exp(x) / np.sum(np.exp(x), axis=axis, keepdims=True),
     cases=(*_CASES, Case(normal(2, 3))),
 )
@@ -148,6 +171,8 @@ _log_softmax = composite(
     rule=_same,
     vjp={"x": _log_softmax_vjp},
     expand=_log_softmax_expand,
+    batch=reduced,
+    jvp=_log_softmax_jvp,
     reference=lambda x, axis=-1: x - np.log(np.sum(np.exp(x), axis=axis, keepdims=True)),
     cases=(*_CASES, Case(normal(2, 3))),
 )

@@ -2,7 +2,7 @@
 
 Floor 4. Basic indices become one `strided_slice` and a reshape. Index arrays become one `gather`, whose
 transpose is `scatter_add`: `gather(x, indices, axes)` takes k axes of x and indices of shape (..., k), as
-TensorFlow's gather_nd. Start reading at `_planned`, which sorts an index into these parts.
+TensorFlow's gather_nd. Start reading at `planned`, which sorts an index into these parts.
 """
 
 from dataclasses import dataclass, field
@@ -14,8 +14,9 @@ import numpy as np
 from ..aval import Aval, Shape, broadcast_shapes, normalize_axis, without
 from ..errors import DtypeError, IndexRangeError, ShapeError, TapejitError, at_user_line
 from ..families import Case, as_array, in_common_dtype, integers, library_call, normal, view
+from ..families.batching import gathered, scattered
 from ..lowering import Gather, Scatter
-from ..primitive import Typed, in_role
+from ..primitive import Typed, claim, in_role
 from ..pytree import flatten
 from .annotations import ArrayLike
 from .joining import stack
@@ -31,18 +32,20 @@ Ints = tuple[int, ...]
 # gather and scatter_add
 
 
-def _front(x: np.ndarray, axes: Ints) -> np.ndarray:
+def front(x: np.ndarray, axes: Ints) -> np.ndarray:
     """`x` with `axes` moved to the front."""
     if axes == tuple(range(len(axes))):
         return x
     return x.transpose((*axes, *[axis for axis in range(x.ndim) if axis not in axes]))
 
 
-def _columns(indices: np.ndarray) -> tuple[np.ndarray, ...]:
+def columns(indices: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Index tuples as the tuple that NumPy indexes with."""
     return tuple(indices[..., column] for column in range(indices.shape[-1]))
 
 
-def _range_error(operation: str, shape: Shape, indices: np.ndarray, axes: Ints) -> IndexRangeError:
+def range_error(operation: str, shape: Shape, indices: np.ndarray, axes: Ints) -> IndexRangeError:
+    """What to raise where one of the index tuples is out of range."""
     for column, axis in enumerate(axes):
         length, chosen = shape[axis], indices[..., column]
         wrong = chosen[(chosen < -length) | (chosen >= length)]
@@ -59,9 +62,9 @@ def _out_of_range(operation: str, index: int, axis: int, length: int) -> IndexRa
 
 def _gather_impl(x: np.ndarray, indices: np.ndarray, *, axes: Ints) -> np.ndarray:
     try:
-        return _front(x, axes)[_columns(indices)]  # type: ignore[no-any-return]
+        return front(x, axes)[columns(indices)]  # type: ignore[no-any-return]
     except IndexError:
-        raise _range_error("indexing", x.shape, indices, axes) from None
+        raise range_error("indexing", x.shape, indices, axes) from None
 
 
 def _gather_rule(x: Aval, indices: Aval, *, axes: Ints) -> Aval:
@@ -79,6 +82,7 @@ _gather: Apply = view(
     rule=_gather_rule,
     lowering=Gather(),
     transpose=_gather_transpose,
+    batch=gathered,
     cases=(
         Case(normal(4, 3), integers(-4, 4, 5, 1), (0,)),
         Case(normal(2, 4, 3), integers(0, 2, 6, 2), (0, 2)),
@@ -115,7 +119,7 @@ def gather(x: ArrayLike, indices: ArrayLike, axes: Ints, /) -> "Tensor":
     -----
     Linear in `x`; the derivative is `scatter_add` into zeros.
     """
-    array, chosen = as_array(x, borrow=True), _as_index("gather", indices)
+    array, chosen = as_array(x, borrow=True), as_index("gather", indices)
     if not isinstance(axes, (tuple, list)):
         raise DtypeError(at_user_line(f"gather: axes are a tuple of ints, got {axes!r:.80}"))
     places = tuple(normalize_axis("gather", axis, len(array.shape)) for axis in axes)
@@ -132,9 +136,9 @@ def gather(x: ArrayLike, indices: ArrayLike, axes: Ints, /) -> "Tensor":
 def _scatter_add_impl(x: np.ndarray, indices: np.ndarray, updates: np.ndarray, *, axes: Ints) -> np.ndarray:
     out = np.array(x, order="C")
     try:
-        np.add.at(_front(out, axes), _columns(indices), updates)
+        np.add.at(front(out, axes), columns(indices), updates)
     except IndexError:
-        raise _range_error("scatter_add", x.shape, indices, axes) from None
+        raise range_error("scatter_add", x.shape, indices, axes) from None
     return out
 
 
@@ -154,6 +158,8 @@ _scatter_add: Apply = library_call(
         "updates": lambda ct, indices, axes: _gather(ct, indices, axes=axes),
     },
     lowering=Scatter(),
+    linear=True,
+    batch=scattered,
     cases=(
         Case(normal(4, 3), integers(-4, 4, 5), normal(5, 3)),
         Case(normal(4), integers(0, 4, 2, 3), normal()),
@@ -163,11 +169,14 @@ _scatter_add: Apply = library_call(
 )
 
 
+claim("add_at", lambda x, indices, updates, axes: _scatter_add(x, indices, updates, axes=axes))
+
+
 # The parts of an index
 
 
 @dataclass(slots=True)
-class _Plan:
+class Plan:
     """An index sorted into a slice of all axes, arrays for some, and the shape and order of what comes out.
 
     `kept` are the lengths of the result's basic axes, with 1 for None; the broadcast index arrays' axes
@@ -184,19 +193,17 @@ class _Plan:
     batch: Shape = ()
     place: int = 0
 
-    @property
-    def advanced(self) -> bool:
-        return bool(self.arrays or self.flags)
-
     def take_axis(self, start: int, step: int, length: int) -> None:
+        """Go on to the next axis, of which this slice is wanted."""
         self.starts.append(start)
         self.steps.append(step)
         self.lengths.append(length)
 
 
-def _planned(index: Any, shape: Shape) -> _Plan:
+def planned(index: Any, shape: Shape) -> Plan:
+    """An index of an array of `shape`, sorted into its parts."""
     items = [_item(item) for item in (index if isinstance(index, tuple) else (index,))]
-    plan = _Plan()
+    plan = Plan()
     runs: list[int] = []  # for each index that takes part in broadcasting: how many other items came before
     others = 0
     for item in _without_ellipsis(items, shape):
@@ -242,7 +249,7 @@ def _text(item: slice) -> str:
     return f"[{start}:{stop}:{step}]" if step else f"[{start}:{stop}]"
 
 
-def _take_index(plan: _Plan, item: Any, shape: Shape, axis: int) -> None:
+def _take_index(plan: Plan, item: Any, shape: Shape, axis: int) -> None:
     """An integer, a boolean, a mask or an index array."""
     if isinstance(item, bool):
         plan.flags.append(item)
@@ -266,7 +273,7 @@ def _take_index(plan: _Plan, item: Any, shape: Shape, axis: int) -> None:
         _take_array(plan, item, shape)
 
 
-def _take_array(plan: _Plan, array: Any, shape: Shape) -> None:
+def _take_array(plan: Plan, array: Any, shape: Shape) -> None:
     axis = len(plan.lengths)
     plan.axes.append(axis)
     plan.arrays.append(array)
@@ -287,14 +294,14 @@ def _item(item: Any) -> Any:
                 f"indexing: {item!r} is no index; use ints, slices, None, ..., arrays of ints or boolean masks"
             )
         )
-    array = _as_index("indexing", item, masks=True)
+    array = as_index("indexing", item, masks=True)
     if array.dtype.kind != "b":
         return array
     mask = array.numpy()
     return mask if mask.ndim else bool(mask)
 
 
-def _as_index(operation: str, value: Any, masks: bool = False) -> Any:
+def as_index(operation: str, value: Any, masks: bool = False) -> Any:
     """`value` as a tensor of integers (or a mask); an empty list counts as integers."""
     if isinstance(value, (list, tuple)) and not flatten(value)[0]:
         value = np.zeros(np.shape(value), np.int64)
@@ -326,7 +333,7 @@ def _without_ellipsis(items: list[Any], shape: Shape) -> list[Any]:
     return [*items[:place], *[slice(None)] * (len(shape) - taken), *items[place + 1 :]]
 
 
-def _index_tuples(plan: _Plan) -> Any:
+def index_tuples(plan: Plan) -> Any:
     """The index arrays, broadcast, as the columns of one array."""
     if len(plan.arrays) == 1 and plan.arrays[0].shape == plan.batch:
         return expand_dims(plan.arrays[0], -1)
@@ -334,7 +341,7 @@ def _index_tuples(plan: _Plan) -> Any:
     return stack([broadcast_to(array, plan.batch) for array in as_int64], axis=-1)
 
 
-def _order(plan: _Plan) -> Ints:
+def order_of(plan: Plan) -> Ints:
     """The permutation that moves the broadcast axes from the front to their place."""
     count = len(plan.batch)
     rest = range(count, count + len(plan.kept))
@@ -382,18 +389,18 @@ def getitem(x: ArrayLike, index: Any, /) -> "Tensor":
     ([3, 5], [[0, 0], [3, 3]])
     """
     array = as_array(x)
-    plan = _planned(index, array.shape)
+    plan = planned(index, array.shape)
     out: Any = array
     if not plan.arrays or tuple(plan.lengths) != array.shape or any(step != 1 for step in plan.steps):
         out = strided_slice(array, tuple(plan.starts), tuple(plan.steps), tuple(plan.lengths))
     if plan.arrays:
-        out = _gather(out, _index_tuples(plan), axes=tuple(plan.axes))
+        out = _gather(out, index_tuples(plan), axes=tuple(plan.axes))
     elif plan.flags:
         out = slice_axis(expand_dims(out, 0), 0, 0, min(plan.batch))
     shape = (*plan.batch, *plan.kept)
     if out.shape != shape:
         out = reshape(out, shape)
-    return permute_dims(out, _order(plan)) if plan.batch and plan.place else out
+    return permute_dims(out, order_of(plan)) if plan.batch and plan.place else out
 
 
 def scatter_add(x: ArrayLike, index: Any, updates: ArrayLike, /) -> "Tensor":
@@ -430,12 +437,12 @@ def scatter_add(x: ArrayLike, index: Any, updates: ArrayLike, /) -> "Tensor":
     [1.0, 0.0, 5.0]
     """
     array, values = in_common_dtype("scatter_add", (x, updates))
-    plan = _planned(index, array.shape)
+    plan = planned(index, array.shape)
     shape = (*plan.kept[: plan.place], *plan.batch, *plan.kept[plan.place :])
     if values.shape != shape:
         values = broadcast_to(values, shape)
     if plan.batch and plan.place:
-        order = _order(plan)
+        order = order_of(plan)
         values = permute_dims(values, tuple(order.index(axis) for axis in range(len(order))))
     lengths = tuple(plan.lengths)
     if not plan.arrays:
@@ -445,7 +452,7 @@ def scatter_add(x: ArrayLike, index: Any, updates: ArrayLike, /) -> "Tensor":
         values = reshape(values, (*plan.batch, *without(lengths, plan.axes)))
         whole = lengths == array.shape and all(step == 1 for step in plan.steps)
         onto = array if whole else in_role("zeros")(lengths, array.dtype)
-        part = _scatter_add(onto, _index_tuples(plan), values, axes=tuple(plan.axes))
+        part = _scatter_add(onto, index_tuples(plan), values, axes=tuple(plan.axes))
         if whole:
             return part
     return in_role("add")(array, unslice(part, array.shape, tuple(plan.starts), tuple(plan.steps)))  # type: ignore[no-any-return]
@@ -490,7 +497,7 @@ def take(x: ArrayLike, indices: ArrayLike, /, axis: int | None = None) -> "Tenso
     if axis is None:
         array, axis = ravel(array), 0
     axis = normalize_axis("take", axis, len(array.shape))
-    chosen = _as_index("take", indices)
+    chosen = as_index("take", indices)
     count = len(chosen.shape)
     out = _gather(array, expand_dims(chosen, -1), axes=(axis,))
     if not axis or not count:

@@ -3,7 +3,7 @@
 Floor 4. One linear primitive, `concat`, whose transpose is a slice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +11,9 @@ import numpy as np
 from ..aval import Aval, Shape, checked_int, normalize_axis
 from ..errors import DtypeError, ShapeError, TapejitError, at_user_line
 from ..families import Case, as_array, in_common_dtype, normal, view
+from ..families.batching import all_batched
 from ..lowering import Affine, Piece, Pieces
-from ..primitive import Value, claim
+from ..primitive import BatchRule, Value, claim
 from .annotations import ArrayLike
 from .shaping import Apply, expand_dims, ravel, reshape
 from .slicing import slice_axis
@@ -56,6 +57,10 @@ def _concat_transpose(ct: Any, index: int, arrays_shapes: tuple[Shape, ...], axi
     return slice_axis(ct, axis, begin, begin + arrays_shapes[index][axis])
 
 
+def _concat_batch(apply: Callable[..., Any]) -> BatchRule:
+    return lambda inputs, batched, size, params: apply(*all_batched(inputs, batched, size), axis=params["axis"] + 1)
+
+
 _concat: Apply = view(
     "concat",
     inputs=("*arrays",),
@@ -63,6 +68,7 @@ _concat: Apply = view(
     rule=_concat_rule,
     lowering=Pieces(_concat_pieces),
     transpose=_concat_transpose,
+    batch=_concat_batch,
     cases=(
         Case((normal(2, 3), normal(1, 3))),
         Case((normal(2, 3), normal(2, 2), normal(2, 0)), axis=-1),
@@ -71,6 +77,9 @@ _concat: Apply = view(
     ),
     reference=np.concatenate,
 )
+
+
+claim("concat", lambda arrays, axis: _concat(*arrays, axis=axis))
 
 
 def concat(arrays: Sequence[ArrayLike], /, *, axis: int | None = 0) -> "Tensor":

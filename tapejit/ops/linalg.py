@@ -4,7 +4,7 @@ Floor 4. Each is one call of LAPACK over stacks of matrices; the reverse rules a
 operations and matrix products, so derivatives of any order exist.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +12,11 @@ import numpy as np
 from ..aval import Aval, Shape, broadcast_shapes
 from ..errors import ShapeError, at_user_line, faulty_matrix
 from ..families import Case, coerce, floats, library_call, normal
+from ..families.batching import rows_at_once, stacked, turned
 from ..lowering import Routine
+from ..primitive import BatchRule, Params
 from .annotations import ArrayLike
+from .arithmetic import negative
 from .comparison import equal, greater, where
 from .conversion import stop_gradient
 from .creation import arange
@@ -173,6 +176,25 @@ def _solve_vjp_x(ct: Any, x: Any, out: Any) -> "Tensor":
     return -matmul(_solve(matrix_transpose(x), ct), matrix_transpose(out))  # type: ignore[no-any-return]
 
 
+def _solve_batch(apply: Callable[..., Any]) -> BatchRule:
+    """A matrix that is the same for all is solved once, with all right-hand sides next to each other."""
+
+    def rule(inputs: Sequence[Any], batched: Sequence[bool], size: int, params: Params) -> Any:
+        x, y = inputs
+        if batched[0]:
+            return stacked(apply)(inputs, batched, size, params)
+        return turned(rows_at_once(lambda rows, matrix: turned(apply(matrix, turned(rows))), turned(y), x))
+
+    return rule
+
+
+def _solve_jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
+    """From ``dx @ z + x @ dz == dy``."""
+    by_x, by_y = tangents
+    right = by_y if by_x is None else -matmul(by_x, out) if by_y is None else by_y - matmul(by_x, out)
+    return _solve(inputs[0], right)
+
+
 _solve: Apply = library_call(
     "solve",
     inputs=("x", "y"),
@@ -180,6 +202,8 @@ _solve: Apply = library_call(
     lowering=Routine("solve", "(n,n),(n,k)->(n,k)", lambda n, k: 2 * n**3 // 3 + 2 * n**2 * k, _SINGULAR),
     rule=_solve_rule,
     vjp={"x": _solve_vjp_x, "y": lambda ct, x: _solve(matrix_transpose(x), ct)},
+    batch=_solve_batch,
+    jvp=_solve_jvp,
     cases=(
         Case(_regular(n=3), normal(3, 2)),
         Case(_regular(n=3), normal(3)),
@@ -255,6 +279,7 @@ _inv: Apply = library_call(
     lowering=Routine("inverse", "(n,n)->(n,n)", lambda n: 8 * n**3 // 3, _SINGULAR),
     rule=_square_rule("inv"),
     vjp={"x": _inv_vjp},
+    jvp=lambda inputs, tangents, out, params: negative(matmul(matmul(out, tangents[0]), out)),
     cases=(Case(_regular(n=3)), Case(_regular(2, n=2)), Case(_regular(0, n=2))),
     reference=np.linalg.inv,
 )

@@ -3,7 +3,7 @@
 Floor 4. In eager mode it is called at once; in a compiled step it runs between two kernels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from ..aval import Aval, Shape, checked_shape, parse_dtype
 from ..errors import ShapeError, at_user_line
 from ..families import Case, as_array, library_call, normal
 from ..lowering import Opaque
+from ..primitive import BatchRule, Params
 from .annotations import ArrayLike, DtypeLike, ShapeLike
 from .shaping import Apply
 
@@ -52,6 +53,25 @@ def _called(*arrays: np.ndarray, function: _Function, shape: Shape, dtype: np.dt
     return result.copy()
 
 
+def _batch(apply: Callable[..., Any]) -> BatchRule:
+    """One call for the whole batch, which calls the function for one after the other."""
+
+    def rule(inputs: Sequence[Any], batched: Sequence[bool], size: int, params: Params) -> Any:
+        def one_by_one(*arrays: np.ndarray) -> np.ndarray:
+            out = np.empty((size, *params["shape"]), params["dtype"])
+            for place in range(size):
+                out[place] = _called(
+                    *[x[place] if has else x for x, has in zip(arrays, batched, strict=True)], **params
+                )
+            return out
+
+        one_by_one.__name__ = params["function"].name
+        shape = (size, *params["shape"])
+        return apply(*inputs, function=_Function(one_by_one), shape=shape, dtype=params["dtype"])
+
+    return rule
+
+
 _numpy_function: Apply = library_call(
     "numpy_function",
     inputs=("*values",),
@@ -64,6 +84,7 @@ _numpy_function: Apply = library_call(
     ),
     reference=lambda function, *arrays, shape, dtype: function(*arrays),
     lowering=Opaque(),
+    batch=_batch,
 )
 
 

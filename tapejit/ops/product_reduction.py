@@ -6,6 +6,7 @@ product of siblings at each level. Every step is a multiplication, so all higher
 well.
 """
 
+from collections.abc import Mapping, Sequence
 from math import prod as _count
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from ..aval import Shape, with_ones, without
 from ..families import ALL, Case, integers, normal, reduction
 from ..lowering import Reduction
+from ..primitive import in_role
 from .annotations import ArrayLike, Axis, DtypeLike
 from .reductions import accumulated, spread
 from .shaping import expand_dims, permute_dims, reshape
@@ -37,6 +39,13 @@ def _prod_vjp(ct: Any, x: Any, axes: tuple[int, ...], x_shape: Shape) -> Any:
     return reshape(ct, kept) * permute_dims(others, inverse)
 
 
+def _prod_jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
+    """The sum of each tangent times the other factors."""
+    ones = in_role("ones")(out.shape, out.dtype)
+    others = _prod_vjp(ones, inputs[0], params["axes"], inputs[0].shape)
+    return in_role("sum")(tangents[0] * others, params["axes"])
+
+
 def _others(x: Any) -> Any:
     """For each element of the last axis, two at least, the product of all others of that axis."""
     count = x.shape[-1]
@@ -56,6 +65,7 @@ def _others(x: Any) -> Any:
     lowering=Reduction("multiply"),
     dtypes=ALL,
     vjp=_prod_vjp,
+    jvp=_prod_jvp,
     accumulate=accumulated,
     identity=True,
     cases=(

@@ -5,6 +5,7 @@ Floor 4. A state is a uint64 array [key, counter]. A draw of n words takes the b
 traced, differentiated by their parameters, and the same in kernels. `tapejit.random` has the `Generator`.
 """
 
+from collections.abc import Callable, Sequence
 from math import pi, prod
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,16 @@ import numpy as np
 from ..aval import Aval, Shape
 from ..errors import ShapeError, at_user_line
 from ..families import Case, as_array, library_call, pointwise
+from ..families.batching import all_batched
 from ..lowering import Composite
+from ..primitive import BatchRule, Params
 from .annotations import ArrayLike
 from .arithmetic import add, bitwise_and, floor_divide, multiply, subtract
 from .conversion import astype
 from .elementwise import log, sqrt
 from .joining import concat
 from .philox import blocks_of, random_words
-from .shaping import reshape
+from .shaping import permute_dims, reshape
 from .slicing import slice_axis
 
 if TYPE_CHECKING:
@@ -42,6 +45,41 @@ def _bits_rule(key: Aval, counter: Aval, *, count: int, bits: int) -> Aval:
     return Aval((count,), np.dtype(f"uint{bits}"))
 
 
+def _lanes_impl(key: np.ndarray, counter: np.ndarray, *, count: int, bits: int) -> np.ndarray:
+    out = np.empty((len(key), count), f"uint{bits}")
+    for row, one, first in zip(out, key[:, 0].tolist(), counter[:, 0].tolist(), strict=True):
+        row[:] = random_words(one, first, count, out.dtype)
+    return out
+
+
+def _more_lanes(apply: Callable[..., Any]) -> BatchRule:
+    """The words of several states: those of all lanes under one another."""
+
+    def rule(inputs: Sequence[Any], batched: Sequence[bool], size: int, params: Params) -> Any:
+        columns = [reshape(each, (prod(each.shape), 1)) for each in all_batched(inputs, batched, size)]
+        return reshape(apply(*columns, **params), (size, *inputs[batched.index(True)].shape[1:-1], params["count"]))
+
+    return rule
+
+
+_lane_bits = pointwise(
+    "lane_bits",
+    inputs=("key", "counter"),
+    impl=_lanes_impl,
+    rule=lambda key, counter, *, count, bits: Aval((key.shape[0], count), np.dtype(f"uint{bits}")),
+    vjp={},
+    kernel="philox_word(key, counter, axis1, bits)",
+    cost=80,
+    cases=(
+        Case(np.array([[1], [2]], np.uint64), np.array([[3], [2**64 - 1]], np.uint64), count=5, bits=32),
+        Case(np.array([[1]], np.uint64), np.array([[0]], np.uint64), count=3, bits=64),
+        Case(np.zeros((0, 1), np.uint64), np.zeros((0, 1), np.uint64), count=3, bits=64),
+    ),
+    reference=_lanes_impl,
+    batch=_more_lanes,
+)
+
+
 _random_bits = pointwise(
     "random_bits",
     inputs=("key", "counter"),
@@ -57,6 +95,7 @@ _random_bits = pointwise(
         Case(np.array([0, 0], np.uint64), (0, 2), UINT64),
     ),
     reference=lambda state, shape, dtype: random_words(int(state[0]), int(state[1]), prod(shape), dtype).reshape(shape),
+    batch=lambda _: _more_lanes(_lane_bits),
 )
 
 
@@ -164,6 +203,18 @@ def _reference(words: np.ndarray) -> np.ndarray:
     return both.astype(_FLOATS[words.dtype])
 
 
+def _box_muller_batch(apply: Callable[..., Any]) -> BatchRule:
+    """The pairs of all lanes next to each other: each gives the same numbers as alone."""
+
+    def rule(inputs: Sequence[Any], batched: Sequence[bool], size: int, params: Params) -> Any:
+        (words,) = inputs
+        pairs = words.shape[2]
+        drawn = apply(reshape(permute_dims(words, (1, 0, 2)), (2, size * pairs)))
+        return reshape(permute_dims(reshape(drawn, (2, size, pairs)), (1, 0, 2)), (size, 2 * pairs))
+
+    return rule
+
+
 _box_muller = library_call(
     "box_muller",
     inputs=("words",),
@@ -171,6 +222,7 @@ _box_muller = library_call(
     rule=lambda words: Aval((2 * words.shape[1],), _FLOATS[words.dtype]),
     vjp={},
     lowering=Composite(lambda words: _transformed(words, _Traceable)),
+    batch=_box_muller_batch,
     cases=(
         Case(np.array([[0, 0, 0, 7, 2**63], [0, 2**62, 2**63, 2**61, 2**61 + 1]], UINT64)),
         Case(random_words(1, 0, 40, UINT64).reshape(2, 20)),

@@ -4,7 +4,7 @@ Floor 4, above `conversion`. `prod` is in `product_reduction`, the mean in `mome
 `exponential_families`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod as _count
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from ..aval import Aval, Shape, normalize_axes, normalize_axis, with_ones, without
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..families import ALL, Case, as_array, booleans, integers, library_call, normal, reduction, spaced
+from ..families.batching import along
 from ..lowering import Composite, Reduction, Scan
 from ..primitive import Flow, in_role
 from .annotations import ArrayLike, Axis, DtypeLike
@@ -106,6 +107,14 @@ def _extreme_vjp(ct: Any, x: Any, out: Any, axes: tuple[int, ...], x_shape: Shap
     return where(hits, _kept(ct / count, axes, x_shape), elsewhere)
 
 
+def _extreme_jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
+    """The mean of the tangents of the elements that tie; nan where the extreme is nan."""
+    axes, summed = params["axes"], in_role("sum")
+    hits = inputs[0] == _kept(out, axes, inputs[0].shape)
+    mean = summed(where(hits, tangents[0], 0), axes) / summed(astype(hits, out.dtype), axes)
+    return where(isnan(out), stop_gradient(out), mean)
+
+
 _EXTREME_CASES = (
     Case(spaced(3, 4)),
     Case(spaced(3, 4), axis=1, keepdims=True),
@@ -123,6 +132,7 @@ _EXTREME_CASES = (
     lowering=Reduction("maximum"),
     dtypes=ALL,
     vjp=_extreme_vjp,
+    jvp=_extreme_jvp,
     cases=_EXTREME_CASES,
 )
 def max(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> "Tensor":
@@ -163,6 +173,7 @@ def max(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> "Tenso
     lowering=Reduction("minimum"),
     dtypes=ALL,
     vjp=_extreme_vjp,
+    jvp=_extreme_jvp,
     cases=_EXTREME_CASES,
 )
 def min(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> "Tensor":
@@ -313,6 +324,7 @@ def _position(name: str, impl: Any, extreme: Any) -> Any:
         rule=_position_rule(name),
         vjp={},
         lowering=Composite(_position_expand(extreme)),
+        batch=along,
         reference=impl,
         cases=(
             Case(spaced(3, 4)),
@@ -419,6 +431,8 @@ _cumsum: Any = library_call(
     rule=_cumsum_rule,
     vjp={"x": _reversed_cumsum},
     lowering=Scan(),
+    linear=True,
+    batch=along,
     reference=np.cumsum,
     cases=(
         Case(normal(5)),

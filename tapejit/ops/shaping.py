@@ -15,8 +15,9 @@ import numpy as np
 from ..aval import Aval, Shape, checked_shape, normalize_axes, normalize_axis
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..families import Case, as_array, normal, view
+from ..families.batching import after, shifted, with_rank
 from ..lowering import Affine, IndexMap, View
-from ..primitive import claim, in_role
+from ..primitive import BatchRule, claim, in_role
 from .annotations import ArrayLike
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ _reshape: Apply = view(
     rule=_reshape_rule,
     lowering=View(_reshape_index),
     transpose=lambda ct, x_shape: _reshape(ct, shape=x_shape),
+    batch=shifted(lambda size, shape: {"shape": (size, *shape)}),
     cases=(
         Case(normal(3, 4), (4, 3)),
         Case(normal(6), (2, -1)),
@@ -269,6 +271,13 @@ def _sum_to_shape(ct: Any, x_shape: Shape) -> Any:
     return _reshape(summed, shape=x_shape) if summed.shape != x_shape else summed
 
 
+def _broadcast_batch(apply: Callable[..., Any]) -> BatchRule:
+    """The axes that `x` lacks stand between the batch and its own."""
+    return lambda inputs, batched, size, params: apply(
+        with_rank(inputs[0], len(params["shape"])), shape=(size, *params["shape"])
+    )
+
+
 def _broadcast(x: np.ndarray, *, shape: Shape) -> np.ndarray:
     """`numpy.broadcast_to`, by a shorter way where the array lies together in memory."""
     steps = _repeating(x.shape, x.strides, shape) if x.flags.c_contiguous else None
@@ -290,6 +299,7 @@ _broadcast_to: Apply = view(
     rule=_broadcast_rule,
     lowering=View(_broadcast_index),
     transpose=_sum_to_shape,
+    batch=_broadcast_batch,
     cases=(
         Case(normal(3), (2, 3)),
         Case(normal(2, 1), (3, 2, 4)),
@@ -354,6 +364,7 @@ _permute_dims: Apply = view(
     rule=_permuted,
     lowering=View(_permute_index),
     transpose=lambda ct, axes: _permute_dims(ct, axes=_inverse(axes)),
+    batch=shifted(lambda size, axes: {"axes": (0, *after(axes))}),
     cases=(
         Case(normal(2, 3, 4), (2, 0, 1)),
         Case(normal(2, 3), (1, 0)),
@@ -364,6 +375,7 @@ _permute_dims: Apply = view(
     ),
     reference=np.transpose,
 )
+claim("permute", lambda x, axes: _permute_dims(x, axes=axes))
 
 
 def permute_dims(x: ArrayLike, /, axes: Sequence[int] | None = None) -> "Tensor":

@@ -14,6 +14,7 @@ import numpy as np
 from ..aval import Aval, Shape, checked_int, normalize_axes, normalize_axis
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..families import Case, as_array, composite, normal, view
+from ..families.batching import shifted
 from ..lowering import Affine, IndexMap, Piece, Pieces, View
 from ..primitive import claim
 from .annotations import ArrayLike, Axis
@@ -65,6 +66,13 @@ _strided_slice: Apply = view(
     rule=lambda x, *, starts, steps, lengths: Aval(lengths, x.dtype),
     lowering=View(_slice_index),
     transpose=_slice_transpose,
+    batch=shifted(
+        lambda size, starts, steps, lengths: {
+            "starts": (0, *starts),
+            "steps": (1, *steps),
+            "lengths": (size, *lengths),
+        }
+    ),
     cases=(
         Case(normal(5), (1,), (1,), (3,)),
         Case(normal(5), (4,), (-1,), (5,)),
@@ -139,6 +147,10 @@ _unslice: Apply = composite(
     rule=lambda x, *, shape, starts, steps: Aval(shape, x.dtype),
     vjp={"x": lambda ct, x_shape, starts, steps: _strided_slice(ct, starts=starts, steps=steps, lengths=x_shape)},
     expand=_unslice_expand,
+    linear=True,
+    batch=shifted(
+        lambda size, shape, starts, steps: {"shape": (size, *shape), "starts": (0, *starts), "steps": (1, *steps)}
+    ),
     cases=(
         Case(normal(2), (5,), (1,), (2,)),
         Case(normal(3, 2), (7, 4), (6, 0), (-3, 3)),
@@ -313,6 +325,8 @@ _pad: Apply = view(
     rule=_pad_rule,
     lowering=Pieces(_pad_pieces),
     transpose=_pad_transpose,
+    tangent_params={"fill": 0.0},
+    batch=shifted(lambda size, widths, fill: {"widths": ((0, 0), *widths), "fill": fill}),
     cases=(
         Case(normal(3), 2),
         Case(normal(2, 3), ((1, 0), (0, 2))),

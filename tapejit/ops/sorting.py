@@ -16,7 +16,7 @@ from ..primitive import in_role
 from .annotations import ArrayLike
 from .arithmetic import subtract
 from .creation import arange
-from .indexing import scatter_add
+from .indexing import getitem, scatter_add
 from .shaping import moveaxis, reshape
 from .slicing import flip
 
@@ -28,15 +28,20 @@ def _comparisons(n: int) -> int:
     return int(n * log2(n)) if n else 0
 
 
-def _put_back(ct: Any, x: Any) -> "Tensor":
-    """The transpose of sorting the last axis: each cotangent goes to where its element came from."""
+def _places(x: Any) -> tuple[Any, ...]:
+    """Where each element of the sorted array stood: an index."""
     shape: Shape = x.shape
     rank = len(shape)
     places = [
         reshape(arange(length), (1,) * axis + (length,) + (1,) * (rank - axis - 1))
         for axis, length in enumerate(shape[:-1])
     ]
-    return scatter_add(in_role("zeros")(shape, ct.dtype), (*places, _argsort(x)), ct)
+    return (*places, _argsort(x))
+
+
+def _put_back(ct: Any, x: Any) -> "Tensor":
+    """The transpose of sorting the last axis: each cotangent goes to where its element came from."""
+    return scatter_add(in_role("zeros")(x.shape, ct.dtype), _places(x), ct)
 
 
 _argsort: Any = library_call(
@@ -66,6 +71,7 @@ _sort: Any = library_call(
     impl=lambda x: np.sort(x, axis=-1, kind="stable"),
     rule=lambda x: Aval(x.shape, x.dtype),
     vjp={"x": _put_back},
+    jvp=lambda inputs, tangents, out, params: getitem(tangents[0], _places(inputs[0])),
     lowering=Routine("sort", "(n)->(n)", _comparisons),
     cases=(
         Case(spaced(5)),

@@ -79,7 +79,7 @@ def _demands(leaves: Iterable[Leaf]) -> dict[Node, _Demand]:
             if isinstance(expression, Compute) and node not in demands:
                 cost[node] = cost_of(expression.node, [cost.get(operand, 0) for operand, _ in expression.operands])
                 demands[node] = _Demand(cost[node])
-        for key in (statement.value, *(statement.target.operands if statement.target else ())):
+        for key in statement.wanted():
             if key in at:
                 demands[key[0]].wanted.append((None, None, (at[key], count)))
         for key, expression in statement.values.items():

@@ -49,12 +49,14 @@ def measure(plan: LoopPlan, workspace: int) -> dict[str, int]:
 def _flops(plan: LoopPlan) -> int:
     counted: set[tuple[int, Key]] = set()
     total = sum(
-        leaf.statement.call.routine.cost(*leaf.statement.call.lengths) * prod(leaf.statement.extents)
+        leaf.statement.call.routine.cost(*leaf.statement.call.lengths)
+        * prod(leaf.statement.extents)
+        * plan.times.get(leaf, 1)
         for leaf in plan.calls()
         if leaf.statement.call is not None
     )
     for leaf in plan.leaves:
-        iterations = prod(loop.extent for loop in leaf.loops)
+        iterations = prod(loop.extent for loop in leaf.loops) * plan.times.get(leaf, 1)
         if leaf.statement.product is not None:
             total += 2 * prod(leaf.statement.product.shape) * iterations
             continue

@@ -5,14 +5,17 @@ which the answer is the same. Start reading at `statements_for`.
 """
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from itertools import pairwise
 
 from ..graph import Node
 from ..lowering import Affine, Pieces, Pointwise, View
 from .access import Choose, Compute, Condition, Fetch, Key, Values, operands_of
+from .bodies import REGIONS, region_call
+from .checks import may_fail
 from .keeping import WORTH_KEEPING, cost_of
 from .loops import Leaf
-from .statements import Statement, part_statement, statement_for
+from .statements import Statement, copy_statement, part_statement, statement_for
 
 FEW_PARTS = 3
 """Parts that are made in any case: an array and what is shifted by one place at either end."""
@@ -26,6 +29,8 @@ MOST_VALUES = 500
 
 def statements_for(node: Node, stored: Collection[Node]) -> list[Statement]:
     """How a stored node that is no input is computed, part by part."""
+    if node.primitive is not None and isinstance(node.primitive.lowering, REGIONS):
+        return _region_statements(node, stored)
     whole = statement_for(node, stored)
     if node.primitive is None or not isinstance(node.primitive.lowering, (Pointwise, Pieces, View)):
         return [whole]
@@ -49,6 +54,18 @@ def statements_for(node: Node, stored: Collection[Node]) -> list[Statement]:
             rest.append(part_statement(node, part_starts, part_lengths, stored, arms.get(low)))
     total = sum(len(statement.values) for statement in done)
     return done if total <= max(MOST_VALUES, 2 * len(whole.values)) else [whole]
+
+
+def _region_statements(node: Node, stored: Collection[Node]) -> list[Statement]:
+    """The first values of the arrays that a region operation carries on, then the operation."""
+    call = region_call(node, stored)
+    call = replace(call, may_fail=any(map(may_fail, call.bodies)))
+    first = [
+        copy_statement(one, value, stored)
+        for one, value in zip(call.initial, node.inputs, strict=False)
+        if isinstance(one, Node)
+    ]
+    return [*first, Statement(node, (), (), (), region=call)]
 
 
 def _arms_by_begin(statement: Statement, axis: int) -> dict[int, Key]:

@@ -1,17 +1,19 @@
 """`LoopPlan`: all that emission needs, and the one function that makes it."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..graph import Graph, Input, Literal, Node, Part
-from ..lowering import Affine, Contraction, Lowering, Reduction, Routine, Scatter, View
-from .access import Load, canonical, linear_index, resolve
+from ..graph import Graph, Node
+from ..lowering import SwitchRegion
 from .blocks import block_lengths, blocked, holds_partials, row_axes
+from .body_plans import BodyPlan, planned_bodies
 from .lanes import mark_lanes
-from .loops import Leaf, Loop, leaves
+from .loops import Item, Leaf, Loop, leaves
 from .schedule import schedule
 from .split import check_lowerable
 from .stages import Stage, find_split, stages_of
 from .storage import Place, in_place, places_of, storage_axes, users_of
+from .targets import targets_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,10 @@ class LoopPlan:
         Bytes of the buffers between loops, scratch of single statements not included.
     scratch : int
         Bytes of the buffers within split loops, of which each part has its own.
+    bodies : mapping of Leaf to tuple of BodyPlan
+        The regions of operations, those within others included; their statements and places are among the plan's.
+    times : mapping of Leaf to int
+        How often the statements of bodies run, where that is known.
     """
 
     graph: Graph
@@ -49,6 +55,8 @@ class LoopPlan:
     in_place: tuple[bool, ...]
     workspace: int
     scratch: int
+    bodies: Mapping[Leaf, tuple[BodyPlan, ...]]
+    times: Mapping[Leaf, int]
 
     def loop_nests(self) -> int:
         """Number of outermost loops but for those that only fill, or are nothing but a matrix product.
@@ -61,12 +69,24 @@ class LoopPlan:
             for loop in leaf.loops[:1]
             if loop in self.blocks and loop in leaf.reduced()[:1] and self._leaves_the_workspace(leaf, loop)
         }
-        return len(moves) + sum(
-            isinstance(item, Loop)
-            and not all(leaf.statement.only_fills() or _is_bare(leaf, item) for leaf in leaves([item]))
-            for stage in self.stages
-            for item in stage.items
+        bare = (item for items in self._outermost() for item in items if isinstance(item, Loop))
+        return (
+            len(moves)
+            + self._region_loops()
+            + sum(
+                not all(leaf.statement.only_fills() or _is_bare(leaf, item) for leaf in leaves([item])) for item in bare
+            )
         )
+
+    def _outermost(self) -> Iterator[Sequence[Item]]:
+        """What stands outside of loops, in the plan and in each body."""
+        yield from (stage.items for stage in self.stages)
+        yield from (body.items for bodies in self.bodies.values() for body in bodies)
+
+    def _region_loops(self) -> int:
+        """The loops of region operations themselves."""
+        regions = (leaf.statement.region for leaf in self.bodies)
+        return sum(region is not None and not isinstance(region.lowering, SwitchRegion) for region in regions)
 
     def _leaves_the_workspace(self, leaf: Leaf, loop: Loop) -> bool:
         """Whether rows that blocks of `loop` leave are not where the result is to be."""
@@ -96,63 +116,36 @@ def plan_loops(graph: Graph) -> LoopPlan:
         If an operation has no lowering.
     """
     check_lowerable(graph)
-    targets, copies = _targets(graph)
+    targets, copies = targets_of(graph, apart=True)
     variables = [variable for variable, _ in graph.updates]
     updates = list(zip(variables, targets[len(graph.outputs) :], strict=True))
     tree = schedule(graph, targets, copies, updates)
+    inner = planned_bodies(tree)
     mark_lanes(tree.items)
     axes = storage_axes(tree)
     works = find_split(tree.items, axes, users_of(tree))
     blocks = block_lengths(leaves(tree.items))
     stages = stages_of(tree.items, works, blocks)
     kinds = {node: _target_slot(graph, position) for position, node in enumerate(targets)}
-    places, workspace, scratch = places_of(tree, axes, kinds, stages, blocks)
+    places, workspace, scratch = places_of(tree, axes, kinds, stages, blocks, inner.rooms)
     for position, node in enumerate(graph.inputs):
         places[node] = Place("input", position, tuple(range(len(node.aval.shape))))
-    fits = in_place(tree, updates)
-    return LoopPlan(graph, stages, tuple(leaves(tree.items)), blocks, places, tuple(targets), fits, workspace, scratch)
+    inner.settle(places)
+    return LoopPlan(
+        graph,
+        stages,
+        (*leaves(tree.items), *inner.leaves),
+        blocks | inner.blocks,
+        places | inner.places,
+        tuple(targets),
+        in_place(tree, updates),
+        workspace,
+        scratch,
+        inner.bodies,
+        inner.times,
+    )
 
 
 def _target_slot(graph: Graph, position: int) -> tuple[str, int]:
     count = len(graph.outputs)
     return ("output", position) if position < count else ("update", position - count)
-
-
-def _targets(graph: Graph) -> tuple[list[Node], list[tuple[Node, Node]]]:
-    """The stored node of each output and update; what can't be computed in place there is copied at the end."""
-    targets: list[Node] = []
-    copies: list[tuple[Node, Node]] = []
-    for position, node in enumerate(graph.roots):
-        updates = position >= len(graph.outputs)
-        # What is written before all operands are read, or else before it is known whether the step fails.
-        early = isinstance(_lowering(node), (*_WHOLE, Routine)) or isinstance(node.op, Part)
-        source = node if updates else _reshaped(node)
-        if isinstance(source.op, (Input, Literal)) or source in targets or (updates and early):
-            target = Node(Input("copy", position), (), (), (node.aval,))
-            copies.append((target, node))
-            targets.append(target)
-        else:
-            targets.append(source)
-    return targets, copies
-
-
-_WHOLE = (Reduction, Contraction, Scatter)
-
-
-def _reshaped(node: Node) -> Node:
-    """What a result is a reshape of, if that is stored in any case: then it is stored as the result."""
-    source = node
-    while isinstance(_lowering(source), View):
-        source = source.inputs[0]
-    if source is node or not isinstance(_lowering(source), _WHOLE) or source.aval.size != node.aval.size:
-        return node
-    shape = node.aval.shape
-    identity = canonical(tuple(map(Affine.axis, range(len(shape)))), shape)
-    key, values = resolve(node, identity, {source})
-    load = values[key]
-    same = isinstance(load, Load) and load.root is source and load.linear == linear_index(identity, shape)
-    return source if same else node
-
-
-def _lowering(node: Node) -> Lowering:
-    return None if node.primitive is None else node.primitive.lowering

@@ -3,30 +3,60 @@
 import functools
 from collections.abc import Callable
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from ..config import check_graphs
-from ..graph import Builder, Graph, Literal, Node, Part, Region, Trace, TracedTensor, regions_of, verify, with_regions
+from ..graph import Builder, Graph, Literal, Node, Part, regions_of, verify
+from ..graph.signature import canonical_lines
 from ..lowering import Alias, Composite, Contraction, Pointwise, View
-from ..primitive import Primitive, in_role, interpreting
+from ..primitive import Primitive, in_role
 from ..tensor import quietly
+from .composing import traced
 from .products import product_with_steady, steady_axes, sum_of_products, transposed, used_once
+from .regions import Regions
 
 LOOP_PRODUCT = 512
 """Matrix products of at most this many multiplications are loops, which fuse with what comes before and after."""
+
+_ROUNDS = 16
+"""The most runs over the regions of a graph."""
 
 _CHOICE = "select(condition, x, y)"
 
 
 def prepare(graph: Graph) -> Graph:
     """The simplest graph that computes the same numbers."""
+    return _prepared(graph, {})
+
+
+def _prepared(graph: Graph, known: dict[str, Graph]) -> Graph:
+    """The same; `known` are the graphs of regions that are prepared already, by their text."""
     builder = Builder()
-    for name, rewrite in (("regions", _regions), ("expand", _expand), ("products", _products), ("simplify", _simplify)):
+    graph = _with_regions(builder, _rewritten(builder, graph, "expand", _expand), known)
+    for name, rewrite in (("products", _products), ("simplify", _simplify)):
         graph = _rewritten(builder, graph, name, rewrite)
     transposes = functools.partial(transposed, once=used_once(graph.nodes(), graph.roots))
     return _rewritten(builder, graph, "transposes", transposes).pruned()
+
+
+def _with_regions(builder: Builder, graph: Graph, known: dict[str, Graph]) -> Graph:
+    """With regions as small as can be: what leaves one of them may leave another with less to do."""
+
+    def prepared(region: Graph) -> Graph:
+        text = "\n".join(canonical_lines(region))
+        if text not in known:
+            known[text] = _prepared(region, known)
+        return known[text]
+
+    if not any(regions_of(node.params) for node in graph.nodes()):
+        return graph
+    for _ in range(_ROUNDS):
+        before = graph.roots
+        graph = _rewritten(builder, graph, "regions", Regions(graph, prepared).rewrite)
+        if graph.roots == before:
+            break
+    return graph
 
 
 def _rewritten(builder: Builder, graph: Graph, name: str, rewrite: Callable[..., Node | None]) -> Graph:
@@ -34,30 +64,6 @@ def _rewritten(builder: Builder, graph: Graph, name: str, rewrite: Callable[...,
     if check_graphs():
         verify(graph, name)
     return graph
-
-
-def _regions(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
-    """An operation that holds regions holds them prepared."""
-    if node.primitive is None or isinstance(node.primitive.lowering, Alias) or not regions_of(node.params):
-        return None
-    params = {name: with_regions(value, _prepared) for name, value in node.params}
-    return builder.apply(node.primitive, inputs, params, node.where)
-
-
-def _prepared(region: Region) -> Region:
-    return Region(prepare(region.graph), region.captures)
-
-
-def _traced(
-    builder: Builder, function: Callable[..., Any], inputs: tuple[Node, ...], place: str, **params: Any
-) -> Node:
-    """The node that `function`, written with public operations, computes from `inputs` for the line `place`."""
-    trace = Trace(())
-    trace.builder = builder
-    trace.place = place
-    with interpreting(trace):
-        result = function(*[TracedTensor(trace, node) for node in inputs], **params)
-    return trace.node_of(result)
 
 
 def _expand(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
@@ -68,7 +74,7 @@ def _expand(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | No
         return whole.inputs[node.op.index] if alias else None
     if node.primitive is None or not isinstance(node.primitive.lowering, Composite):
         return None
-    return _traced(builder, node.primitive.lowering.expand, inputs, node.where, **dict(node.params))
+    return traced(builder, node.primitive.lowering.expand, inputs, node.where, **dict(node.params))
 
 
 def _products(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
@@ -79,11 +85,11 @@ def _products(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | 
     n = inputs[1].aval.shape[-1]
     steady = [steady_axes(value) for value in inputs]
     if any(steady):
-        return _traced(builder, product_with_steady, inputs, node.where, steady_x=steady[0], steady_y=steady[1])
+        return traced(builder, product_with_steady, inputs, node.where, steady_x=steady[0], steady_y=steady[1])
     integers = node.aval.dtype.kind != "f"
     if not integers and min(m, n, k) > 1 and m * n * k > LOOP_PRODUCT:
         return None
-    return _traced(builder, sum_of_products, inputs, node.where)
+    return traced(builder, sum_of_products, inputs, node.where)
 
 
 def _simplify(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
@@ -113,7 +119,7 @@ def _folded(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | No
     folded, shape = builder.literal(value, node.aval.dtype), node.aval.shape
     if not shape:
         return folded
-    return _traced(builder, in_role("broadcast"), (folded,), node.where, shape=shape)
+    return traced(builder, in_role("broadcast"), (folded,), node.where, shape=shape)
 
 
 def _neutral(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
@@ -127,7 +133,7 @@ def _neutral(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | N
         if same and other.aval.dtype == node.aval.dtype:
             if other.aval.shape == node.aval.shape:
                 return other
-            return _traced(builder, in_role("broadcast"), (other,), node.where, shape=node.aval.shape)
+            return traced(builder, in_role("broadcast"), (other,), node.where, shape=node.aval.shape)
     return None
 
 

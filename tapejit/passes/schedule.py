@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from ..graph import Graph, Node
 from ..lowering import Affine
 from .access import Load
+from .checks import checks_of
 from .keeping import wanted_by_many, worth_keeping
 from .loops import Item, Leaf, Loop, item_in, leaves, shared_loops
 from .parts import costly_pieces, statements_for
-from .statements import Statement, checks_of, copy_statement, necessarily_stored
+from .statements import Statement, copy_statement, necessarily_stored
 
 CANDIDATES = 4
 """Of the loops that read what a statement reads as well so many are tried, the latest first."""
@@ -145,13 +146,15 @@ class Schedule:
                     return False
         return True
 
-    def prefer_in_place(self, updates: Sequence[tuple[Node, Node]]) -> None:
+    def prefer_in_place(self, updates: Sequence[tuple[Node, Node]], last: bool) -> None:
         """Move what reads a variable, or may fail, before what computes its new value, as far as that can be.
 
         Parameters
         ----------
         updates : sequence of (Node, Node)
             The variables and the nodes of their new values.
+        last : bool
+            Whether nothing may fail once a variable has its new value.
         """
         readers: dict[Node, list[Leaf]] = {variable: [] for variable, _ in updates}
         for leaf in leaves(self.items):
@@ -162,7 +165,7 @@ class Schedule:
             (leaf, writer)
             for variable, target in updates
             for writer in self.placed[target]
-            for leaf in (*readers[variable], *self.fallible)
+            for leaf in (*readers[variable], *(self.fallible if last else ()))
             if leaf is not writer
         ]
         # What is in order already shall stay so; then comes what has to be moved.
@@ -207,6 +210,7 @@ def schedule(
     targets: Collection[Node],
     copies: Sequence[tuple[Node, Node]],
     updates: Sequence[tuple[Node, Node]],
+    last: bool = True,
 ) -> Schedule:
     """The loop tree of a graph.
 
@@ -220,6 +224,8 @@ def schedule(
         Additional stored nodes, each with the stored node or literal whose value it takes.
     updates : sequence of (Node, Node)
         The variables and the stored nodes of their new values.
+    last : bool
+        Whether nothing may fail once a variable has its new value.
     """
     order = graph.nodes()
     stored = necessarily_stored(graph, targets)
@@ -229,7 +235,7 @@ def schedule(
         tree = _built(graph, order, copies, stored, statements)
         more = costly_pieces(leaves(tree.items), stored) or worth_keeping(order, leaves(tree.items), stored)
         if not more:
-            tree.prefer_in_place(updates)
+            tree.prefer_in_place(updates, last)
             return tree
         stored |= more
         statements = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..graph import Builder, Graph, Input, Literal, Node, Part
+from ..graph import Builder, Graph, Input, Literal, Node, Part, regions_of
 from ..lowering import LOWERED, Opaque, View
 
 _DTYPES = frozenset(map(np.dtype, "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64".split()))
@@ -47,6 +47,10 @@ def reason_against(node: Node) -> str | None:
     for aval in (*node.avals, *(value.aval for value in node.inputs)):
         if aval.dtype not in _DTYPES:
             return f"kernels have no {aval.dtype.name}"
+    for region in regions_of(node.params):
+        found = obstacle(region.graph)
+        if found is not None:
+            return f"it holds {found}"
     return None
 
 
@@ -55,7 +59,9 @@ def obstacle(graph: Graph) -> str | None:
     for node in graph.nodes():
         reason = reason_against(node)
         if reason is not None:
-            return f"{node!r}: {reason}"
+            assert node.primitive is not None
+            place = f" at {node.where}" if node.where else ""
+            return f"{node.primitive.name}{place}: {reason}"
     return None
 
 

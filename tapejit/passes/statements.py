@@ -7,14 +7,13 @@ found to be worth keeping rather than computing twice. Everything else is comput
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from ..aval import Aval, Shape, without
-from ..graph import Graph, Input, Literal, Node, Part
+from ..aval import Shape, without
+from ..graph import Graph, Literal, Node, Part
 from ..lowering import (
     Affine,
     Contraction,
     Gather,
     IndexMap,
-    Pointwise,
     Reduction,
     Routine,
     Scan,
@@ -23,9 +22,7 @@ from ..lowering import (
 )
 from .access import (
     Choose,
-    Compute,
     Dot,
-    Expression,
     Fetch,
     Key,
     Load,
@@ -36,6 +33,7 @@ from .access import (
     linear_index,
     resolve,
 )
+from .bodies import REGIONS, RegionCall, is_scalar, results_of, sources_of
 from .tiling import in_tiles
 
 
@@ -105,8 +103,12 @@ class Statement:
         The matrix product, where it is one that the library computes.
     call : Call, optional
         The call of a routine, where it is one.
+    region : RegionCall, optional
+        The operation that holds regions, where it is one.
     scanned : int, optional
-        The iteration axis along which it sums up.
+        The iteration axis along which it runs, each result being made of the one before.
+    factor : Key, optional
+        What the result before is multiplied by, in a recurrence.
     target : Fetch, optional
         Where it adds its values, if that is computed.
     check : Check, optional
@@ -124,7 +126,9 @@ class Statement:
     values: Values = field(default_factory=dict)
     product: Product | None = None
     call: Call | None = None
+    region: RegionCall | None = None
     scanned: int | None = None
+    factor: Key | None = None
     target: Fetch | None = None
     check: Check | None = None
     starts: tuple[int, ...] = ()
@@ -146,23 +150,31 @@ class Statement:
     @property
     def results(self) -> tuple[Node, ...]:
         """All nodes that it stores."""
-        return (self.node,) if self.call is None else self.call.results
+        several = self.call or self.region
+        return (self.node,) if several is None else several.results
 
     @property
     def may_fail(self) -> bool:
         """Whether the kernel may end here; then nothing may have been assigned."""
+        if self.region is not None:
+            return self.region.may_fail
         return self.check is not None or (self.call is not None and bool(self.call.routine.fault))
 
     def is_plain(self) -> bool:
         """Whether it computes each element by itself, once, at its own index."""
-        special = (self.product, self.call, self.target, self.check, self.scanned)
+        special = (self.product, self.call, self.region, self.target, self.check, self.scanned)
         return not self.reduced and all(each is None for each in special)
 
     def goes_in_lanes(self, axis: int) -> bool:
         """Whether it can be computed for neighbouring indices of an axis at once, as what it does there is the same."""
-        special = (self.product, self.call, self.target, self.check, self.scanned)
+        special = (self.product, self.call, self.region, self.target, self.check, self.scanned)
         alike = axis not in self.reduced and all(each is None for each in special)
         return alike and not any(isinstance(each, (Choose, Fetch, Dot)) for each in self.values.values())
+
+    def wanted(self) -> list[Key]:
+        """The values that it needs at each index: what it stores or combines, and computed indices."""
+        found = [self.value, self.factor, *(self.target.operands if self.target else ())]
+        return [key for key in found if key is not None]
 
     def axes_of(self, node: Node) -> tuple[int | None, ...]:
         """`own_axes` for one of the results."""
@@ -174,6 +186,8 @@ class Statement:
 
     def by_address(self) -> list[Node]:
         """What a routine or a computed index reaches by address, which a local variable doesn't have."""
+        if self.region is not None:
+            return self.region.by_address()
         if self.call is not None:
             return [*self.results, *(load.root for load in self.call.operands)]
         return [*self._fetched(), self.node] if self.target is not None else self._fetched()
@@ -206,6 +220,8 @@ class Statement:
             return [self.product.left.load, self.product.right.load]
         if self.call is not None:
             return list(self.call.operands)
+        if self.region is not None:
+            return [Load(root, Affine(), None) for root in self.region.sources()]
         if self.dot is not None:
             return [self.dot.left, self.dot.right]
         found = [expression for expression in self.values.values() if isinstance(expression, Load)]
@@ -219,6 +235,8 @@ def necessarily_stored(graph: Graph, targets: Collection[Node]) -> set[Node]:
         lowering = None if node.primitive is None else node.primitive.lowering
         if isinstance(lowering, (Reduction, Contraction, Scan, Scatter, Routine)) or isinstance(node.op, Part):
             stored.add(node)
+        if isinstance(lowering, REGIONS):
+            stored.update((node, *sources_of(node)))
         if isinstance(lowering, Gather) or (isinstance(lowering, Scatter) and initial_number(node) is None):
             stored.add(node.inputs[0])
         if isinstance(lowering, View) and _index(node, lowering) is None:
@@ -288,7 +306,7 @@ def part_statement(
     if piece is None:
         key, values = resolve(node, shifted, stored, extents)
     else:
-        key, values = _value_of(piece[0], tuple(affine.substitute(shifted) for affine in piece[1]), stored, extents)
+        key, values = value_of(piece[0], tuple(affine.substitute(shifted) for affine in piece[1]), stored, extents)
     statement = Statement(node, extents, _own(lengths, axes), (), value=key, values=values)
     statement.starts = starts if any(starts) else ()
     return _ordered(statement)
@@ -296,10 +314,10 @@ def part_statement(
 
 def copy_statement(node: Node, copied: Node, stored: Collection[Node]) -> Statement:
     """Storing under `node` the value of another stored one."""
-    return _stored_value(node, *_value_of(copied, iteration(node.aval.shape)[1], stored))
+    return stored_value(node, *value_of(copied, iteration(node.aval.shape)[1], stored))
 
 
-def _stored_value(node: Node, key: Key, values: Values) -> Statement:
+def stored_value(node: Node, key: Key, values: Values) -> Statement:
     """Computing a value for each element of a node."""
     shape = node.aval.shape
     axes, _ = iteration(shape)
@@ -321,14 +339,14 @@ def _reduction(node: Node, stored: Collection[Node]) -> Statement:
     shape = source.aval.shape
     dropped = dict(node.params)["axes"]
     axes, index = iteration(shape)
-    key, values = _value_of(source, index, stored)
+    key, values = value_of(source, index, stored)
     kept = [axis for axis in range(len(shape)) if axis not in dropped]
     own = tuple(axes.index(axis) if axis in axes else None for axis in kept)
     reduced = frozenset(axes.index(axis) for axis in dropped if axis in axes)
     return _ordered(Statement(node, tuple(shape[a] for a in axes), own, (), reduced, key, values))
 
 
-def _value_of(node: Node, index: IndexMap, stored: Collection[Node], extents: Sequence[int] = ()) -> tuple[Key, Values]:
+def value_of(node: Node, index: IndexMap, stored: Collection[Node], extents: Sequence[int] = ()) -> tuple[Key, Values]:
     """A value at an index: loaded if it is stored."""
     if node in stored:
         key = (node, canonical(index, node.aval.shape))
@@ -339,7 +357,13 @@ def _value_of(node: Node, index: IndexMap, stored: Collection[Node], extents: Se
 def _scan(node: Node, stored: Collection[Node]) -> Statement:
     axes, index = iteration(node.aval.shape)
     along = dict(node.params)["axis"]
-    ordered = _stored_value(node, *_value_of(node.inputs[0], index, stored))
+    key, values = value_of(node.inputs[-1], index, stored)
+    factor = None
+    if len(node.inputs) > 1:
+        factor, more = value_of(node.inputs[0], index, stored)
+        values = {**more, **values}
+    ordered = stored_value(node, key, values)
+    ordered.factor = factor
     if along in axes:
         scanned = axes.index(along)
         ordered.scanned = scanned
@@ -353,11 +377,11 @@ def _scatter(node: Node, stored: Collection[Node]) -> Statement:
     count = len(indices.aval.shape) - 1
     shape = (*indices.aval.shape[:-1], *without(x.aval.shape, dict(node.params)["axes"]))
     axes, index = iteration(shape)
-    key, values = _value_of(updates, index[len(shape) - len(updates.aval.shape) :], stored)
+    key, values = value_of(updates, index[len(shape) - len(updates.aval.shape) :], stored)
     linear, dynamic = indexed(x, indices, index[:count], index[count:], dict(node.params)["axes"])
     found = []
     for (_, wanted), stride, length in dynamic:
-        place, more = _value_of(indices, wanted, stored)
+        place, more = value_of(indices, wanted, stored)
         found.append((place, stride, length))
         values = {**more, **values}
     reduced = frozenset(range(len(axes)))
@@ -365,51 +389,6 @@ def _scatter(node: Node, stored: Collection[Node]) -> Statement:
     statement = Statement(node, tuple(shape[a] for a in axes), own, tuple(range(len(axes))), reduced, key, values)
     statement.target = Fetch(node, linear, tuple(found))
     return statement
-
-
-def checks_of(graph: Graph, stored: Collection[Node]) -> list[tuple[Node, Statement]]:
-    """For each use of computed indices the statements that check them, and the node that must come after them."""
-    found: list[tuple[Node, Statement]] = []
-    known: set[tuple[Node, int, int]] = set()
-    inputs = set(graph.inputs)
-    for node in graph.nodes():
-        lowering = None if node.primitive is None else node.primitive.lowering
-        if not isinstance(lowering, (Gather, Scatter)):
-            continue
-        x, indices = node.inputs[:2]
-        batch = indices.aval.shape[:-1]
-        index = iteration(batch)[1]
-        for column, axis in enumerate(dict(node.params)["axes"]):
-            length = x.aval.shape[axis]
-            if (indices, column, length) in known:
-                continue
-            known.add((indices, column, length))
-            wanted = canonical((*index, Affine(column)), indices.aval.shape)
-            plain, expressions = resolve(indices, wanted, inputs)
-            if _always_within(expressions[plain], length):
-                continue
-            key, values = _value_of(indices, wanted, stored)
-            mark = Node(Input("check", len(known)), (), (), (Aval(batch, indices.aval.dtype),))
-            statement = _stored_value(mark, key, values)
-            statement.check = Check(length)
-            found.append((node, statement))
-    return found
-
-
-def _always_within(expression: Expression, length: int) -> bool:
-    """Whether an index can't be out of range: it counts along an axis, or up to a length, that is short enough."""
-    if isinstance(expression, Load):
-        made_by = expression.root.primitive
-        if made_by is None or not isinstance(made_by.lowering, Routine) or not made_by.lowering.below:
-            return False
-        shapes = tuple(value.aval.shape for value in expression.root.inputs)
-        return made_by.lowering.lengths(shapes)[made_by.lowering.below] <= length
-    if not isinstance(expression, Compute) or expression.operands:
-        return False
-    shape = expression.node.aval.shape
-    lowering = expression.node.primitive.lowering if expression.node.primitive else None
-    counts = isinstance(lowering, Pointwise) and lowering.expression == "axis0"
-    return counts and shape[0] <= length
 
 
 def _product(node: Node, stored: Collection[Node]) -> Statement:
@@ -448,12 +427,7 @@ def _substituted(load: Load, axes: IndexMap) -> Load:
 def _call(node: Node, routine: Routine, stored: Collection[Node]) -> Statement:
     """One call for each index of the batch axes; of several results those that nobody reads get a node here."""
     assert node.primitive is not None
-    results: tuple[Node, ...] = (node,)
-    if node.primitive.multiple:
-        read = {part.op.index: part for part in stored if isinstance(part.op, Part) and part.inputs[0] is node}
-        results = tuple(
-            read.get(index) or Node(Part(index), (node,), (), (aval,)) for index, aval in enumerate(node.avals)
-        )
+    results = results_of(node, stored) if node.primitive.multiple else (node,)
     cores = routine.axes()[0]
     operands = [_whole(value, len(core), stored) for value, core in zip(node.inputs, cores, strict=True)]
     shapes = tuple(value.aval.shape for value in node.inputs)
@@ -472,12 +446,11 @@ def _whole(value: Node, core: int, stored: Collection[Node]) -> Load | None:
     shape = value.aval.shape
     axes, outer = iteration(shape[: len(shape) - core])
     index = (*outer, *(Affine.axis(len(axes) + position) for position in range(core)))
-    key, values = _value_of(value, index, stored)
+    key, values = value_of(value, index, stored)
     load = values[key]
     if len(values) != 1 or not isinstance(load, Load):
         return None
-    root = load.root.op
-    return None if isinstance(root, Input) and root.kind == "number" else load  # a number has no address of its own
+    return None if is_scalar(load.root) else load
 
 
 def _operand(value: Node, stored: Collection[Node]) -> Operand | None:

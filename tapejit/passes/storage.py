@@ -64,8 +64,12 @@ def places_of(
     targets: Mapping[Node, tuple[str, int]],
     stages: Sequence[Stage],
     blocks: Mapping[Loop, int],
+    rooms: Mapping[Leaf, int],
 ) -> tuple[dict[Node, Place], int, int]:
     """A place for each node that the tree computes, and the bytes of workspace and of scratch.
+
+    What a region operation carries on has its first value where it has its last one. The workspace of its bodies is
+    where the node is that stands for it, `RegionCall.room`.
 
     Parameters
     ----------
@@ -79,8 +83,12 @@ def places_of(
         What crosses stages can't be local; within a split loop each part has buffers of its own.
     blocks : mapping of Loop to int
         The loops that run in blocks, and how long these are.
+    rooms : mapping of Leaf to int
+        The region operations, and how many bytes of workspace their bodies need.
     """
     every = list(leaves(tree.items))
+    first = {result: one for leaf in rooms for one, result in _carries(leaf)}  # which share their memory
+    begun = set(first.values())
     consumers = _consumers(every)
     stage_of = {id(item): number for number, stage in enumerate(stages) for item in stage.items}
     split = {stage.split for stage in stages if stage.split is not None}
@@ -89,6 +97,8 @@ def places_of(
     sizes: dict[Node, int] = {}
     for node, own in axes.items():
         producers = tree.placed[node]
+        if node in begun:
+            continue
         if node in targets:
             places[node] = Place(*targets[node], tuple(range(len(node.aval.shape))))
             continue
@@ -100,20 +110,37 @@ def places_of(
             if holds_partials(producers[0], "workspace", own):
                 loop = producers[0].reduced()[0]
                 count *= blocks_of(loop, blocks[loop])
-            sizes[node] = _padded(count * node.aval.dtype.itemsize)
+            sizes[node] = padded(count * node.aval.dtype.itemsize)
     spans = {}
     for node in sizes:
-        used = [item_in(leaf, 0).place for leaf in (*tree.placed[node], *consumers.get(node, ()))]
+        writers = (*tree.placed[node], *tree.placed.get(first.get(node, node), ()))
+        used = [item_in(leaf, 0).place for leaf in (*writers, *consumers.get(node, ()))]
         spans[node] = min(used), max(used)
     totals = []
     private = {node for node in sizes if _is_private(node, tree.placed[node][0], consumers.get(node, ()), axes, split)}
     for chosen in (sizes.keys() - private, private):
         own_sizes = {node: size for node, size in sizes.items() if node in chosen}
         own_spans = {node: spans[node] for node in own_sizes}
-        offsets, total = _packed(own_sizes, own_spans, _successions(tree, axes, own_spans, consumers))
-        places |= {node: Place("workspace", offset, axes[node], node in private) for node, offset in offsets.items()}
+        successions = _successions(tree, axes, own_spans, consumers)
+        if chosen is not private:
+            own_sizes |= {_room(leaf): size for leaf, size in rooms.items()}
+            own_spans |= {_room(leaf): (leaf.place, leaf.place) for leaf in rooms}
+        offsets, total = _packed(own_sizes, own_spans, successions)
+        places |= {
+            node: Place("workspace", offset, axes.get(node, ()), node in private) for node, offset in offsets.items()
+        }
         totals.append(total)
+    places |= {one: places[result] for result, one in first.items()}
     return places, totals[0], totals[1]
+
+
+def _carries(leaf: Leaf) -> list[tuple[Node, Node]]:
+    return [] if leaf.statement.region is None else leaf.statement.region.carries()
+
+
+def _room(leaf: Leaf) -> Node:
+    assert leaf.statement.region is not None
+    return leaf.statement.region.room
 
 
 def _is_private(
@@ -220,15 +247,16 @@ def _packed(
     return {node: offsets[numbers[first[node]]] for node in sizes}, int(ends.max(initial=0))
 
 
-def _padded(size: int) -> int:
+def padded(size: int) -> int:
+    """Bytes that a buffer takes."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def in_place(tree: Schedule, updates: Sequence[tuple[Node, Node]]) -> tuple[bool, ...]:
+def in_place(tree: Schedule, updates: Sequence[tuple[Node, Node]], last: bool = True) -> tuple[bool, ...]:
     """For each update whether the variable's own buffer may take its new value.
 
-    It may if every read of an element comes before its write, and all that may fail as well: a step that fails must
-    leave the variable as it was.
+    It may if every read of an element comes before its write, and if it is the `last` that happens, all that may fail
+    as well: a step that fails must leave the variable as it was.
 
     Parameters
     ----------
@@ -242,7 +270,7 @@ def in_place(tree: Schedule, updates: Sequence[tuple[Node, Node]]) -> tuple[bool
     readers = _consumers(every)
 
     def fits(variable: Node, writer: Leaf) -> bool:
-        if any(order[id(leaf)] > order[id(writer)] or shared_loops(leaf, writer) for leaf in tree.fallible):
+        if last and any(order[id(leaf)] > order[id(writer)] or shared_loops(leaf, writer) for leaf in tree.fallible):
             return False
         return _is_read_before(variable, readers.get(variable, ()), writer, order)
 

@@ -1,9 +1,10 @@
 """Tapes: what was computed, and from it the gradients.
 
 Floor 7. `recording` keeps what the reverse pass will need, `reverse` walks it backwards, `gradient_tape` is what a
-user sees.
+user sees. `forward` makes tangents of tangents, `accumulator` is what a user sees of that.
 """
 
+from .accumulator import ForwardAccumulator
 from .gradient_tape import GradientTape
 
-__all__ = ["GradientTape"]
+__all__ = ["ForwardAccumulator", "GradientTape"]

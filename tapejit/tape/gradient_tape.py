@@ -60,15 +60,18 @@ class GradientTape:
     def __exit__(self, *error: object) -> None:
         self._pause()
 
-    def _resume(self) -> None:
+    def _resume(self, under: Any = None) -> None:
         if self._heard is None:
             self._heard = self._recording
-            add_tape(self._heard)
+            add_tape(self._heard, under=under)
 
-    def _pause(self) -> None:
-        if self._heard is not None:
-            remove_tape(self._heard)
-            self._heard = None
+    def _pause(self) -> Any:
+        """Stop listening; returns where `_resume` goes on."""
+        if self._heard is None:
+            return None
+        under = remove_tape(self._heard)
+        self._heard = None
+        return under
 
     def watch(self, tensor: Any) -> None:
         """Follow tensors or variables from now on.
@@ -103,20 +106,22 @@ class GradientTape:
         """A block in which this tape records nothing."""
         if self._heard is None:
             raise TapeError(at_user_line("stop_recording: the tape is not recording"))
-        self._pause()
+        under = self._pause()
         try:
             yield
         finally:
             if not self._freed:
-                self._resume()
+                self._resume(under)
 
     def reset(self) -> None:
         """Forget all that was recorded and watched, and go on recording where the tape is active."""
-        active = self._heard is not None
-        self._pause()
-        self._recording, self._freed = Recording(self._watch_accessed), False
-        if active:
+        if self._heard is None or self._heard is self._recording:
+            self._recording.forget()
+        else:  # its records were freed while it is active
+            self._pause()
+            self._recording = Recording(self._watch_accessed)
             self._resume()
+        self._freed = False
 
     def watched_variables(self) -> tuple[Variable, ...]:
         """The variables that are watched, in the order in which they were made."""

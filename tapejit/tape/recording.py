@@ -28,6 +28,10 @@ class Recording:
 
     def __init__(self, watch_accessed: bool) -> None:
         self.watch_accessed = watch_accessed
+        self.forget()
+
+    def forget(self) -> None:
+        """Be as new: nothing was recorded or watched."""
         self.records: list[Record] = []
         self.variables: dict[int, Variable] = {}
         self._active: set[int] = set()
@@ -59,7 +63,7 @@ class Recording:
             if primitive.joint is not None:
                 call = primitive.joint(bits, len(inputs), params)
                 if call.inputs:
-                    self.record_call(call, inputs, outputs)
+                    self.record_call(call, inputs, outputs if primitive.multiple else (outputs,))
             return
         if primitive.multiple:
             self._record_parts(plan, inputs, outputs, params)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from benchmarks.agreement import Agreement
 from benchmarks.first_calls import FirstCalls
 from benchmarks.run import Run
 from benchmarks.runner import Options, Outcome
@@ -40,6 +41,16 @@ def first_calls(name: str, engine_name: str, **seconds: float) -> FirstCalls:
     return FirstCalls(workload(name), engine(engine_name), samples=samples)
 
 
+def agreement(name: str, **deviations: float | None) -> Agreement:
+    """A value and a gradient by each engine: the gradient is as far off as said, None is an engine that failed."""
+    of = workload(name)
+    outcomes = [
+        Outcome(one, "failed", "died") if deviations.get(one.name, 0) is None else Outcome(one) for one in of.engines
+    ]
+    found = {engine: {"value": 0.0, "gradient": far} for engine, far in deviations.items() if far is not None}
+    return Agreement(of, outcomes, found)
+
+
 def run() -> Run:
     fast = workload("fast", Target("tapejit_compiled", "jax_jit", 0.5), Target("tapejit_compiled", "numpy", 0.1))
     alone = workload("alone", Target("tapejit_compiled", "jax_jit", 0.5))
@@ -71,6 +82,10 @@ def run() -> Run:
                     first_calls("mlp_adam", "jax_jit", ready=0.6, process=1.0),
                 ],
             )
+        ],
+        agreements=[
+            agreement("mixture", numpy=1e-15, tapejit_compiled=2e-14),
+            agreement("chaos", numpy=1e-12, tapejit_compiled=3e-9),
         ],
         sizes=[Size("tapejit", {"llvmlite": 180_000_000}), Size("jax", {"jaxlib": 360_000_000})],
     )

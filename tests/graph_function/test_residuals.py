@@ -12,9 +12,10 @@ from hypothesis import given
 import tapejit as tj
 from tapejit.aval import Aval
 from tapejit.graph import Graph, Trace, evaluate, verify
-from tapejit.graph_function.connections import bits_of, connections, needed, places, positions_of, union
+from tapejit.graph.connections import bits_of, connections, positions_of, union
 from tapejit.graph_function.joint import Joint, Pattern, differentiate
 from tapejit.graph_function.minimum_cut import Network
+from tapejit.graph_function.needs import needed, places
 from tapejit.graph_function.reverse import places_read, reverse_graph, with_residuals
 from tapejit.primitive import interpreting
 

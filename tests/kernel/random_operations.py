@@ -137,6 +137,11 @@ UNARY: dict[str, Function] = {
     "asin": lambda x: tj.asin(0.7 * tj.tanh(x)),
     "acos": lambda x: tj.acos(0.7 * tj.tanh(x)),
     "atan": tj.atan,
+    "asinh": tj.asinh,
+    "acosh": lambda x: tj.acosh(1.5 + tj.abs(x)),
+    "atanh": lambda x: tj.atanh(0.7 * tj.tanh(x)),
+    "rsqrt": lambda x: tj.rsqrt(0.5 + tj.abs(x)),
+    "sinc": tj.sinc,
     "sinh": lambda x: tj.sinh(tj.tanh(x)),
     "cosh": lambda x: tj.cosh(tj.tanh(x)),
     "tanh": tj.tanh,
@@ -155,6 +160,9 @@ STEPPED: dict[str, Function] = {
     "floor": tj.floor,
     "ceil": tj.ceil,
     "round": tj.round,
+    "trunc": tj.trunc,
+    "next": lambda x: tj.nextafter(x, 0.5),
+    "signbit": lambda x: tj.where(tj.signbit(x), 0.5, x),
     "sign": tj.sign,
 }
 BINARY: dict[str, Function] = {
@@ -167,6 +175,10 @@ BINARY: dict[str, Function] = {
     "where": lambda x, y: tj.where(x > y, x, 0.5 * y),
     "atan2": lambda x, y: tj.atan2(x, 1.5 + tj.abs(y)),
     "power": lambda x, y: (1.5 + tj.tanh(x)) ** tj.tanh(y),
+    "hypot": lambda x, y: tj.hypot(x, 1.5 + tj.tanh(y)),
+    "logaddexp": tj.logaddexp,
+    "copysign": tj.copysign,
+    "fmod": lambda x, y: tj.fmod(x, 1.5 + tj.tanh(y)),
     "remainder": lambda x, y: x % (1.5 + tj.tanh(y)),
     "floor divide": lambda x, y: x // (1.5 + tj.tanh(y)),
 }
@@ -195,6 +207,7 @@ OF_INTEGERS: dict[str, Function] = {
     "integer remainder": lambda x, y: x % 5 - y % -4,
     "integer extremes": lambda x, y: tj.maximum(tj.abs(x), 2) - tj.minimum(y, 3),
     "integer bits": lambda x, y: (x & 12) | (y ^ ~x),
+    "integer shifts": lambda x, y: (x << (y & 3)) ^ (y >> (x & 7)),
     "integer signs": lambda x, y: tj.sign(x) * tj.square(y),
 }
 CASTS: dict[str, Function] = {
@@ -273,11 +286,19 @@ ALONG: dict[str, Function] = {
     "softmax": tj.softmax,
     "log softmax": tj.log_softmax,
     "cumsum": lambda x, axis: tj.cumsum(x, axis=axis) / (1 + x.shape[axis]),
+    "cumprod": lambda x, axis: tj.cumprod(1.0 + tj.tanh(x) / (1 + x.shape[axis]), axis=axis),
+    "cummax": tj.cummax,
+    "cummin": tj.cummin,
+    "logcumsumexp": tj.logcumsumexp,
+    "smoothed": lambda x, axis: tj.linear_recurrence(0.5 * tj.tanh(x), x, axis=axis) * 0.5,
     "argmax": lambda x, axis: tj.argmax(x, axis=axis),
     "argmin": lambda x, axis: tj.argmin(x, axis=axis, keepdims=True),
     "sort": lambda x, axis: tj.sort(x, axis=axis),
     "argsort": lambda x, axis: tj.argsort(x, axis=axis),
     "add to every other": lambda x, axis: tj.scatter_add(x, (*[slice(None)] * axis, slice(None, None, 2)), 0.25),
+    "set the first": lambda x, axis: tj.scatter_set(x, (*[slice(None)] * axis, [0, 0]), 0.25),
+    "less at the first": lambda x, axis: tj.scatter_min(x, (*[slice(None)] * axis, [0, -1]), 0.25),
+    "more at the first": lambda x, axis: tj.scatter_max(x, (*[slice(None)] * axis, [0, -1]), 0.25),
     "less the largest": lambda x, axis: x - tj.max(x, axis=axis, keepdims=True),
 }
 OF_DISCRETE: dict[str, Function] = {

@@ -15,9 +15,11 @@ import pytest
 import tapejit.tensor  # noqa: F401 (installs the eager interpreter)
 from tapejit import ops
 from tapejit.families import Case, Sample
+from tapejit.functional import vmap
+from tapejit.lowering import Composite
 from tapejit.primitive import REGISTRY, Primitive, add_tape, bind, remove_tape
-from tapejit.tape import GradientTape
-from tests.gradients import check_gradients, floating_outputs
+from tapejit.tape import ForwardAccumulator, GradientTape
+from tests.gradients import check_gradients, floating_outputs, weighted_sum
 
 PRIMITIVES = tuple(REGISTRY.values())
 ELEMENTWISE = tuple(p for p in PRIMITIVES if p.properties["family"] == "elementwise")
@@ -296,3 +298,166 @@ def test_derivatives(primitive: Primitive, case: Case) -> None:
     exact = all(out.dtype == np.float64 for out in floating_outputs(of_floats(*map(ops.constant, floats))))
     if any(array.size for array in floats) and primitive.vjp and exact:
         check_gradients(of_floats, floats)
+
+
+# ---- forward mode
+
+
+def tangents_of(function: Callable[..., Any], tensors: list[Any], directions: list[Any]) -> list[Any]:
+    """The tangents of the floating results; a direction is None for an input that is not differentiated by."""
+    chosen = [(x, v) for x, v in zip(tensors, directions, strict=True) if v is not None]
+    with ForwardAccumulator([x for x, _ in chosen], [v for _, v in chosen]) as accumulator:
+        out = as_tuple(function(*tensors))
+    for each in out:
+        tangent = accumulator.jvp(each)
+        assert tangent is None or (tangent.shape, tangent.dtype) == (each.shape, each.dtype)
+    return accumulator.jvp(floating_outputs(list(out)))  # type: ignore[no-any-return]
+
+
+def cotangents_of(function: Callable[..., Any], tensors: list[Any], weights: list[Any]) -> list[Any]:
+    with GradientTape() as tape:
+        tape.watch(tensors)
+        out = floating_outputs(list(as_tuple(function(*tensors))))
+    return tape.gradient(out, tensors, weights)  # type: ignore[no-any-return]
+
+
+def inner(left: Sequence[Any], right: Sequence[Any]) -> Any:
+    """The inner product, in which None counts as zeros."""
+    total: Any = ops.constant(0.0, "float64")
+    for one, other in zip(left, right, strict=True):
+        if one is not None and other is not None:
+            total = total + ops.sum(ops.astype(one, "float64") * ops.astype(other, "float64"))
+    return total
+
+
+def assert_tangents_fit(function: Callable[..., Any], floats: Sequence[np.ndarray]) -> None:
+    """Forward mode is the transpose of reverse mode, also in derivatives of each other."""
+    rng = np.random.default_rng(5)
+    tensors = [ops.constant(array) for array in floats]
+    directions = [ops.constant(rng.uniform(-1, 1, x.shape), x.dtype) for x in tensors]
+    results = floating_outputs(list(as_tuple(function(*tensors))))
+    weights = [ops.constant(rng.uniform(-1, 1, y.shape), y.dtype) for y in results]
+    if not results:
+        return
+    found, pulled = tangents_of(function, tensors, directions), cotangents_of(function, tensors, weights)
+    close = {"rtol": 1e-9, "atol": 1e-9}
+    if any(each.dtype != np.float64 for each in results):
+        close = {"rtol": 1e-5, "atol": 1e-5}
+    np.testing.assert_allclose(inner(weights, found).numpy(), inner(pulled, directions).numpy(), **close)
+    for place, ct in enumerate(pulled):
+        alone = [v if place == number else None for number, v in enumerate(directions)]
+        connected = any(tangent is not None for tangent in tangents_of(function, tensors, alone))
+        assert connected == (ct is not None), f"input {place}"
+    if all(ct is None for ct in pulled):
+        return
+    over_reverse = tangents_of(
+        lambda *at: [ct for ct in cotangents_of(function, list(at), weights) if ct is not None], tensors, directions
+    )
+    over_forward = cotangents_of(
+        lambda *at: [v for v in tangents_of(function, list(at), directions) if v is not None],
+        tensors,
+        [w for w, v in zip(weights, found, strict=True) if v is not None],
+    )
+    other = [ops.constant(rng.uniform(-1, 1, x.shape), x.dtype) for x in tensors]
+    reached = [v for v, ct in zip(other, pulled, strict=True) if ct is not None]
+    np.testing.assert_allclose(inner(over_reverse, reached).numpy(), inner(over_forward, other).numpy(), **close)
+
+
+@pytest.mark.parametrize(("primitive", "shapes"), ELEMENTWISE_CASES)
+def test_elementwise_tangents(primitive: Primitive, shapes: Any) -> None:
+    args, function = draws(primitive, shapes, "float64"), public(primitive)
+    floats = [array for array in args if array.dtype.kind == "f"]
+    assert_tangents_fit(lambda *tensors: function(*replaced(args, iter(tensors))), floats)
+
+
+@pytest.mark.parametrize(("primitive", "case"), OTHER_CASES)
+def test_tangents(primitive: Primitive, case: Case) -> None:
+    (args, kwargs), function = case_arguments(case, "float64"), public(primitive)
+    floats = [array for array in arrays_in((args, kwargs)) if array.dtype.kind == "f"]
+
+    def of_floats(*tensors: Any) -> Any:
+        values = iter(tensors)
+        return function(*replaced(args, values), **replaced(kwargs, values))
+
+    if floats:
+        assert_tangents_fit(of_floats, floats)
+
+
+# ---- batches: a function mapped over any of its arrays gives what it gives for each example
+
+
+LANES = 3
+
+
+def all_replaced(nest: Any, values: Iterator[Any]) -> Any:
+    """`nest` with all of its arrays replaced, in order."""
+    if isinstance(nest, np.ndarray):
+        return next(values)
+    if isinstance(nest, dict):
+        return {key: all_replaced(value, values) for key, value in nest.items()}
+    return type(nest)(all_replaced(value, values) for value in nest) if isinstance(nest, (list, tuple)) else nest
+
+
+def gradients_in(function: Callable[..., Any], arrays: Sequence[Any]) -> list[Any]:
+    """The results, and the gradients by the floating arrays, of one example."""
+    arrays = [ops.asarray(array) for array in arrays]
+    floats = [array for array in arrays if array.dtype.kind == "f"]
+    with GradientTape() as tape:
+        tape.watch(floats)
+        out = as_tuple(function(*arrays))
+        results = floating_outputs(list(out))
+        total = weighted_sum(results, 0) if results else None
+    gradients = tape.gradient(total, floats, unconnected_gradients="zero") if results else []
+    return [*out, *gradients]
+
+
+def assert_batches_fit(primitive: Primitive, function: Callable[..., Any], lanes: list[list[np.ndarray]]) -> None:
+    """`function`, mapped over each choice of its arrays, against a loop; `lanes` has the arrays of each example."""
+    count = len(lanes[0])
+    for chosen in itertools.product((0, None), repeat=count):
+        if count and all(axis is None for axis in chosen):
+            continue
+        args = [
+            np.stack([lane[place] for lane in lanes]) if axis == 0 else lanes[0][place]
+            for place, axis in enumerate(chosen)
+        ]
+        found = vmap(lambda *arrays: gradients_in(function, arrays), in_axes=chosen)(*args)
+        for number in range(LANES):
+            each = [arg[number] if axis == 0 else arg for arg, axis in zip(args, chosen, strict=True)]
+            expected = gradients_in(function, each)
+            for one, other in zip(found, expected, strict=True):
+                assert one.dtype == other.dtype
+                np.testing.assert_allclose(
+                    one[number].numpy(), other.numpy(), rtol=1e-12, atol=1e-12, err_msg=f"{primitive.name}{chosen}"
+                )
+
+
+@pytest.mark.parametrize("primitive", PRIMITIVES, ids=lambda p: p.name)
+def test_a_primitive_has_a_batch_rule(primitive: Primitive) -> None:
+    assert primitive.batch is not None or isinstance(primitive.lowering, Composite)
+
+
+@pytest.mark.parametrize(("primitive", "shapes"), ELEMENTWISE_CASES)
+def test_elementwise_batches(primitive: Primitive, shapes: Any) -> None:
+    lanes = [
+        [sample.array(9 * lane + seed, shapes[seed]) for seed, sample in enumerate(primitive.cases)]
+        for lane in range(LANES)
+    ]
+    assert_batches_fit(primitive, public(primitive), lanes)
+
+
+@pytest.mark.parametrize(("primitive", "case"), [case for case in OTHER_CASES if case.values[0].inputs])
+def test_batches(primitive: Primitive, case: Case) -> None:
+    args, kwargs = case_arguments(case, "float64")
+    lanes = [
+        arrays_in(
+            (filled(case.args, "float64", seeds), {key: filled(value, "float64", seeds) for key, value in case.kwargs})
+        )
+        for seeds in (itertools.count(100 * lane) for lane in range(LANES))
+    ]
+
+    def function(*arrays: Any) -> Any:
+        values = iter(arrays)
+        return public(primitive)(*all_replaced(args, values), **all_replaced(kwargs, values))
+
+    assert_batches_fit(primitive, function, lanes)

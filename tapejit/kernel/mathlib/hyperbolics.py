@@ -6,6 +6,7 @@
 
 from .exponentials import exp, power_of_two, reduced, scaled, scaled_expm1
 from .lanes import Lanes, polynomial
+from .logarithms import log1p
 
 # (cosh(r) - 1) / r**2 and (sinh(r) - r) / r**3 as polynomials in r**2.
 _COSH = (
@@ -84,3 +85,9 @@ def softplus(x: Lanes) -> Lanes:
     logarithm = small + rest
     lost = rest - (logarithm - small)
     return logarithm + (x.constant(0.0).maximum(x) + lost)
+
+
+def logaddexp(x: Lanes, y: Lanes) -> Lanes:
+    """``log(exp(x) + exp(y))``: the larger one and ``log(1 + exp(-|x - y|))``."""
+    apart = x.equals(y).where(x.constant(0.0), x - y)  # equal infinities have no difference
+    return x.maximum(y) + log1p(exp(-abs(apart)))

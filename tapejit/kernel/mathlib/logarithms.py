@@ -103,13 +103,25 @@ def _rest_to_base(f: Lanes, coefficients: tuple[float, ...], scale: float, term:
 
 def log1p(x: Lanes) -> Lanes:
     """``log(1 + x)``, exact to rounding near 0 too."""
+    total, lost = one_more(x)
+    return log_of_sum(total, lost).with_sign_of(x)
+
+
+def one_more(x: Lanes) -> tuple[Lanes, Lanes]:
+    """``1 + x`` as a number and what its rounding lost."""
     larger, smaller = x.constant(1.0).maximum(x), x.constant(1.0).minimum(x)
     total = larger + smaller
-    lost = smaller - (total - larger)
+    return total, smaller - (total - larger)
+
+
+def log_of_sum(total: Lanes, lost: Lanes, doublings: Lanes | None = None) -> Lanes:
+    """The logarithm of ``(total + lost) * 2**doublings``, for a `lost` that is tiny beside `total`."""
     f, k = split(total)
-    high, low = x.pick(*LN2)
+    high, low = total.pick(*LN2)
     # What was lost counts as much less as the logarithm is flatter there: times about 1 / (1 + f).
     slope = polynomial(f, (1.0, -1.0, 0.8))
     missing = scaled(lost, -k)
+    if doublings is not None:
+        k = k + doublings
     result = k.fma(high, f + missing.fma(slope, rest_of_log(f, k * low)))
-    return with_limits(total, result).with_sign_of(x)
+    return with_limits(total, result)

@@ -130,3 +130,17 @@ def _inverse_square_of_root(x: Lanes) -> Lanes:
     upper: Lanes = x.as_integer().unsigned_shift(shift) | one
     bits: Lanes = upper.as_float().fma(-2 / 3, base).as_integer() << shift
     return bits.as_float()
+
+
+def hypot(x: Lanes, y: Lanes) -> Lanes:
+    """``sqrt(x**2 + y**2)``; numbers whose squares would overflow or vanish are scaled by a power of two."""
+    larger, smaller = abs(x).maximum(abs(y)), abs(x).minimum(abs(y))
+    high, down, low, up = x.pick((2.0**60, 2.0**-70, 2.0**-50, 2.0**100), (2.0**500, 2.0**-600, 2.0**-500, 2.0**600))
+    one = x.constant(1.0)
+    big, tiny = larger > high, larger < low
+    scale = big.where(x.constant(down), tiny.where(x.constant(up), one))
+    back = big.where(x.constant(1 / down), tiny.where(x.constant(1 / up), one))
+    larger, smaller = larger * scale, smaller * scale
+    result = larger.fma(larger, smaller * smaller).sqrt() * back
+    result = (x.is_nan() | y.is_nan()).where(x + y, result)
+    return (abs(x).equals(inf) | abs(y).equals(inf)).where(x.constant(inf), result)

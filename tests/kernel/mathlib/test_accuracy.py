@@ -7,6 +7,7 @@ import mpmath
 import numpy as np
 import pytest
 
+from tapejit.kernel.mathlib.functions import FUNCTIONS
 from tests.kernel.mathlib.accuracy import (
     DTYPES,
     IS_WIDE,
@@ -51,12 +52,16 @@ EXACT = {
     "tanh": Exact(mpmath.tanh, np.tanh, ((-3, 3), (-25, 25)), (*[x / 2 for x in LN2], 0.2496, 9.01, 19.06)),
     "sigmoid": Exact(lambda x: 1 / (1 + mpmath.exp(-x)), _sigmoid, ((-5, 5), (-746, 40)), (*LN2, 17, 37, 87.3)),
     "softplus": Exact(lambda x: mpmath.log1p(mpmath.exp(x)), _softplus, ((-5, 5), (-746, 40)), (*LN2, 17, 37)),
+    "asinh": Exact(mpmath.asinh, np.arcsinh, ((-3, 3), (-3e38, 3e38)), (0.5, 1.0, 1.3, 2.0**13, 2.0**28)),
+    "acosh": Exact(mpmath.acosh, np.arccosh, ((1, 1.01), (1, 4), (1, 3e38)), (1.0, 1.2, 2.0**13, 2.0**28)),
+    "atanh": Exact(mpmath.atanh, np.arctanh, ((-1, 1),), (0.17, 0.25, 0.5, 1.0)),
     "cbrt": Exact(_cbrt, np.cbrt, ((-9, 9), (-3e38, 3e38)), (1, 8, 27, 64, 0.125)),
 }  # fmt: skip
 # The largest errors, in ulp, that these places and some 10⁷ others show, rounded up.
 BOUNDS = {
     "exp": 1.0, "exp2": 1.1, "expm1": 1.3, "log": 1.0, "log2": 1.1, "log10": 1.1, "log1p": 1.0, "sinh": 1.8,
     "cosh": 1.9, "tanh": 1.8, "sigmoid": 1.7, "softplus": 1.9, "cbrt": 1.2, "power": 1.1,
+    "asinh": 1.4, "acosh": 1.8, "atanh": 1.2, "hypot": 1.1, "logaddexp": 1.9,
 }  # fmt: skip
 
 
@@ -96,10 +101,40 @@ def test_errors_of_powers(dtype: str, rng: np.random.Generator) -> None:
             assert error_against_exact(found, exact) <= BOUNDS["power"], (one, exponent)
 
 
+def _pairs(dtype: str, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of all sizes, each with one that is larger or smaller by up to 2**30, and by nearly nothing."""
+    limit = 126 if dtype == "float32" else 1022
+    x = 2.0 ** rng.uniform(-limit - 20, limit, count)
+    y = np.concatenate([x[::2] * 2.0 ** rng.uniform(-30, 2, x[::2].size), x[1::2] * rng.uniform(0.99, 1, x[1::2].size)])
+    return np.concatenate([x[::2], -x[1::2]]).astype(dtype), y.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_errors_of_hypotenuses(dtype: str, rng: np.random.Generator) -> None:
+    x, y = _pairs(dtype, POINTS, rng)
+    with mpmath.workprec(200):
+        for one, other, found in zip(x, y, compiled("hypot", dtype)(x, y), strict=True):
+            exact = mpmath.hypot(mpmath.mpf(float(one)), mpmath.mpf(float(other)))
+            assert error_against_exact(found, exact) <= BOUNDS["hypot"], (one, other)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_errors_of_sums_of_exponentials(dtype: str, rng: np.random.Generator) -> None:
+    """In units of the larger operand where the result is smaller than that: it may cancel."""
+    x, y = _pairs(dtype, POINTS, rng)
+    with mpmath.workprec(200):
+        for one, other, found in zip(x, y, compiled("logaddexp", dtype)(x, y), strict=True):
+            low, high = sorted(mpmath.mpf(float(each)) for each in (one, other))
+            exact = high + mpmath.log1p(mpmath.exp(low - high))
+            error = abs(mpmath.mpf(float(found)) - exact)
+            size = np.spacing(max(abs(one), abs(other), abs(found)))
+            assert np.isinf(found) or error <= BOUNDS["logaddexp"] * float(size), (one, other)
+
+
 # --- special values: NumPy's ---------------------------------------------------------------------------------
 
 NUMPY: dict[str, Callable[..., Any]] = {
-    name: getattr(np, name) for name in (*EXACT, "power") if name not in ("sigmoid", "softplus")
+    name: getattr(np, name) for name in (*EXACT, "power", "hypot", "logaddexp") if name not in ("sigmoid", "softplus")
 } | {"sigmoid": _sigmoid, "softplus": _softplus}
 
 
@@ -117,10 +152,13 @@ def assert_as_numpy(found: np.ndarray, expected: np.ndarray, *operands: np.ndarr
 @pytest.mark.parametrize("name", NUMPY)
 def test_special_values(name: str, dtype: str) -> None:
     operands = [special_numbers(dtype)]
-    if name == "power":
+    if FUNCTIONS[name].arity == 2:
         operands = [grid.ravel().copy() for grid in np.meshgrid(operands[0], operands[0])]
     with np.errstate(all="ignore"):
         expected = NUMPY[name](*operands)
+    if name == "logaddexp":  # sums that nearly cancel are held against exact ones, above
+        operands = [operand[~(np.abs(expected) < 0.5)] for operand in operands]
+        expected = expected[~(np.abs(expected) < 0.5)]
     assert_as_numpy(compiled(name, dtype)(*operands), expected, *operands)
 
 

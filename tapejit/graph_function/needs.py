@@ -1,57 +1,12 @@
-"""What depends on what in a graph, as tapes would find it if its operations were recorded one by one.
-
-Sets of inputs are the bits of an int, as in `primitive`.
-"""
+"""Where to find what a call of a graph takes and gives, and what its reverse rules need of it."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import reduce
-from operator import or_
 
 from ..aval import is_floating
 from ..graph import Graph, Literal, Node, Part
+from ..graph.connections import Connections, bits_of
 from ..graph.ir import in_order
 from ..primitive import Primitive
-
-Connections = Mapping[Node, int]
-
-
-def bits_of(positions: Iterable[int]) -> int:
-    """The set of these positions."""
-    return sum(1 << position for position in positions)
-
-
-def union(sets: Iterable[int]) -> int:
-    """All that is in any of these sets."""
-    return reduce(or_, sets, 0)
-
-
-def positions_of(bits: int) -> Iterator[int]:
-    """The positions in a set, in order."""
-    return (position for position in range(bits.bit_length()) if bits >> position & 1)
-
-
-def connections(graph: Graph) -> Connections:
-    """For each node that the outputs need the inputs on which it depends through reverse rules, if there are any."""
-    found = {node: 1 << place for place, node in enumerate(graph.inputs) if is_floating(node.aval.dtype)}
-    for node in in_order(graph.outputs):
-        if not any(is_floating(aval.dtype) for aval in node.avals):
-            continue
-        sources = node.inputs
-        if isinstance(node.op, Primitive):
-            active = bits_of(place for place, value in enumerate(sources) if value in found)
-            sources = tuple(sources[place] for place in _followed(node, active))
-        total = union(found.get(value, 0) for value in sources)
-        if total:
-            found[node] = total
-    return found
-
-
-def _followed(node: Node, active: int) -> Iterable[int]:
-    """Which of the `active` inputs cotangents may go to."""
-    assert isinstance(node.op, Primitive)
-    if node.op.joint is not None:
-        return node.op.joint(active, len(node.inputs), dict(node.params)).inputs
-    return [pull.input for pull in node.op.reverse_plan(active, len(node.inputs)).pulls]
 
 
 def places(graph: Graph) -> dict[Node, int]:

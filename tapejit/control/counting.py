@@ -1,0 +1,52 @@
+"""Small arithmetic on indices; its numbers are the operations' own, so that they are literals of graphs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from ..families import as_array
+
+INT64 = np.dtype(np.int64)
+
+
+def truth_of(condition: Any) -> Any:
+    """Whether a scalar is true: it is not 0."""
+    value: Any = as_array(condition)
+    return value if value.dtype.kind == "b" else value != 0
+
+
+def place_of(condition: Any) -> Any:
+    """1 if a scalar is true, else 0: an index."""
+    return ops.astype(truth_of(condition), INT64)
+
+
+def in_int64(number: Any) -> Any:
+    """A bound of a range."""
+    return ops.astype(as_array(number), INT64)
+
+
+def clamped(index: Any, branches: Sequence[Any]) -> Any:
+    """The index of one of these branches: the nearest that there is."""
+    value = as_array(index)
+    last = len(branches) - 1
+    if value.dtype.kind == "u":  # which may be beyond the largest int64
+        return ops.astype(ops.minimum(value, ops.asarray(last, value.dtype)), INT64)
+    return ops.clip(ops.astype(value, INT64), 0, last)
+
+
+def followed_by(index: Any) -> Any:
+    """The next index."""
+    return index + 1
+
+
+def steps_left(condition: Any, most: int) -> Any:
+    """An index into `most` + 1 copies that is out of range if a loop's condition still holds."""
+    return place_of(condition) * (most + 1)
+
+
+def checked_by(index: Any, value: Any, most: int) -> Any:
+    """A value that there is only if the index is in range."""
+    copies = ops.broadcast_to(value, (most + 1, *value.shape))
+    return ops.gather(copies, ops.reshape(index, (1,)), (0,))

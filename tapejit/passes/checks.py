@@ -1,0 +1,73 @@
+"""Checks of computed indices, and what else may end a kernel before it is done.
+
+Such an index must lie in the axis that it goes along. Start reading at `checks_of`.
+"""
+
+from collections.abc import Collection
+
+from ..aval import Aval
+from ..graph import Graph, Input, Node, regions_of
+from ..lowering import Affine, Gather, Pointwise, Routine, Scatter
+from .access import Compute, Expression, Load, canonical, resolve
+from .bodies import Body
+from .statements import Check, Statement, iteration, stored_value, value_of
+
+
+def checks_of(graph: Graph, stored: Collection[Node]) -> list[tuple[Node, Statement]]:
+    """For each use of computed indices the statements that check them, and the node that must come after them."""
+    found: list[tuple[Node, Statement]] = []
+    known: set[tuple[Node, int, int]] = set()
+    inputs = set(graph.inputs)
+    for node in graph.nodes():
+        lowering = None if node.primitive is None else node.primitive.lowering
+        if not isinstance(lowering, (Gather, Scatter)):
+            continue
+        x, indices = node.inputs[:2]
+        batch = indices.aval.shape[:-1]
+        index = iteration(batch)[1]
+        for column, axis in enumerate(dict(node.params)["axes"]):
+            length = x.aval.shape[axis]
+            if (indices, column, length) in known:
+                continue
+            known.add((indices, column, length))
+            wanted = canonical((*index, Affine(column)), indices.aval.shape)
+            plain, expressions = resolve(indices, wanted, inputs)
+            if _always_within(expressions[plain], length):
+                continue
+            key, values = value_of(indices, wanted, stored)
+            mark = Node(Input("check", len(known)), (), (), (Aval(batch, indices.aval.dtype),))
+            statement = stored_value(mark, key, values)
+            statement.check = Check(length)
+            found.append((node, statement))
+    return found
+
+
+def _always_within(expression: Expression, length: int) -> bool:
+    """Whether an index can't be out of range: it counts along an axis, or up to a length, that is short enough."""
+    if isinstance(expression, Load):
+        source = expression.root.op
+        if isinstance(source, Input) and source.kind == "index":
+            return source.position <= length
+        made_by = expression.root.primitive
+        if made_by is None or not isinstance(made_by.lowering, Routine) or not made_by.lowering.below:
+            return False
+        shapes = tuple(value.aval.shape for value in expression.root.inputs)
+        return made_by.lowering.lengths(shapes)[made_by.lowering.below] <= length
+    if not isinstance(expression, Compute) or expression.operands:
+        return False
+    shape = expression.node.aval.shape
+    lowering = expression.node.primitive.lowering if expression.node.primitive else None
+    counts = isinstance(lowering, Pointwise) and lowering.expression == "axis0"
+    return counts and shape[0] <= length
+
+
+def may_fail(body: Body) -> bool:
+    """Whether the kernel may end in a body."""
+    graphs = [body.graph]
+    for graph in graphs:
+        for node in graph.nodes():
+            lowering = None if node.primitive is None else node.primitive.lowering
+            if isinstance(lowering, Routine) and lowering.fault:
+                return True
+            graphs.extend(region.graph for region in regions_of(node.params))
+    return any(checks_of(graph, set(graph.inputs)) for graph in graphs)

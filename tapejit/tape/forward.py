@@ -1,0 +1,254 @@
+"""Forward rules: from the tangents of an operation's inputs to those of its results.
+
+They follow from what the declarations have for the reverse pass. Where elements depend on their own elements only, the
+Jacobian is diagonal, and the reverse rule applied to a tangent is the forward rule. A linear operation moves tangents
+as it moves values, a product is linear in each factor, and any other reverse rule is linear in its cotangent, so that
+its transpose, which the reverse pass finds, is the forward rule. Start reading at `push_forward`.
+
+The rules are made of tapejit operations, as those of the reverse pass are. A tangent may carry a mask too: the places
+where it is not structurally zero. A ``where``, a padding or a constant in a concatenation begin one; pointwise rules
+apply it to ``partial * tangent``, so that an infinite partial leaks no NaN where nothing depends on anything; rules
+that move elements move it; at the first other rule it has served. So kinks are the same in both directions.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from ..aval import is_floating
+from ..primitive import (
+    CallPlan,
+    Flow,
+    Masked,
+    Params,
+    Primitive,
+    Pull,
+    ReversePlan,
+    Value,
+    Wanted,
+    add_tape,
+    bind,
+    in_role,
+    input_name,
+    remove_tape,
+)
+from .recording import Recording
+from .reverse import add, pull_back
+
+NOTHING: Masked = (None, None)
+"""The tangent of what depends on nothing that is differentiated by."""
+
+
+def push_forward(
+    primitive: Primitive, inputs: Sequence[Value], tangents: Sequence[Masked], outputs: Any, params: Params
+) -> Sequence[Masked]:
+    """Tangents of the results of an application, for each of them.
+
+    Parameters
+    ----------
+    primitive : Primitive
+        What was applied.
+    inputs : sequence of Value
+        To what.
+    tangents : sequence of (Value or None, Value or None)
+        For each input its tangent and the mask of that.
+    outputs : Value or tuple of Value
+        What came out.
+    params : mapping
+        Its parameters.
+    """
+    results = outputs if primitive.multiple else (outputs,)
+    if primitive.jvp is not None:
+        found = primitive.jvp(inputs, [tangent for tangent, _ in tangents], outputs, params)
+        # What converts one input element by element leaves zeros where they are.
+        mask = tangents[0][1] if primitive.properties.get("family") == "pointwise" and len(inputs) == 1 else None
+        return [(tangent, mask) for tangent in (found if primitive.multiple else (found,))]
+    active = sum(1 << place for place, (tangent, _) in enumerate(tangents) if tangent is not None)
+    if primitive.joint is not None:
+        return push_through(primitive.joint(active, len(inputs), params), inputs, tangents, results)
+    plan = primitive.reverse_plan(active, len(inputs))
+    if not plan.pulls:
+        return [NOTHING] * len(results)
+    if primitive.multiple:
+        return _transposed(plan, inputs, tangents, outputs, params)
+    if all(pull.rule.flow is Flow.POINTWISE for pull in plan.pulls):
+        return [_pointwise(plan, inputs, tangents, outputs, params)]
+    if primitive.properties.get("linear"):
+        return [_linear(primitive, plan, inputs, tangents, params)]
+    if primitive.properties.get("family") == "contraction":
+        return [_product(primitive, plan, inputs, tangents, params)]
+    return _transposed(plan, inputs, tangents, outputs, params)
+
+
+# ---- element by element
+
+
+def _pointwise(
+    plan: ReversePlan, inputs: Sequence[Value], tangents: Sequence[Masked], output: Value, params: Params
+) -> Masked:
+    """The sum over the inputs of each one's partial derivative times its tangent."""
+    _, residuals = plan.keep(inputs, output, params)
+    selected = [pull for pull in plan.pulls if pull.rule.mask is not None]
+    if len(selected) == 2 and len(plan.pulls) == 2:
+        total = _chosen(selected, tangents, residuals)
+    else:
+        terms = [_term(pull, tangents[pull.input], residuals) for pull in plan.pulls]
+        terms = [term for term in terms if term[0] is not None]
+        if not terms:
+            return NOTHING
+        values, masks = zip(*terms, strict=True)
+        mask = None if any(each is None for each in masks) else reduce(or_, masks)
+        total = sum(values[1:], start=values[0]), mask
+    value, mask = (part if part is None else _broadcast(part, output.shape) for part in total)
+    return value, mask
+
+
+def _term(pull: Pull, tangent: Masked, residuals: Sequence[Any]) -> Masked:
+    """What one input adds to a tangent."""
+    value, mask = pull.apply(tangent[0], residuals), tangent[1]
+    if value is None:
+        return NOTHING
+    if pull.rule.mask is not None:
+        chosen = _mask_of(pull, residuals)
+        mask = chosen if mask is None else mask & chosen
+    elif mask is None or pull.rule.names == ("ct",):  # times a number: zeros stay zeros
+        return value, mask
+    return in_role("select")(mask, value, 0), mask
+
+
+def _chosen(pulls: Sequence[Pull], tangents: Sequence[Masked], residuals: Sequence[Any]) -> Masked:
+    """The tangent of what selects between two inputs: each element is from the one or the other."""
+    select = in_role("select")
+    first, second = (tangents[pull.input] for pull in pulls)
+    condition = _mask_of(pulls[0], residuals)
+    values = [pull.apply(tangents[pull.input][0], residuals) for pull in pulls]
+    value = select(condition, *values)
+    if first[1] is None and second[1] is None:
+        return value, None
+    mask = select(condition, *(True if each[1] is None else each[1] for each in (first, second)))
+    return select(mask, value, 0), mask
+
+
+def _mask_of(pull: Pull, residuals: Sequence[Any]) -> Any:
+    """Where an operation selects from an input."""
+    assert pull.rule.mask is not None
+    return pull.rule.mask.function(*[residuals[slot] for slot in pull.mask_arguments])
+
+
+def _broadcast(value: Any, shape: tuple[int, ...]) -> Any:
+    return value if value.shape == shape else in_role("broadcast")(value, shape)
+
+
+# ---- linear operations and products
+
+
+def _linear(
+    primitive: Primitive, plan: ReversePlan, inputs: Sequence[Value], tangents: Sequence[Masked], params: Params
+) -> Masked:
+    """The operation on tangents, zeros for an input that has none; where it moves elements also on the masks."""
+    changed: Params | None = primitive.properties.get("tangent_params")
+    moved = {**params, **changed} if changed else params
+    zeros = in_role("zeros")
+    places = [place for place in range(len(inputs)) if input_name(primitive, place) in primitive.vjp]
+    operands = list(inputs)
+    for place in places:
+        tangent = tangents[place][0]
+        operands[place] = zeros(inputs[place].shape, inputs[place].dtype) if tangent is None else tangent
+    value = bind(primitive, tuple(operands), moved)
+    whole = not changed and all(
+        tangent is not None and mask is None for tangent, mask in map(tangents.__getitem__, places)
+    )
+    if whole or plan.pulls[0].rule.flow is not Flow.MOVING:
+        return value, None
+    for place in places:
+        tangent, mask = tangents[place]
+        if mask is not None:
+            operands[place] = in_role("convert")(mask, value.dtype)
+        elif tangent is not None:
+            operands[place] = in_role("ones")(inputs[place].shape, value.dtype)
+    return value, bind(primitive, tuple(operands), moved) != 0
+
+
+def _product(
+    primitive: Primitive, plan: ReversePlan, inputs: Sequence[Value], tangents: Sequence[Masked], params: Params
+) -> Masked:
+    """The sum over the factors of the product in which this one is replaced by its tangent."""
+    terms = []
+    for pull in plan.pulls:
+        operands = list(inputs)
+        operands[pull.input] = tangents[pull.input][0]
+        terms.append(bind(primitive, tuple(operands), params))
+    return sum(terms[1:], start=terms[0]), None
+
+
+# ---- the transpose of a reverse rule
+
+
+@contextmanager
+def _heard_by(recording: Recording) -> Iterator[None]:
+    add_tape(recording)
+    try:
+        yield
+    finally:
+        remove_tape(recording)
+
+
+def _transposed(
+    plan: ReversePlan, inputs: Sequence[Value], tangents: Sequence[Masked], outputs: Any, params: Params
+) -> Sequence[Masked]:
+    """The tangents by which the reverse rules, linear in the cotangent, multiply it."""
+    _, residuals = plan.keep(inputs, outputs, params)
+    results = outputs if isinstance(outputs, tuple) else (outputs,)
+    cts, recording = _zeros_to_follow(results)
+    with _heard_by(recording):
+        given = tuple(cts) if isinstance(outputs, tuple) else cts[0]
+        pulled = [(pull.apply(given, residuals), None) for pull in plan.pulls]
+    return _pulled_back(recording, cts, pulled, [tangents[pull.input] for pull in plan.pulls])
+
+
+def push_through(
+    plan: CallPlan, inputs: Sequence[Value], tangents: Sequence[Masked], results: Sequence[Value]
+) -> Sequence[Masked]:
+    """Tangents of the results of a call, as in `push_forward`."""
+    if plan.push is not None:
+        return plan.push(inputs, tangents, results)
+    active = [tangents[place] for place in plan.inputs]
+    if all(tangent is None for tangent, _ in active):
+        return [NOTHING] * len(results)
+    both = (*inputs, *results)
+    kept = [both[place].kept() for place in plan.kept]
+    cts, recording = _zeros_to_follow(results)
+    arrived = [(ct if place in plan.results else None, None) for place, ct in enumerate(cts)]
+    wanted = [Wanted.NOTHING if tangent is None else Wanted.COTANGENT for tangent, _ in active]
+    with _heard_by(recording):
+        pulled = plan.pull(arrived, kept, wanted)
+    found = _pulled_back(recording, cts, pulled, active)
+    return [found[place] if place in plan.results else NOTHING for place in range(len(results))]
+
+
+def _zeros_to_follow(results: Sequence[Value]) -> tuple[list[Any], Recording]:
+    """A cotangent for each result, and what records that is made of those that are floating."""
+    cts = [in_role("zeros")(result.shape, result.dtype) for result in results]
+    recording = Recording(watch_accessed=False)
+    for ct in cts:
+        if is_floating(ct.dtype):
+            recording.watch(ct)
+    return cts, recording
+
+
+def _pulled_back(
+    recording: Recording, cts: Sequence[Any], pulled: Sequence[Masked], tangents: Sequence[Masked]
+) -> list[Masked]:
+    """From the cotangents of inputs, which were made of those of results, and from tangents to tangents of results.
+
+    A result that a rule says nothing of is connected all the same, as it is in reverse: its tangent is 0.
+    """
+    seeds: dict[int, Any] = {}
+    for (ct, _), (tangent, _) in zip(pulled, tangents, strict=True):
+        if ct is not None and tangent is not None:
+            # A rule without the sum over the axes of a broadcast, which is left to whoever calls it.
+            add(ct.key, (_broadcast(tangent, ct.shape), None), seeds, {})
+    found = pull_back(recording.records, seeds, [ct.key for ct in cts])
+    return [(found.get(ct.key, ct), None) if is_floating(ct.dtype) else NOTHING for ct in cts]
