@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..aval import Aval
-from ..graph import Graph, Region
+from ..batching import BatchedTensor, Batching
+from ..graph import Graph, Region, trace_region
 from ..graph.replay import replay
 from ..lowering import Alias
 from ..primitive import (
+    BASE,
     CallPlan,
     Masked,
     Params,
@@ -24,8 +26,10 @@ from ..primitive import (
     Value,
     Wanted,
     add_tape,
+    bind,
     current,
     in_role,
+    interpreting,
     remove_tape,
 )
 from ..tape.recording import Recording
@@ -143,8 +147,80 @@ def _or_zeros(value: Any, aval: Aval) -> Any:
     return in_role("zeros")(aval.shape, aval.dtype) if value is None else value.settled()
 
 
+# --- batches ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Batched:
+    """A linear function of one example as one of a batch of them.
+
+    Attributes
+    ----------
+    linear : Linear
+        Of one example.
+    size : int
+        How many there are.
+    operands, captures : tuple of bool
+        Which of these have the batch as their first axis; the others are the same for all.
+    results : tuple of bool
+        Which results are to have it; the others are added up over the batch, as what they are of is the same for all.
+    """
+
+    linear: Linear
+    size: int
+    operands: tuple[bool, ...]
+    captures: tuple[bool, ...]
+    results: tuple[bool, ...]
+
+    def __call__(self, operands: Sequence[Value], captures: Sequence[Value]) -> list[Value | None]:
+        """As for `Call`."""
+        level = Batching(current(), self.size)
+
+        def inside_of(values: Sequence[Value], batched: Sequence[bool]) -> list[Value]:
+            return [BatchedTensor(level, value) if has else value for value, has in zip(values, batched, strict=True)]
+
+        given, captured = inside_of(operands, self.operands), inside_of(captures, self.captures)
+        with interpreting(level):
+            found = apply_linear(self.linear, given, captured, range(len(self.results)))
+            whole = [None if each is None else level.all_of(each) for each in found]
+        return [
+            each if has or each is None else in_role("sum")(each, (0,))
+            for each, has in zip(whole, self.results, strict=True)
+        ]
+
+
+def _batch_rule(
+    primitive: Primitive, inputs: Sequence[Value], batched: Sequence[bool], size: int, params: Params
+) -> Any:
+    """The results of a batch, with a rule for all of it; called where the batch was entered."""
+    results, by, seeds = params["results"], params["by"], params["seeds"]
+    values = [
+        value if has else in_role("broadcast")(value, (size, *value.shape))
+        for value, has in zip(inputs[:results], batched[:results], strict=True)
+    ]
+    sources, captures = inputs[results : results + by], inputs[results + by :]
+    of_sources, of_captures = tuple(batched[results : results + by]), tuple(batched[results + by :])
+    of_seeds = (True,) * len(seeds)
+    forward = primitive is WITH_TANGENT
+    operands = sources if forward else [values[place] for place in seeds]
+    avals = tuple([value.aval for value in operands])
+    function = _Batched(
+        params["rule"],
+        size,
+        of_sources if forward else of_seeds,
+        of_captures,
+        of_seeds if forward else of_sources,
+    )
+    linear: Linear = Call(function)
+    if isinstance(params["rule"], Region) and current().interpreter is not BASE[0].interpreter:
+        # The results of a region are all there.
+        linear, captures = trace_region(lambda *cts: function(cts, captures), avals, primitive.name)  # type: ignore[arg-type]
+    return bind(primitive, (*values, *sources, *captures), {**params, "avals": avals, "rule": linear})
+
+
 def _primitive(name: str, joint: Any, jvp: Any = None) -> Primitive:
-    return Primitive(
+    made: Primitive
+    made = Primitive(
         name=name,
         inputs=("*values",),
         impl=lambda *values, results, **_: values[:results],
@@ -156,7 +232,9 @@ def _primitive(name: str, joint: Any, jvp: Any = None) -> Primitive:
         properties={"family": "custom"},
         joint=joint,
         jvp=jvp,
+        batch=lambda *call: _batch_rule(made, *call),
     )
+    return made
 
 
 WITH_GRADIENT = _primitive("custom_gradient", _joint_of_gradient)
