@@ -19,13 +19,12 @@ from .arguments import (
     bound,
     described,
     fitting,
-    floating,
     is_heard,
     reading,
     results_of,
     type_in_words,
 )
-from .rules import WITH_GRADIENT, Call, Linear, inside
+from .rules import WITH_GRADIENT, Call, Linear, floating, inside
 
 _VARIABLES = "variables"
 
@@ -141,6 +140,8 @@ class Result:
         What else the gradient is by.
     nested : bool
         Whether the cotangents are one nest like the result.
+    kept : list
+        Where to put the result with its rule, for a gradient that asks for it.
     """
 
     label: str
@@ -150,6 +151,7 @@ class Result:
     gradient: Callable[..., Any]
     variables: Sequence[Variable] = ()
     nested: bool = False
+    kept: list[Any] | None = None
 
     def gradients(self, cts: Sequence[Value]) -> list[Value | None]:
         """From cotangents of floating results to checked gradients: of floating arguments, then of variables."""
@@ -218,7 +220,10 @@ def with_gradient(function: Any, forward: Forward, given: Arguments, plain: Forw
             linear, captures, connected = _traced(found, avals)
             by = [by[place] for place in connected]
     params = {"results": len(found.values), "by": len(by), "seeds": seeds, "avals": avals, "rule": linear}
-    return unflatten(found.treedef, bind(WITH_GRADIENT, (*found.values, *by, *captures), params))
+    result = unflatten(found.treedef, bind(WITH_GRADIENT, (*found.values, *by, *captures), params))
+    if found.kept is not None:
+        found.kept.append(result)
+    return result
 
 
 def _traced(found: Result, avals: tuple[Aval, ...]) -> tuple[Linear, Sequence[Value], list[int]]:

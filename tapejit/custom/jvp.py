@@ -18,13 +18,12 @@ from .arguments import (
     check_reads,
     described,
     fitting,
-    floating,
     is_heard,
     results_of,
     type_in_words,
     unheard,
 )
-from .rules import WITH_TANGENT, Call, Linear, inside
+from .rules import WITH_TANGENT, Call, Linear, floating, inside
 from .static import positions_checked, split_arguments
 
 Rule = Callable[..., Any]

@@ -12,8 +12,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from ..aval import Aval
+from ..aval import Aval, is_floating
 from ..batching import BatchedTensor, Batching
+from ..errors import RuleError, at_user_line
 from ..graph import Graph, Region, trace_region
 from ..graph.replay import replay
 from ..lowering import Alias
@@ -64,6 +65,11 @@ def inside(function: Any) -> Iterator[bool]:
         yield id(function) in before
     finally:
         _TRACED.reset(token)
+
+
+def floating(values: Sequence[Value]) -> tuple[int, ...]:
+    """Positions of the floating ones."""
+    return tuple(place for place, value in enumerate(values) if is_floating(value.dtype))
 
 
 def apply_linear(
@@ -239,3 +245,17 @@ def _primitive(name: str, joint: Any, jvp: Any = None) -> Primitive:
 
 WITH_GRADIENT = _primitive("custom_gradient", _joint_of_gradient)
 WITH_TANGENT = _primitive("custom_jvp", _joint_of_tangent, _forward_of_tangent)
+
+
+def refusing(values: Sequence[Value], by: Sequence[Value], message: str) -> Sequence[Value]:
+    """The values, for which it is an error to ask for a derivative by `by`."""
+    if not floating(values):
+        return values
+
+    def refuse(*_: Any) -> Any:
+        raise RuleError(at_user_line(message))
+
+    seeds = floating(values)
+    avals = tuple([values[place].aval for place in seeds])
+    params = {"results": len(values), "by": len(by), "seeds": seeds, "avals": avals, "rule": Call(refuse)}
+    return bind(WITH_GRADIENT, (*values, *by), params)  # type: ignore[no-any-return]
