@@ -135,6 +135,7 @@ class custom_jvp:  # noqa: N801 (a decorator)
             if not again and current().interpreter is not BASE[0].interpreter:
                 linear, captures = trace_region(lambda *tangents: rule.dense(tangents), avals, self._label)
         params = {"results": len(values), "by": len(by), "seeds": floating(values), "avals": avals, "rule": linear}
+        params["own"] = (None,) * len(captures)
         return unflatten(treedef, bind(WITH_TANGENT, (*values, *by, *captures), params))
 
 

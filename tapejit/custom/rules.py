@@ -3,10 +3,11 @@
 What a function computes is bound as usual, under tapes and in traces. Then its results go through one of these
 operations, and it is that one's derivative which tapes see: the inputs after the results are what the derivative is by.
 In a kernel nothing is left of it. The derivative is linear, and comes as a Python function (eager mode: called when it
-is asked for) or as a region (traces: made once, and bound again where it is asked for). Start reading at `Linear`.
+is asked for) or as a region (traces: made once, and bound again where it is asked for). What else it reads are the
+inputs after those, and results of the operation itself. Start reading at `Linear`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -72,6 +73,25 @@ def floating(values: Sequence[Value]) -> tuple[int, ...]:
     return tuple(place for place, value in enumerate(values) if is_floating(value.dtype))
 
 
+def without_own(captures: Sequence[Value], own: Mapping[int, int]) -> tuple[list[Value], tuple[int | None, ...]]:
+    """The captures of a rule but for the results that it belongs to.
+
+    Parameters
+    ----------
+    captures : sequence of Value
+        What a region asks for.
+    own : mapping of int to int
+        From the keys of results to their positions.
+
+    Returns
+    -------
+    tuple of list of Value and tuple of (int or None)
+        The others; and for each capture the position of the result that it is, None for the others.
+    """
+    places = tuple([own.get(value.key) for value in captures])
+    return [value for value, place in zip(captures, places, strict=True) if place is None], places
+
+
 def apply_linear(
     linear: Linear, operands: Sequence[Value], captures: Sequence[Value], wanted: Sequence[int]
 ) -> list[Value | None]:
@@ -99,8 +119,13 @@ def _joint_of_gradient(active: int, count: int, params: Params) -> CallPlan:
         found = dict(zip(asked, apply_linear(rule, cts, kept, asked), strict=True))
         return [(found[place - results], None) if place - results in found else _NOTHING for place in inputs]
 
-    captures = range(results + by, count)
-    return CallPlan(inputs, seeds if inputs else (), tuple(captures), pull)
+    return CallPlan(inputs, seeds if inputs else (), _places_of_captures(count, params), pull)
+
+
+def _places_of_captures(count: int, params: Params) -> tuple[int, ...]:
+    """Where the captures of a rule are, among inputs and results joined."""
+    others = iter(range(params["results"] + params["by"], count))
+    return tuple([next(others) if place is None else count + place for place in params["own"]])
 
 
 def _joint_of_tangent(active: int, count: int, params: Params) -> CallPlan:
@@ -131,12 +156,11 @@ def _joint_of_tangent(active: int, count: int, params: Params) -> CallPlan:
             for place, wish in zip(inputs, wanted, strict=True)
         ]
 
-    captures = range(results + by, count)
-    return CallPlan(inputs, seeds if inputs else (), tuple(captures), pull)
+    return CallPlan(inputs, seeds if inputs else (), _places_of_captures(count, params), pull)
 
 
 def _forward_of_tangent(inputs: Sequence[Any], tangents: Sequence[Any], _outputs: Any, params: Params) -> list[Any]:
-    """The forward rule as the user gave it."""
+    """The forward rule as the user gave it; it asks for no results."""
     results, by, seeds = params["results"], params["by"], params["seeds"]
     moving = tangents[results : results + by]
     found: list[Any] = [None] * results
@@ -204,8 +228,13 @@ def _batch_rule(
         value if has else in_role("broadcast")(value, (size, *value.shape))
         for value, has in zip(inputs[:results], batched[:results], strict=True)
     ]
-    sources, captures = inputs[results : results + by], inputs[results + by :]
-    of_sources, of_captures = tuple(batched[results : results + by]), tuple(batched[results + by :])
+    sources, captures, own = inputs[results : results + by], inputs[results + by :], params["own"]
+    places = [
+        place - len(inputs) if place >= len(inputs) else place for place in _places_of_captures(len(inputs), params)
+    ]
+    everything = [*values, *inputs[results:]]
+    of_sources = tuple(batched[results : results + by])
+    of_captures = tuple([place < results or batched[place] for place in places])
     of_seeds = (True,) * len(seeds)
     forward = primitive is WITH_TANGENT
     operands = sources if forward else [values[place] for place in seeds]
@@ -219,9 +248,12 @@ def _batch_rule(
     )
     linear: Linear = Call(function)
     if isinstance(params["rule"], Region) and current().interpreter is not BASE[0].interpreter:
+        captured = [everything[place] for place in places]
         # The results of a region are all there.
-        linear, captures = trace_region(lambda *cts: function(cts, captures), avals, primitive.name)  # type: ignore[arg-type]
-    return bind(primitive, (*values, *sources, *captures), {**params, "avals": avals, "rule": linear})
+        linear, taken = trace_region(lambda *cts: function(cts, captured), avals, primitive.name)  # type: ignore[arg-type]
+        captures, own = without_own(taken, {values[place].key: place for place in own if place is not None})
+    params = {**params, "avals": avals, "rule": linear, "own": own}
+    return bind(primitive, (*values, *sources, *captures), params)
 
 
 def _primitive(name: str, joint: Any, jvp: Any = None) -> Primitive:
@@ -257,5 +289,5 @@ def refusing(values: Sequence[Value], by: Sequence[Value], message: str) -> Sequ
 
     seeds = floating(values)
     avals = tuple([values[place].aval for place in seeds])
-    params = {"results": len(values), "by": len(by), "seeds": seeds, "avals": avals, "rule": Call(refuse)}
+    params = {"results": len(values), "by": len(by), "seeds": seeds, "avals": avals, "rule": Call(refuse), "own": ()}
     return bind(WITH_GRADIENT, (*values, *by), params)  # type: ignore[no-any-return]

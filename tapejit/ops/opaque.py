@@ -52,7 +52,7 @@ class _Function:
 
 def _called(*arrays: np.ndarray, function: _Function, avals: tuple[Aval, ...]) -> tuple[np.ndarray, ...]:
     """What the function makes of arrays that it can't write to."""
-    views = [array.view() for array in arrays]
+    views = [np.asarray(array).view() for array in arrays]
     for view in views:
         view.flags.writeable = False
     found = function.call(*views)
