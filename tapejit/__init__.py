@@ -4,7 +4,7 @@ Start with `GradientTape` and `Variable`; then put `compile` on a step. The publ
 Python Array API standard.
 """
 
-from . import control, errors, ops, random
+from . import control, errors, ops, random, testing
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
 from .control import *  # noqa: F403 (loops and branches)
@@ -43,6 +43,7 @@ __all__ = [
     "random",
     "set_floatx",
     "set_num_threads",
+    "testing",
     "using_floatx",
     "value_and_grad",
     "vjp",
