@@ -141,7 +141,11 @@ def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
     if sparse:
-        raise DtypeError(at_user_line("np.meshgrid of tensors does not take sparse=True; use tj.reshape"))
+        raise DtypeError(
+            at_user_line(
+                "np.meshgrid of tensors does not take sparse=True; use tj.reshape, or np.meshgrid(t.numpy(), ...)"
+            )
+        )
     return tuple(ops.meshgrid(*xi, indexing=indexing))
 
 

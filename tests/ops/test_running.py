@@ -1,6 +1,7 @@
 """Running products, extremes, log-sums and recurrences at the hard places, and in kernels."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
