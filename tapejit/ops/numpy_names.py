@@ -15,7 +15,7 @@ import numpy as np
 from .. import ops
 from ..errors import DtypeError, at_user_line
 from ..primitive import Typed
-from . import numpy_arrays
+from . import numpy_arrays, numpy_linalg
 
 Function = Callable[..., Any]
 
@@ -224,6 +224,10 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: None = None, *, min
     return ops.clip(a, a_min if min is None else min, a_max if max is None else max)
 
 
+def _einsum(*operands: Any, out: None = None, optimize: Any = False) -> Any:
+    return ops.einsum(*operands)
+
+
 def _reshape(a: Any, shape: Any, order: str = "C") -> Any:
     if order != "C":
         raise DtypeError(
@@ -283,10 +287,6 @@ def _moveaxis(a: Any, source: Any, destination: Any) -> Any:
 
 def _expand_dims(a: Any, axis: Any) -> Any:
     return ops.expand_dims(a, axis)
-
-
-def _solve(a: Any, b: Any) -> Any:
-    return ops.linalg.solve(a, b)
 
 
 def _divmod(x: Any, y: Any) -> Any:
@@ -359,6 +359,7 @@ _FUNCTIONS: dict[Any, Function] = {
             "clip": _clip,
             "outer": lambda a, b, out=None: ops.outer(ops.ravel(a), ops.ravel(b)),
             "tensordot": lambda a, b, axes=2: ops.tensordot(a, b, axes=axes),
+            "einsum": _einsum,
             "reshape": _reshape,
             "ravel": _of_a(ops.ravel),
             "transpose": lambda a, axes=None: ops.permute_dims(a, axes),
@@ -385,20 +386,7 @@ _FUNCTIONS: dict[Any, Function] = {
             "size": _size,
         },
     ),
-    **_by_function(
-        np.linalg,
-        {
-            "cholesky": _of_a(ops.linalg.cholesky),
-            "solve": _solve,
-            "inv": _of_a(ops.linalg.inv),
-            "slogdet": _of_a(ops.linalg.slogdet),
-            "matmul": ops.matmul,
-            "matrix_transpose": ops.matrix_transpose,
-            "outer": ops.outer,
-            "tensordot": lambda x1, x2, /, *, axes=2: ops.tensordot(x1, x2, axes=axes),
-            "vecdot": lambda x1, x2, /, *, axis=-1: ops.vecdot(x1, x2, axis=axis),
-        },
-    ),
+    **_by_function(np.linalg, numpy_linalg.FUNCTIONS),
 }
 
 _INSPECTING = frozenset(
