@@ -15,12 +15,16 @@ from ..aval import Shape, broadcast_shapes, checked_int, normalize_axis
 from ..errors import ShapeError, at_user_line
 from ..families import as_array
 from .annotations import ArrayLike
+from .indexing import take
 from .joining import concat
 from .shaping import broadcast_to, permute_dims, ravel, reshape
 from .slicing import flip, slice_axis
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+
+MOST_PARTS = 16
+"""An axis that is put together of more parts than these is read at an array of indices instead."""
 
 
 def swapaxes(x: ArrayLike, axis1: int, axis2: int, /) -> "Tensor":
@@ -278,10 +282,12 @@ def repeat(x: ArrayLike, repeats: int | Sequence[int], /, *, axis: int | None = 
         raise ShapeError(
             at_user_line(f"repeat: {len(counts)} numbers for axis {place} of shape {array.shape}, which has {length}")
         )
-    parts = [
-        _repeated(slice_axis(array, place, begin, end), place, counts[begin]) for begin, end in _runs_of_equal(counts)
-    ]
-    return concat(parts, axis=place)
+    runs = _runs_of_equal(counts)
+    if len(runs) > MOST_PARTS:
+        return take(array, np.repeat(np.arange(length), counts), axis=place)
+    return concat(
+        [_repeated(slice_axis(array, place, begin, end), place, counts[begin]) for begin, end in runs], axis=place
+    )
 
 
 def _repeated(x: Any, axis: int, count: int) -> "Tensor":
