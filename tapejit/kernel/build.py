@@ -51,7 +51,7 @@ from .instructions import (
 )
 from .objects import target_cpu
 from .outline import STRAIGHT, Block, Outline, marked, outline
-from .parallel import MARK
+from .parallel import MARK, SHORT
 from .routines import ROUTINES
 from .straight import Call, TextError
 from .tile_shape import target_of
@@ -332,6 +332,7 @@ class _Prepared:
     resolvers: Mapping[str, Resolve]
     names: Mapping[str, object]
     parallel: list[ir.Block]  # of what is being built: the bodies of loops whose iterations don't meet in memory
+    short: list[ir.Block]  # and of short ones that sum up
     outlined: Outline | None = None  # what is being built
 
     def resolve(self, name: str, *given: str) -> Call:
@@ -376,7 +377,8 @@ def _prepared() -> _Prepared:
         **{dtype if dtype != "bool" else "bool_": _resolve_cast(dtype) for dtype in runtime.DTYPES},
     }
     parallel: list[ir.Block] = []
-    resolvers[MARK] = _resolve_mark(parallel)
+    short: list[ir.Block] = []
+    resolvers[MARK], resolvers[SHORT] = _resolve_mark(parallel), _resolve_mark(short)
     names: dict[str, object] = {name: _register(name, resolve) for name, resolve in resolvers.items()}
     names |= {STRAIGHT: _register_straight(), "OK": runtime.OK, "RUN_ALL": runtime.RUN_ALL, "lanes": range}
     _register_boolean_cells()
@@ -384,7 +386,7 @@ def _prepared() -> _Prepared:
     typing = _Types()
     target = _Target(typing)
     target.refresh()
-    return _Prepared(typing, target, resolvers, names, parallel)
+    return _Prepared(typing, target, resolvers, names, parallel, short)
 
 
 # --- from source to machine code ----------------------------------------------------------------------------
@@ -451,6 +453,7 @@ def build(
     with global_compiler_lock:
         prepared = _prepared()
         prepared.parallel.clear()
+        prepared.short.clear()
         text = marked(source)
         if not emits_source():
             prepared.outlined = outline(text, prepared.resolve, constants, frozenset(fixed))
@@ -468,5 +471,6 @@ def build(
             )  # fmt: skip
         finally:
             prepared.outlined = None
-        texts = [cgutils.normalize_ir_text(with_loop_hints(module, prepared.parallel)) for module in library.modules]
+        written = [with_loop_hints(module, prepared.parallel, prepared.short) for module in library.modules]
+        texts = [cgutils.normalize_ir_text(text) for text in written]
         return assembly.assemble(texts, symbol, made.fndesc.llvm_func_name, started)
