@@ -153,6 +153,9 @@ class CallPlan:
         values, and for each of `inputs` a `Wanted`; returns for each of `inputs` a cotangent and its mask, or Nones.
     depends : tuple of int
         For each of all results the bits of the inputs, among all, on which it depends; empty if that is not known.
+    push : callable, optional
+        ``push(inputs, tangents, results)``: for all inputs the tangent and its mask; returns the same for all results.
+        Where there is none, tangents are found by transposing `pull`.
     """
 
     inputs: tuple[int, ...]
@@ -160,6 +163,7 @@ class CallPlan:
     kept: tuple[int, ...]
     pull: "Callable[[Sequence[Masked], Sequence[Any], Sequence[Wanted]], Sequence[Masked]]"
     depends: tuple[int, ...] = ()
+    push: "Callable[[Sequence[Value], Sequence[Masked], Sequence[Value]], Sequence[Masked]] | None" = None
 
 
 JointRule = Callable[[int, int, Params], CallPlan]
@@ -466,9 +470,9 @@ def bind(primitive: Primitive, inputs: tuple[Value, ...], params: Params = NO_PA
 
 
 @contextmanager
-def interpreting(interpreter: Interpreter, tapes: tuple[Recorder, ...] = ()) -> Iterator[None]:
-    """Let `interpreter` compute what is bound inside the block, heard by `tapes` only."""
-    token = STATE.set(State(interpreter, tapes) if tapes else Unheard(interpreter))
+def interpreting(interpreter: Interpreter, tapes: tuple[Recorder, ...] = (), forward: int = 0) -> Iterator[None]:
+    """Let `interpreter` compute what is bound inside the block, heard by `tapes` only, `forward` of which are last."""
+    token = STATE.set(State(interpreter, tapes, forward) if tapes else Unheard(interpreter))
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from ..graph.replay import replay
 from ..primitive import BASE, CallPlan, Masked, State, Value, Wanted, current
 from ..variable import holding
 from .compiled import CompiledGraph, Setting
-from .joint import Pattern, differentiate
+from .joint import Pattern, along, differentiate
 from .needs import needed
 from .reverse import ReverseGraph, places_read, reverse_graph, with_residuals
 
@@ -122,13 +122,14 @@ class _Followed:
         self._plans: dict[int, tuple[tuple[int, ...], ...]] = {}
         self._patterns: dict[Any, Pattern] = {}
         self._reverse: dict[Any, tuple[ReverseGraph, GraphFunction]] = {}
+        self._forward: dict[Any, tuple[ReverseGraph, GraphFunction]] = {}
         self._active, self._read = active, places_read(self._graph, joint)
         self.run = CompiledGraph(self._graph, setting, f"{setting.name}_with_residuals", self._residuals)
 
     def kernels(self) -> Iterator[CompiledGraph]:
         """What was compiled for calls that tapes follow, in the order of the derivatives."""
         yield self.run
-        for _, function in tuple(self._reverse.values()):
+        for _, function in (*self._reverse.values(), *self._forward.values()):
             yield from function.kernels()
 
     def plan(self, followed: int) -> CallPlan:
@@ -137,7 +138,7 @@ class _Followed:
             if followed not in self._plans:
                 self._plans[followed] = self._planned(followed)
             inputs, results, kept = self._plans[followed]
-        return CallPlan(inputs, results, kept, partial(self._pull, inputs, kept))
+        return CallPlan(inputs, results, kept, partial(self._pull, inputs, kept), push=self._push)
 
     def _planned(self, followed: int) -> tuple[tuple[int, ...], ...]:
         """The inputs that cotangents go to, the results that depend on them, and what to keep."""
@@ -201,20 +202,47 @@ class _Followed:
             if found is None:
                 joint = self._joints.pop(pattern, None) or differentiate(self._graph, pattern)
                 reverse = reverse_graph(self._graph, joint, places)
-                names, given = self._names(reverse.operands), self._setting
-                name = f"{given.name}_gradient"
-                setting = Setting(reverse.trace, frozenset(), name, names, given.cache, given.strict)
-                found = self._reverse[pattern, places] = reverse, GraphFunction(reverse.graph, setting)
+                found = self._reverse[pattern, places] = reverse, self._derivative(reverse, "gradient", "ct")
         return found
 
-    def _names(self, operands: Sequence[int]) -> dict[Input, str]:
-        """Names for the text of a reverse pass: the user's for the inputs, for results what computed them."""
+    def _push(self, inputs: Sequence[Value], tangents: Sequence[Masked], results: Sequence[Value]) -> list[Masked]:
+        """The pass along tangents: see `CallPlan`."""
+        arrived = tuple(
+            (place, mask is not None) for place, (tangent, mask) in enumerate(tangents) if tangent is not None
+        )
+        forward, function = self._forward_of(arrived)
+        given = [value for place, _ in arrived for value in tangents[place] if value is not None]
+        values = (*inputs, *results, *given)
+        found = function([values[place] for place in forward.operands])
+        return [
+            (None if tangent is None else found[tangent], None if mask is None else found[mask])
+            for tangent, mask in forward.gradients
+        ]
+
+    def _forward_of(self, arrived: tuple[tuple[int, bool], ...]) -> "tuple[ReverseGraph, GraphFunction]":
+        """The pass along tangents of these inputs, from them and all inputs and results."""
+        with self._lock:
+            found = self._forward.get(arrived)
+            if found is None:
+                known = range(len(self._graph.inputs) + len(self._graph.outputs))
+                forward = reverse_graph(self._graph, along(self._graph, arrived), known)
+                found = self._forward[arrived] = forward, self._derivative(forward, "tangent", "tangent")
+        return found
+
+    def _derivative(self, graph: ReverseGraph, kind: str, arriving: str) -> GraphFunction:
+        """The function of a pass, whose name says what `kind` it is of, and `arriving` what arrives."""
+        names, given = self._names(graph.operands, arriving), self._setting
+        name = f"{given.name}_{kind}"
+        return GraphFunction(graph.graph, Setting(graph.trace, frozenset(), name, names, given.cache, given.strict))
+
+    def _names(self, operands: Sequence[int], arriving: str) -> dict[Input, str]:
+        """Names for the text of a pass: the user's for the inputs, for results what computed them."""
         values = (*self._graph.inputs, *self._graph.outputs)
         names: dict[Input, str] = {}
         for position, place in enumerate(operands):
             node = values[place] if place < len(values) else None
             if node is None:
-                name = "ct"
+                name = arriving
             elif isinstance(node.op, Input):
                 name = self._setting.names.get(node.op, node.op.kind)
             else:

@@ -1,5 +1,6 @@
-"""The joint graph of a function and its gradient: the function's operations again, under a tape in a trace."""
+"""The joint graph of a function and its derivative: the function's operations again, under a tape in a trace."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,8 @@ import numpy as np
 from ..aval import Aval
 from ..graph import Graph, Node, Trace, TracedTensor
 from ..graph.replay import replay
-from ..primitive import Value, interpreting
+from ..primitive import Masked, Value, interpreting
+from ..tape.accumulator import Tangents
 from ..tape.recording import Recording
 from ..tape.reverse import add, pull_back
 
@@ -61,7 +63,7 @@ class Joint:
 def differentiate(graph: Graph, pattern: Pattern) -> Joint:
     """The joint graph of the function `graph`; its updates are left out."""
     count = len(graph.inputs)
-    trace = Trace((*(node.aval for node in graph.inputs), *_arriving(graph, pattern)))
+    trace = Trace((*(node.aval for node in graph.inputs), *_arriving(graph.outputs, pattern.arrived)))
     arguments = [trace.argument(position) for position in range(len(trace.arguments))]
     inputs, given = arguments[:count], iter(arguments[count:])
     recording = Recording(watch_accessed=False)
@@ -81,15 +83,44 @@ def differentiate(graph: Graph, pattern: Pattern) -> Joint:
         (found.get(key), masks.get(key) if pass_on and key in found else None)
         for key, (_, pass_on) in zip(keys, pattern.wanted, strict=True)
     ]
+    return _joint(trace, known, pairs, count)
+
+
+def along(graph: Graph, arrived: Sequence[tuple[int, bool]]) -> Joint:
+    """The joint graph of the function `graph` and its derivative along tangents; its updates are left out.
+
+    What is said of cotangents in `Joint` holds for tangents, with inputs and results exchanged.
+
+    Parameters
+    ----------
+    graph : Graph
+        The function.
+    arrived : sequence of (int, bool)
+        Positions of the inputs that have tangents, and whether these carry masks.
+    """
+    count = len(graph.inputs)
+    trace = Trace((*(node.aval for node in graph.inputs), *_arriving(graph.inputs, arrived)))
+    arguments = [trace.argument(position) for position in range(len(trace.arguments))]
+    inputs, given = arguments[:count], iter(arguments[count:])
+    tangents = Tangents()
+    for position, masked in arrived:
+        tangents.watch(inputs[position], next(given), next(given) if masked else None)
+    with interpreting(trace, (tangents,), forward=1):
+        known = replay(graph, inputs, trace)
+    pairs = tangents.of_all([known[node] for node in graph.outputs])
+    return _joint(trace, known, pairs, count)
+
+
+def _joint(trace: Trace, known: Mapping[Node, Any], pairs: Iterable[Masked], count: int) -> Joint:
     forward = {node: value.node for node, value in known.items() if isinstance(value, TracedTensor)}
-    gradients = tuple((_node(trace, ct), _node(trace, mask)) for ct, mask in pairs)
-    return Joint(trace, forward, tuple(trace.arguments[count:]), gradients)
+    found = tuple((_node(trace, value), _node(trace, mask)) for value, mask in pairs)
+    return Joint(trace, forward, tuple(trace.arguments[count:]), found)
 
 
-def _arriving(graph: Graph, pattern: Pattern) -> list[Aval]:
+def _arriving(values: Sequence[Node], arrived: Sequence[tuple[int, bool]]) -> list[Aval]:
     avals = []
-    for position, masked in pattern.arrived:
-        aval = graph.outputs[position].aval
+    for position, masked in arrived:
+        aval = values[position].aval
         avals += [aval, Aval(aval.shape, _BOOL)] if masked else [aval]
     return avals
 

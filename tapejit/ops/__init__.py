@@ -3,8 +3,9 @@
 
 Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise`, `bases`, `activations`, `gammas`,
 `powers`; then `reductions`, `moments`, `exponential_families`; then `shaping`, `slicing`, `joining`,
-`product_reduction`, `indexing`, `products`, `values`, `creation`, `sorting`, `linalg`, `random`, `opaque`. All that
-is public is exported here, under the Array API's names. NumPy's own functions reach them through `numpy_names`.
+`product_reduction`, `indexing`, `products`, `einsum`, `values`, `creation`, `sorting`, `linalg`, `random`, `opaque`.
+All that is public is exported here, under the Array API's names. NumPy's own functions reach them through
+`numpy_names`.
 """
 
 from . import linalg as linalg
@@ -28,7 +29,20 @@ from .arithmetic import (
     sign,
     subtract,
 )
+from .arrangement import (
+    array_split,
+    broadcast_arrays,
+    hstack,
+    meshgrid,
+    repeat,
+    rot90,
+    swapaxes,
+    tile,
+    unstack,
+    vstack,
+)
 from .bases import exp2, log2, log10
+from .bins import bincount, histogram
 from .comparison import (
     equal,
     greater,
@@ -74,6 +88,7 @@ from .creation import (
     zeros,
     zeros_like,
 )
+from .einsum import einsum
 from .elementwise import (
     acos,
     asin,
@@ -97,19 +112,40 @@ from .indexing import gather, getitem, scatter_add, take
 from .inverse_hyperbolics import acosh, asinh, atanh
 from .joining import concat, roll, stack
 from .moments import mean, std, var
+from .nan_reductions import nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
+from .neighbours import convolve, correlate, diff, trapezoid
+from .norms import norm
 from .opaque import numpy_function
+from .order_statistics import median, nanmedian, nanquantile, percentile, quantile
+from .padding import pad
 from .powers import cbrt, power, reciprocal, square
 from .product_reduction import prod
 from .products import matmul, matrix_transpose, outer, tensordot, vecdot
 from .reductions import all, any, argmax, argmin, cumsum, max, min, sum
 from .roots import hypot, rsqrt
+from .running import (
+    cummax,
+    cummin,
+    cumprod,
+    cumulative_prod,
+    cumulative_sum,
+    linear_recurrence,
+    logcumsumexp,
+)
+from .scattering import scatter_max, scatter_min, scatter_set
+from .searching import digitize, searchsorted
 from .shaping import broadcast_to, expand_dims, moveaxis, permute_dims, ravel, reshape, squeeze
 from .shifts import bitwise_left_shift, bitwise_right_shift
 from .signs import copysign, nextafter, signbit
 from .sinc import sinc
-from .slicing import flip, pad, split, strided_slice
+from .slicing import flip, split, strided_slice
 from .sorting import argsort, sort
+from .statistics import allclose, average, count_nonzero, ptp
+from .taking import take_along_axis
+from .triangles import diag, diagflat, diagonal, trace, tril, triu
+from .unknown_shapes import argwhere, nonzero, unique_all, unique_counts, unique_inverse, unique_values
 from .values import asarray, constant
+from .vector_products import cross, dot, inner, kron, vdot
 
 __all__ = [
     "abs",
@@ -117,11 +153,14 @@ __all__ = [
     "acosh",
     "add",
     "all",
+    "allclose",
     "any",
     "arange",
     "argmax",
     "argmin",
     "argsort",
+    "argwhere",
+    "array_split",
     "asarray",
     "asin",
     "asinh",
@@ -129,25 +168,44 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "average",
+    "bincount",
     "bitwise_and",
     "bitwise_invert",
     "bitwise_left_shift",
     "bitwise_or",
     "bitwise_right_shift",
     "bitwise_xor",
+    "broadcast_arrays",
     "broadcast_to",
     "cbrt",
     "ceil",
     "clip",
     "concat",
     "constant",
+    "convolve",
     "copysign",
+    "correlate",
     "cos",
     "cosh",
+    "count_nonzero",
+    "cross",
+    "cummax",
+    "cummin",
+    "cumprod",
     "cumsum",
+    "cumulative_prod",
+    "cumulative_sum",
     "deg2rad",
+    "diag",
+    "diagflat",
+    "diagonal",
+    "diff",
     "digamma",
+    "digitize",
     "divide",
+    "dot",
+    "einsum",
     "elu",
     "equal",
     "erf",
@@ -171,17 +229,22 @@ __all__ = [
     "greater",
     "greater_equal",
     "heaviside",
+    "histogram",
+    "hstack",
     "hypot",
+    "inner",
     "iota",
     "isclose",
     "isfinite",
     "isinf",
     "isnan",
+    "kron",
     "leaky_relu",
     "lerp",
     "less",
     "less_equal",
     "lgamma",
+    "linear_recurrence",
     "linspace",
     "log",
     "log1p",
@@ -190,6 +253,7 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logaddexp",
+    "logcumsumexp",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -200,13 +264,26 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "median",
+    "meshgrid",
     "min",
     "minimum",
     "moveaxis",
     "multiply",
     "nan_to_num",
+    "nanmax",
+    "nanmean",
+    "nanmedian",
+    "nanmin",
+    "nanprod",
+    "nanquantile",
+    "nanstd",
+    "nansum",
+    "nanvar",
     "negative",
     "nextafter",
+    "nonzero",
+    "norm",
     "not_equal",
     "numpy_function",
     "one_hot",
@@ -214,20 +291,29 @@ __all__ = [
     "ones_like",
     "outer",
     "pad",
+    "percentile",
     "permute_dims",
     "positive",
     "power",
     "prod",
+    "ptp",
+    "quantile",
     "rad2deg",
     "ravel",
     "reciprocal",
     "relu",
     "remainder",
+    "repeat",
     "reshape",
     "roll",
+    "rot90",
     "round",
     "rsqrt",
     "scatter_add",
+    "scatter_max",
+    "scatter_min",
+    "scatter_set",
+    "searchsorted",
     "sigmoid",
     "sign",
     "signbit",
@@ -248,14 +334,28 @@ __all__ = [
     "strided_slice",
     "subtract",
     "sum",
+    "swapaxes",
     "take",
+    "take_along_axis",
     "tan",
     "tanh",
     "tensordot",
+    "tile",
+    "trace",
+    "trapezoid",
     "trigamma",
+    "tril",
+    "triu",
     "trunc",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
+    "unstack",
     "var",
+    "vdot",
     "vecdot",
+    "vstack",
     "where",
     "zeros",
     "zeros_like",

@@ -16,7 +16,7 @@ from ..errors import DtypeError, IndexRangeError, ShapeError, TapejitError, at_u
 from ..families import Case, as_array, in_common_dtype, integers, library_call, normal, view
 from ..families.batching import gathered, scattered
 from ..lowering import Gather, Scatter
-from ..primitive import Typed, in_role
+from ..primitive import Typed, claim, in_role
 from ..pytree import flatten
 from .annotations import ArrayLike
 from .joining import stack
@@ -169,6 +169,9 @@ _scatter_add: Apply = library_call(
 )
 
 
+claim("add_at", lambda x, indices, updates, axes: _scatter_add(x, indices, updates, axes=axes))
+
+
 # The parts of an index
 
 
@@ -190,11 +193,8 @@ class Plan:
     batch: Shape = ()
     place: int = 0
 
-    @property
-    def advanced(self) -> bool:
-        return bool(self.arrays or self.flags)
-
     def take_axis(self, start: int, step: int, length: int) -> None:
+        """Go on to the next axis, of which this slice is wanted."""
         self.starts.append(start)
         self.steps.append(step)
         self.lengths.append(length)

@@ -72,7 +72,8 @@ class Tangents:
         reference.key = key = value.key
         self._known[key] = tangent, mask, reference
 
-    def _of_all(self, values: Sequence[Value]) -> list[Masked]:
+    def of_all(self, values: Sequence[Value]) -> list[Masked]:
+        """The tangents of values, with their masks."""
         return [self._known.get(value.key, _UNKNOWN)[:2] for value in values]
 
     def record(self, primitive: Primitive, inputs: tuple[Value, ...], outputs: Any, params: Params) -> None:
@@ -85,7 +86,7 @@ class Tangents:
             return
         if not primitive.multiple and outputs.dtype.kind != "f":
             return
-        tangents = self._of_all(inputs)
+        tangents = self.of_all(inputs)
         token = STATE.set(current().before(self))
         try:
             found = push_forward(primitive, inputs, tangents, outputs, params)
@@ -110,7 +111,7 @@ class Tangents:
 
     def record_call(self, plan: CallPlan, inputs: tuple[Value, ...], results: tuple[Value, ...]) -> None:
         """Compute the tangents of the results of a call of a whole function."""
-        tangents = self._of_all(inputs)
+        tangents = self.of_all(inputs)
         token = STATE.set(current().before(self))
         try:
             found = push_through(plan, inputs, tangents, results)

@@ -211,7 +211,9 @@ def _transposed(
 def push_through(
     plan: CallPlan, inputs: Sequence[Value], tangents: Sequence[Masked], results: Sequence[Value]
 ) -> Sequence[Masked]:
-    """Tangents of the results of a call, as in `push_forward`, from how cotangents are pulled back through it."""
+    """Tangents of the results of a call, as in `push_forward`."""
+    if plan.push is not None:
+        return plan.push(inputs, tangents, results)
     active = [tangents[place] for place in plan.inputs]
     if all(tangent is None for tangent, _ in active):
         return [NOTHING] * len(results)

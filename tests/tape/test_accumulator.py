@@ -455,6 +455,28 @@ def test_around_a_step_with_respect_to_a_variable(compiled: Any) -> None:
     np.testing.assert_allclose(*found, rtol=1e-13)
 
 
+def test_tangents_pass_a_step_in_one_kernel() -> None:
+    @tj.compile(strict=True)
+    def step(x: Any) -> Any:
+        return tj.exp(tj.sin(x)), tj.argmax(x)
+
+    x = tj.constant(np.array([0.5, 1.0]))
+    for _ in range(2):
+        with tj.ForwardAccumulator(x, [1.0, 2.0]) as accumulator:
+            y, place = step(x)
+    np.testing.assert_allclose(accumulator.jvp(y).numpy(), np.exp(np.sin(x)) * np.cos(x) * [1.0, 2.0])
+    assert accumulator.jvp(place) is None
+    assert [kernel.name for kernel in step.differentiated()] == ["step_with_residuals", "step_tangent"]
+    text = step.differentiated()[1].source()
+    assert text.count("for ") == 1
+    assert "exp(" not in text  # the result is there
+
+
+def test_masks_pass_steps() -> None:
+    selected, root = tj.compile(lambda x: tj.where(x > 0, x, 0)), tj.compile(tj.sqrt)
+    assert tangent(lambda x: root(selected(x)), POINTS).tolist() == [0.0, 0.0, 0.25]
+
+
 def test_nothing_is_left_behind() -> None:
     gc.collect()
     assert current().tapes == ()
