@@ -11,8 +11,9 @@ import numpy as np
 
 from ..aval import Aval
 from ..graph import Region
-from ..lowering import ScanRegion, SwitchRegion, WhileRegion
-from ..primitive import JointRule, Primitive, register
+from ..lowering import Inlined, Pointwise, ScanRegion, SwitchRegion, WhileRegion
+from ..primitive import Flow, JointRule, Primitive, Rule, register
+from .checkpoint_rules import after_batch, checkpoint_joint
 from .scan_reverse import scan_joint
 from .switch_reverse import switch_joint, while_joint
 
@@ -97,6 +98,31 @@ def _primitive(name: str, impl: Any, rule: Any, lowering: Any, joint: JointRule)
     )
 
 
+def _region(*operands: np.ndarray, body: Region) -> tuple[np.ndarray, ...]:
+    return tuple(body(*operands))
+
+
+def _region_type(*avals: Aval, body: Region) -> tuple[Aval, ...]:
+    _hold(body, avals)
+    return tuple(node.aval for node in body.graph.outputs)
+
+
 SCAN = _primitive("scan", _scan, _scan_type, ScanRegion(), scan_joint)
 WHILE = _primitive("while_loop", _while, _while_type, WhileRegion(), while_joint)
 SWITCH = _primitive("switch", _switch, _switch_type, SwitchRegion(), switch_joint)
+CHECKPOINT = _primitive("checkpoint", _region, _region_type, Inlined(), checkpoint_joint)
+
+AFTER = register(
+    Primitive(
+        name="after",
+        inputs=("x", "ct"),
+        impl=lambda x, ct: x,
+        rule=lambda x, ct: x,
+        vjp={"x": Rule(lambda ct: ct, ("ct",), Flow.MOVING)},
+        # What an expression in parentheses is, no pass takes for `x` itself.
+        lowering=Pointwise("(x)", cost=0),
+        cases=(),
+        properties={"family": "region"},
+        batch=after_batch,
+    )
+)

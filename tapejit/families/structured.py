@@ -170,9 +170,11 @@ def composite(
     """Declare an operation that is one step for tapes and a composition of others for the compiler.
 
     `jvp` and `linear` are those of `library_call`. Without `batch`, which makes its batch rule, a batch of it is made
-    of the composition.
+    of the composition, or by the same operation where each element goes by itself.
     """
     rules = {key: Rule.of(value, flow) for key, value in vjp.items()}
+    if batch is None and flow is Flow.POINTWISE:
+        batch = aligned
     lowering = Composite(expand)
     return _declare(
         name, "composite", tuple(vjp), impl, rule, rules, lowering, cases, batch, False, reference,
@@ -189,6 +191,7 @@ def library_call(
     vjp: Mapping[str, Function],
     cases: tuple[Case, ...],
     multiple: bool = False,
+    partial: bool = False,
     reference: Function | None = None,
     lowering: Lowering = None,
     jvp: TangentRule | None = None,
@@ -199,12 +202,13 @@ def library_call(
 
     Its forward rule is the transpose of `vjp`, unless `jvp` is given, which costs less, or it is `linear` in all inputs
     together that have reverse rules: then it does with tangents what it does with values. `batch` makes its batch rule;
-    a `Routine` takes any leading axes by itself, a `Composite` is batched part by part.
+    a `Routine` takes any leading axes by itself, a `Composite` is batched part by part. With `partial`, reverse rules
+    get None for the cotangents of results on which nothing depends, instead of zeros.
     """
     rules = {key: Rule.of(value) for key, value in vjp.items()}
     if batch is None and isinstance(lowering, Routine):
         batch = stacked
     return _declare(
         name, "library_call", inputs, impl, rule, rules, lowering, cases, batch, multiple, reference,
-        jvp=jvp, linear=linear,
+        jvp=jvp, linear=linear, partial=partial,
     )  # fmt: skip

@@ -26,6 +26,7 @@ from .arguments import (
     with_auxiliary,
     zeros_of,
 )
+from .linear import LinearMap
 
 
 @contextmanager
@@ -409,8 +410,8 @@ def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
 
     Notes
     -----
-    The reverse pass is linear in the cotangents. It runs once, is recorded, and is pulled back itself: its transpose
-    is the forward map.
+    The tangents are computed once, along with the value, for a direction of zeros. The operations on them are kept,
+    those that lead to no result are not, and a call applies them to other tangents.
 
     Examples
     --------
@@ -418,20 +419,22 @@ def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
     >>> along([1.0, 0.0]).numpy(), along([0.0, 1.0]).numpy()
     (array([2., 0.]), array([0., 4.]))
     """
-    out, pull, parts, _ = _vjp("linearize", f, primals, False)
-    cts = [zeros_of(value) if is_floating(value.dtype) else None for value in out.values]
-    followed = [ct for ct in cts if ct is not None]
-    recording = _recording(followed)
-    with _heard_by(recording):
-        pulled = [leaf for part, nest in zip(parts, pull(cts), strict=True) for leaf in results(nest, "").values]
+    checked_function("linearize", f)
+    parts = _arguments("linearize", primals)
+    values = [value for part in parts for value in part.values]
+    directions = [zeros_of(value) for value in values]
+    linear = LinearMap(directions)
+    known = Tangents()
+    for value, direction in zip(values, directions, strict=True):
+        known.watch(value, direction)
+    with _heard_by(linear), _heard_by(known, forward=True):
+        out = results(f(*[part.nest(part.values) for part in parts]), "out")
+    found = [_settled(known.of(value), value) if is_floating(value.dtype) else None for value in out.values]
+    linear.reduce_to(found)
 
     def f_jvp(*tangents: Any) -> Any:
-        given = [tangent for directions in _directions("linearize", parts, tangents) for tangent in directions]
-        seeds: dict[int, Any] = {}
-        for ct, tangent in zip(pulled, given, strict=True):
-            add(ct.key, (tangent, None), seeds, {})
-        found = iter(_pulled(recording, seeds, followed))
-        return out.nest([None if ct is None else next(found) for ct in cts])
+        given = [tangent for each in _directions("linearize", parts, tangents) for tangent in each]
+        return out.nest(linear(given, found))
 
     return out.nest(out.values), f_jvp
 

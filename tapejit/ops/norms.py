@@ -79,7 +79,7 @@ def norm(x: ArrayLike, /, ord: float = 2, *, axis: Axis = None, keepdims: bool =
         powers = where(equal(sizes, 0), 0, powers)
     sums = total(powers, axis, keepdims=keepdims)
     root = power(sums, 1 / ord)
-    return _flat_at_zero(sums, root) if ord > 0 else root  # type: ignore[no-any-return]
+    return _flat_at_zero(sums, root) if ord > 0 else root
 
 
 def _flat_at_zero(sums: Any, root: Any) -> "Tensor":

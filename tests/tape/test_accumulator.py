@@ -473,7 +473,7 @@ def test_tangents_pass_a_step_in_one_kernel() -> None:
 
 
 def test_masks_pass_steps() -> None:
-    selected, root = tj.compile(lambda x: tj.where(x > 0, x, 0)), tj.compile(lambda x: tj.sqrt(x))
+    selected, root = tj.compile(lambda x: tj.where(x > 0, x, 0)), tj.compile(tj.sqrt)
     assert tangent(lambda x: root(selected(x)), POINTS).tolist() == [0.0, 0.0, 0.25]
 
 
