@@ -206,7 +206,7 @@ BEHIND: dict[str, Function] = {
     "a conversion": lambda x: tj.sqrt(tj.astype(tj.where(x > 0, x, 0), "float32")),
     "a product": lambda x: 1 / tj.where(x > 0, x, 0) * tj.where(x > 0, x, 0),
     "a mask that is broadcast": lambda x: tj.sqrt(
-        tj.flip(tj.where(tj.constant([True, False]), tj.stack([x * x + 1, x], 1), 0))
+        tj.flip(tj.where(tj.constant([True, False]), tj.stack([x * x + 1, x], axis=1), 0))
     ),
     "broadcasting": lambda x: tj.sqrt(tj.where(x > 0, x, 0)[:, None] * tj.ones((1, 2), "float64")),
 }
