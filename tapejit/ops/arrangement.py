@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..aval import broadcast_shapes, checked_int, normalize_axis
+from ..aval import Shape, broadcast_shapes, checked_int, normalize_axis
 from ..errors import ShapeError, at_user_line
 from ..families import as_array
 from .annotations import ArrayLike
