@@ -225,10 +225,13 @@ def tile(x: ArrayLike, repetitions: int | Sequence[int], /) -> "Tensor":
     rank = max(len(counts), len(array.shape))
     counts = (1,) * (rank - len(counts)) + counts
     shape: Shape = (1,) * (rank - len(array.shape)) + array.shape
+    several = [axis for axis in range(rank) if counts[axis] != 1 and shape[axis] != 1]
+    if len(several) == 1 and 1 < counts[several[0]] <= MOST_PARTS:
+        out = concat([reshape(array, shape)] * counts[several[0]], axis=several[0])
+        return broadcast_to(out, tuple(map(prod, zip(counts, shape, strict=True))))
     apart = tuple(length for each in shape for length in (1, each))
     spread = tuple(length for pair in zip(counts, shape, strict=True) for length in pair)
-    whole = tuple(count * length for count, length in zip(counts, shape, strict=True))
-    return reshape(broadcast_to(reshape(array, apart), spread), whole)
+    return reshape(broadcast_to(reshape(array, apart), spread), tuple(map(prod, zip(counts, shape, strict=True))))
 
 
 def _checked_count(operation: str, value: Any) -> int:
