@@ -6,14 +6,19 @@ from benchmarks.workload import Limit, Workload
 from benchmarks.workloads import (
     black_scholes,
     chains,
+    diagonal_lstm,
     functions,
     gaussian_mixture,
+    hmc_step,
     layer_norm_sine,
     line_fit,
     line_fit_loop,
     logistic_posterior,
     mlp_adam,
+    pendulum,
     products,
+    runge_kutta,
+    scans,
     softmax_regression,
     sum_of_squares,
 )
@@ -34,16 +39,18 @@ STEPS = _named(
     products,
     sum_of_squares,
     gaussian_mixture,
+    diagonal_lstm,
+    runge_kutta,
 )
 """What one step costs, once it is compiled."""
 
 FUNCTIONS = _named(functions)
 """What one element of an elementwise function costs; small workloads that share their processes."""
 
-AGREEMENT = _named(gaussian_mixture)
+AGREEMENT = _named(gaussian_mixture, diagonal_lstm, pendulum, hmc_step)
 """What is held against the peer's numbers in float64."""
 
-FIRST_CALLS = _named(chains, mlp_adam)
+FIRST_CALLS = _named(chains, mlp_adam, scans)
 """What comes before the first step: tracing, compiling, loading."""
 
 LIMITS = (
@@ -51,6 +58,16 @@ LIMITS = (
     Limit("chain_1000", "tapejit_compiled", "ready", seconds=3.0),
     Limit("chain_3000", "tapejit_compiled", "ready", times=4.0, of="chain_1000"),
     Limit("mlp_adam", "tapejit_compiled", "ready", seconds=0.4),
+    Limit("scan_100000", "tapejit_compiled", "ready", part="compile_seconds", times=1.2, of="scan_100"),
+    Limit("scan_100000", "tapejit_compiled", "ready", part="source_lines", times=1.0, of="scan_100"),
+    Limit(
+        "scan_100000",
+        "tapejit_keeping_every_root",
+        "ready",
+        part="intermediate_bytes",
+        times=0.03,
+        peer="tapejit_keeping_all",
+    ),
     # Of first calls that load only the loading is limited: tracing is the same in each.
     *[Limit(name, "tapejit_compiled", "loaded", part="load_seconds", seconds=0.02) for name in FIRST_CALLS],
     Limit("mlp_adam", "tapejit_compiled", "process", times=0.8, peer="jax_jit"),

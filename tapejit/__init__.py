@@ -4,12 +4,13 @@ Start with `GradientTape` and `Variable`; then put `compile` on a step. The publ
 Python Array API standard.
 """
 
-from . import control, errors, ops, random
+from . import control, errors, ops, random, testing
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
 from .control import *  # noqa: F403 (loops and branches)
-from .custom import custom_gradient, custom_jvp, custom_vjp
+from .custom import custom_gradient, custom_jvp, custom_vjp, primitive
 from .functional import grad, hvp, jvp, linearize, value_and_grad, vjp, vmap
+from .functional import grad, hessian, hvp, jacobian, jvp, linearize, value_and_grad, vjp, vmap
 from .kernel.threads import num_threads, set_num_threads
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
@@ -34,14 +35,18 @@ __all__ = [
     "errors",
     "floatx",
     "grad",
+    "hessian",
     "hvp",
+    "jacobian",
     "jvp",
     "linalg",
     "linearize",
     "num_threads",
+    "primitive",
     "random",
     "set_floatx",
     "set_num_threads",
+    "testing",
     "using_floatx",
     "value_and_grad",
     "vjp",

@@ -117,8 +117,11 @@ class Scan:
 class Gather:
     """``x`` read at index tuples: inputs ``x`` and integer ``indices``, shape (..., k); param ``axes`` names k axes.
 
-    The result has the batch axes of the indices, then the other axes of x.
+    The result has the batch axes of the indices, then the other axes of x. `beyond` is what to say of an index out of
+    range, with the params in it, where that is not the index's fault.
     """
+
+    beyond: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +218,11 @@ class Alias:
 
 
 @dataclass(frozen=True, slots=True)
+class Inlined:
+    """What its region ``body`` computes, there and then: to the compiler nothing else is left of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opaque:
     """A Python function of the user's: it runs between two kernels."""
 
@@ -250,6 +258,7 @@ Lowering = (
     | SwitchRegion
     | Composite
     | Alias
+    | Inlined
     | Opaque
     | None
 )

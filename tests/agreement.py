@@ -156,7 +156,7 @@ def guarded_kernel(emitted: Emitted, regions: Mapping[int, Region]) -> runtime.K
 
     guarded = {f"{dtype}_at": pointer_at(dtype) for dtype in runtime.DTYPES}
     names = {
-        **runtime.NAMES,
+        **runtime.all_names(),
         **guarded,
         "shifted": lambda pointer, count: pointer.shifted(count),
         "gemm_float32": _guarded_gemm,

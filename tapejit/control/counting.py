@@ -39,14 +39,3 @@ def clamped(index: Any, branches: Sequence[Any]) -> Any:
 def followed_by(index: Any) -> Any:
     """The next index."""
     return index + 1
-
-
-def steps_left(condition: Any, most: int) -> Any:
-    """An index into `most` + 1 copies that is out of range if a loop's condition still holds."""
-    return place_of(condition) * (most + 1)
-
-
-def checked_by(index: Any, value: Any, most: int) -> Any:
-    """A value that there is only if the index is in range."""
-    copies = ops.broadcast_to(value, (most + 1, *value.shape))
-    return ops.gather(copies, ops.reshape(index, (1,)), (0,))

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import ops
 from ..aval import Aval
+from ..families.batching import all_batched
 from ..graph.connections import positions_of
 from ..primitive import CallPlan, Masked, Params, Primitive, Rule, Value, Wanted, bind, current, in_role, register
 
@@ -62,6 +63,15 @@ def _joined_tangent(inputs: Sequence[Any], tangents: Sequence[Any], outputs: Any
     return joined([zero if tangent is None else tangent for tangent in tangents])
 
 
+def _rows_batch(inputs: Sequence[Any], batched: Sequence[bool], size: int, params: Params) -> Any:  # noqa: ARG001
+    (x,) = inputs
+    return rows(ops.moveaxis(x, 1, 0))
+
+
+def _joined_batch(inputs: Sequence[Any], batched: Sequence[bool], size: int, params: Params) -> Any:  # noqa: ARG001
+    return ops.moveaxis(joined(all_batched(inputs, batched, size)), 1, 0)
+
+
 _ROWS = register(
     Primitive(
         name="rows",
@@ -74,6 +84,7 @@ _ROWS = register(
         multiple=True,
         properties={"family": "rows"},
         jvp=_rows_tangent,
+        batch=_rows_batch,
     )
 )
 _JOINED = register(
@@ -88,5 +99,6 @@ _JOINED = register(
         properties={"family": "rows"},
         joint=_joined_joint,
         jvp=_joined_tangent,
+        batch=_joined_batch,
     )
 )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from operator import index as as_int
 from typing import Any
 
-from ..errors import DtypeError, IndexRangeError, ShapeError, TapejitError, at_user_line
+from ..errors import DtypeError, ShapeError, TapejitError, at_user_line
 from ..families import as_array
 from ..graph.region import RegionTrace
 from ..primitive import current
@@ -12,7 +12,8 @@ from ..pytree import TreeDef, flatten, unflatten
 from .applied import apply_while
 from .bodies import Words, checked_carry, traced_body
 from .branches import cond
-from .counting import checked_by, followed_by, in_int64, steps_left, truth_of
+from .counting import followed_by, in_int64, truth_of
+from .limits import too_many, within
 from .loops import Loop, run
 from .nests import aval_of, finished, flattened, in_aval, is_weak, name_of
 from .where import runs_in_python
@@ -106,19 +107,13 @@ def _in_python(
     avals, steps = tuple(map(aval_of, leaves)), 0
     while bool(_condition(cond_fn(unflatten(tree, leaves)))):
         if steps == most:
-            raise IndexRangeError(at_user_line(_too_many(most)))
+            raise too_many(most)
         after, avals = checked_carry(body_fn(unflatten(tree, leaves)), tree, avals, words)
         leaves = [
             leaf if is_weak(leaf) == aval.weak else in_aval(leaf, aval) for leaf, aval in zip(after, avals, strict=True)
         ]
         steps += 1
     return unflatten(tree, [as_array(leaf) for leaf in leaves])
-
-
-def _too_many(most: int) -> str:
-    return (
-        f"while_loop: the condition still holds after max_steps = {most} steps; give more, or see why the loop goes on"
-    )
 
 
 # In a graph
@@ -170,9 +165,8 @@ def _limited(
         return cond(_condition(cond_fn(carry)), body, same, carry), None
 
     value, _ = run(Loop(step, words, list(init), tree, (), flatten(None)[1], most, reverse=False))
-    left = steps_left(_condition(cond_fn(value)), most)
     leaves, _ = flatten(value)
-    return unflatten(tree, [checked_by(left, leaf, most) for leaf in leaves])
+    return unflatten(tree, within(most, _condition(cond_fn(value)), leaves))
 
 
 def counted_while(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Any, words: Words) -> Any:

@@ -10,13 +10,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..aval import Aval
+from ..batching import BatchedTensor, Batching
+from ..families.batching import all_batched
 from ..graph import Graph, Region
+from ..graph.region import trace_region
 from ..graph.replay import replay
 from ..lowering import Alias
 from ..primitive import (
+    BASE,
+    BatchRule,
     CallPlan,
     Masked,
     Params,
@@ -24,8 +30,10 @@ from ..primitive import (
     Value,
     Wanted,
     add_tape,
+    bind,
     current,
     in_role,
+    interpreting,
     remove_tape,
 )
 from ..tape.recording import Recording
@@ -143,7 +151,83 @@ def _or_zeros(value: Any, aval: Aval) -> Any:
     return in_role("zeros")(aval.shape, aval.dtype) if value is None else value.settled()
 
 
-def _primitive(name: str, joint: Any, jvp: Any = None) -> Primitive:
+# --- batches ------------------------------------------------------------------------------------------------
+
+
+def _batch_of_gradient(inputs: Sequence[Any], batched: Sequence[bool], size: int, params: Params) -> Any:
+    """The rule for each example; what is the same for all gets the sum of what all send."""
+    results, by = params["results"], params["by"]
+    has = batched[results:]
+
+    def gradients(cts: Sequence[Value], captures: Sequence[Value]) -> list[Value | None]:
+        level = Batching(current(), size)
+        found = _in_batch(level, params["rule"], (cts, [True] * len(cts)), (captures, has[by:]), by)
+        whole = [None if ct is None else level.all_of(ct) for ct in found]
+        return [
+            ct if ct is None or each else in_role("sum")(ct, (0,)) for ct, each in zip(whole, has[:by], strict=True)
+        ]
+
+    avals = tuple([_of_all(aval, size) for aval in params["avals"]])
+    return _bound(WITH_GRADIENT, inputs, batched, size, {**params, "avals": avals}, gradients)
+
+
+def _batch_of_tangent(inputs: Sequence[Any], batched: Sequence[bool], size: int, params: Params) -> Any:
+    """The rule for each example."""
+    results, by = params["results"], params["by"]
+    has = batched[results:]
+
+    def tangents(moving: Sequence[Value], captures: Sequence[Value]) -> list[Value | None]:
+        level = Batching(current(), size)
+        found = _in_batch(level, params["rule"], (moving, has[:by]), (captures, has[by:]), len(params["seeds"]))
+        return [None if tangent is None else level.all_of(tangent) for tangent in found]
+
+    avals = tuple([_of_all(aval, size) if each else aval for aval, each in zip(params["avals"], has, strict=False)])
+    return _bound(WITH_TANGENT, inputs, batched, size, {**params, "avals": avals}, tangents)
+
+
+Flagged = tuple[Sequence[Value], Sequence[bool]]
+"""Values, and which of them have the batch axis."""
+
+
+def _in_batch(level: Batching, linear: Linear, operands: Flagged, captures: Flagged, count: int) -> list[Value | None]:
+    given, known = (
+        [BatchedTensor(level, value) if has else value for value, has in zip(*flagged, strict=True)]
+        for flagged in (operands, captures)
+    )
+    with interpreting(level):
+        return apply_linear(linear, given, known, range(count))
+
+
+def _of_all(aval: Aval, size: int) -> Aval:
+    return Aval((size, *aval.shape), aval.dtype)
+
+
+def _bound(
+    primitive: Primitive,
+    inputs: Sequence[Any],
+    batched: Sequence[bool],
+    size: int,
+    params: Params,
+    function: Callable[[Sequence[Value], Sequence[Value]], list[Value | None]],
+) -> Any:
+    """The operation for the whole batch, with `function` as its rule: as Python, or as a region where that was one."""
+    results, by = params["results"], params["by"]
+    values = all_batched(inputs[:results], batched[:results], size)
+    captures = inputs[results + by :]
+    linear: Linear = Call(function)
+    if isinstance(params["rule"], Region) and current().interpreter is not BASE[0].interpreter:
+        linear, captures = trace_region(
+            partial(_of_operands, function, captures), params["avals"], "the rule of a batch"
+        )
+    operands = (*values, *inputs[results : results + by], *captures)
+    return bind(primitive, operands, {**params, "rule": linear})
+
+
+def _of_operands(function: Any, captures: Sequence[Value], *operands: Value) -> Sequence[Value]:
+    return function(operands, captures)  # type: ignore[no-any-return]
+
+
+def _primitive(name: str, joint: Any, batch: BatchRule, jvp: Any = None) -> Primitive:
     return Primitive(
         name=name,
         inputs=("*values",),
@@ -156,8 +240,9 @@ def _primitive(name: str, joint: Any, jvp: Any = None) -> Primitive:
         properties={"family": "custom"},
         joint=joint,
         jvp=jvp,
+        batch=batch,
     )
 
 
-WITH_GRADIENT = _primitive("custom_gradient", _joint_of_gradient)
-WITH_TANGENT = _primitive("custom_jvp", _joint_of_tangent, _forward_of_tangent)
+WITH_GRADIENT = _primitive("custom_gradient", _joint_of_gradient, _batch_of_gradient)
+WITH_TANGENT = _primitive("custom_jvp", _joint_of_tangent, _batch_of_tangent, _forward_of_tangent)

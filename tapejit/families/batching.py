@@ -54,13 +54,13 @@ def reduced(apply: Function) -> BatchRule:
 
 
 def along(apply: Function) -> BatchRule:
-    """The rule of what works along the axis in the param ``axis``, or on the flattened array where that is None."""
+    """The rule of what works along the axis in the param ``axis``, or on the flattened arrays where that is None."""
 
     def rule(inputs: Sequence[Any], batched: Sequence[bool], size: int, params: Params) -> Any:
-        (x,), axis = inputs, params["axis"]
+        operands, axis = all_batched(inputs, batched, size), params["axis"]
         if axis is None:
-            x, axis = in_role("reshape")(x, (size, prod(x.shape[1:]))), 0
-        return apply(x, **{**params, "axis": axis + 1})
+            operands, axis = [in_role("reshape")(x, (size, prod(x.shape[1:]))) for x in operands], 0
+        return apply(*operands, **{**params, "axis": axis + 1})
 
     return rule
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..aval import PYTHON_NUMBERS, Aval, Resolver, as_ufunc, broadcast_shapes, common_dtype
+from ..aval import PYTHON_NUMBERS, Aval, Resolver, as_ufunc, broadcast_shapes, common_dtype, floating_dtype
 from ..errors import DtypeError, at_user_line
 from ..lowering import Pointwise
 from ..primitive import BASE, NO_PARAMS, READERS, STATE, Flow, Primitive, Rule, bind, claim, register
@@ -130,6 +130,59 @@ def elementwise(
         return public
 
     return declare
+
+
+def elementwise_primitive(
+    name: str,
+    inputs: tuple[str, ...],
+    *,
+    impl: Function,
+    kernel: str,
+    dtypes: str,
+    partials: Mapping[str, Function | float],
+    result: np.dtype | None,
+    cost: int,
+    signature: str,
+) -> Function:
+    """An operation of a user's, which is in no registry; parameters as of `elementwise`.
+
+    Parameters
+    ----------
+    inputs : tuple of str
+        Names of the inputs, all promoted to one dtype.
+    signature : str
+        What it is to graph signatures: the name does not say what it computes.
+    """
+    known = _type_rule(name, dtypes, result)
+
+    def rule(*avals: Aval) -> Aval:
+        found = known(*avals)
+        for aval in avals:
+            if aval.dtype not in _COMPILED:
+                raise DtypeError(at_user_line(f"{name}: there is no machine code for {aval.dtype.name}"))
+        return found
+
+    primitive = Primitive(
+        name=name,
+        inputs=inputs,
+        impl=impl,
+        rule=rule,
+        vjp=_rules(inputs, partials, {}, {}),
+        lowering=Pointwise(kernel, cost),
+        cases=(),
+        properties={"family": "elementwise", "dtypes": dtypes, "neutral": (), "signature": signature},
+    )
+    resolver = floating_dtype if dtypes == FLOATING else common_dtype
+
+    def public(*operands: Any) -> Any:
+        if len(operands) != len(inputs):
+            raise TypeError(at_user_line(f"{name} takes {len(inputs)} operands, got {len(operands)}"))
+        return bind(primitive, coerce(name, operands, resolver))
+
+    return public
+
+
+_COMPILED = frozenset(map(np.dtype, "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64".split()))
 
 
 def _type_rule(name: str, dtypes: str, result: np.dtype | None) -> Callable[..., Aval]:

@@ -170,9 +170,11 @@ def composite(
     """Declare an operation that is one step for tapes and a composition of others for the compiler.
 
     `jvp` and `linear` are those of `library_call`. Without `batch`, which makes its batch rule, a batch of it is made
-    of the composition.
+    of the composition, or by the same operation where each element goes by itself.
     """
     rules = {key: Rule.of(value, flow) for key, value in vjp.items()}
+    if batch is None and flow is Flow.POINTWISE:
+        batch = aligned
     lowering = Composite(expand)
     return _declare(
         name, "composite", tuple(vjp), impl, rule, rules, lowering, cases, batch, False, reference,

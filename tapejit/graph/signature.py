@@ -38,7 +38,7 @@ def _name(node: Node) -> str:
         return f"literal {op.dtype.str} {op.bits.hex()}"
     if isinstance(op, Part):
         return f"part {op.index}"
-    return op.name
+    return str(op.properties.get("signature", op.name))
 
 
 def _canonical(value: Any) -> str:

@@ -123,6 +123,21 @@ def assemble_whole(text: str, symbol: str) -> BuiltObject:
     return _emitted(machine, module, symbol, started)
 
 
+def optimised_alone(text: str, symbol: str) -> str:
+    """An LLVM module of which nothing is left but the function `symbol` and what that needs, as text."""
+    machine, passes = _compiler()
+    module = llvm.parse_assembly(text)
+    module.verify()
+    _hide(module, symbol)
+    module.data_layout = str(machine.target_data)
+    _run(passes.getModulePassManager(), module, passes)
+    manager = llvm.create_new_module_pass_manager()
+    manager.add_global_dead_code_eliminate_pass()
+    manager.add_strip_dead_prototype_pass()
+    _run(manager, module, passes)
+    return str(module)
+
+
 def _emitted(machine: llvm.TargetMachine, module: llvm.ModuleRef, symbol: str, started: float) -> BuiltObject:
     """Machine code, with its undefined symbols checked."""
     code: bytes = machine.emit_object(module)

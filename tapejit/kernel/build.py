@@ -1,4 +1,4 @@
-"""From the source text of a kernel to machine code: the only module that imports Numba.
+"""From the source text of a kernel to machine code: the module that imports Numba.
 
 Reached through `door` only. Numba reads the loops and branches of the text; its straight lines, and every name of
 `runtime.NAMES`, are given to it as LLVM instructions (see `outline` and `instructions`), which costs no type
@@ -9,11 +9,12 @@ wrappers and run time take no part. Start reading at `build`, at the end.
 # Numba's functions and decorators carry no types.
 # mypy: disable-error-code="no-untyped-call,untyped-decorator,attr-defined"
 
+import ast
 import functools
 import operator
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ from numba.core.typing.templates import AbstractTemplate, Registry, builtin_regi
 from numba.cpython import builtins, numbers, rangeobj, tupleobj  # noqa: F401 - they register
 
 from ..config import emits_source
-from . import assembly, lapack, runtime, sorting
+from ..errors import CompileError
+from . import assembly, lapack, runtime, sorting, user_code
 from .hints import with_loop_hints
 from .instructions import (
     FLOATS,
@@ -39,6 +41,7 @@ from .instructions import (
     OPERATIONS,
     Operation,
     Value,
+    call_function,
     convert,
     extreme,
     kind,
@@ -53,6 +56,7 @@ from .objects import target_cpu
 from .outline import STRAIGHT, Block, Outline, marked, outline
 from .parallel import MARK
 from .routines import ROUTINES
+from .scalar_functions import ScalarFunction, known_functions
 from .straight import Call, TextError
 from .tile_shape import target_of
 from .tiles import dot
@@ -273,6 +277,25 @@ def _resolve_routine(name: str, dtype: str) -> Resolve:
     return resolve
 
 
+def _resolve_user(function: ScalarFunction, linked: dict[str, str], failures: list[CompileError]) -> Resolve:
+    """A function of the user's; its LLVM module is `linked`, unless it can't be made."""
+
+    def resolve(*given: Any) -> Typed:
+        if len(given) != len(function.inputs) or len(set(given)) != 1 or given[0] not in _DTYPE_OF:
+            raise _wrong(function.name, given, f"takes {len(function.inputs)} operands of one dtype")
+        dtypes = tuple(_DTYPE_OF[each] for each in given)
+        result = dtypes[0] if function.result is None else function.result.name
+        try:
+            text, symbol = user_code.compiled(function, dtypes, result)
+        except CompileError as error:
+            failures.append(error)
+            raise
+        linked[symbol] = text
+        return NUMBA[result], given, lambda b, *values: call_function(b, symbol, type_of(result), *values)
+
+    return resolve
+
+
 def _register_boolean_cells() -> None:
     """Numba reads a pointer to booleans as bytes; make it one bit in a register, as elsewhere."""
     cells = types.CPointer(types.boolean)
@@ -333,13 +356,33 @@ class _Prepared:
     names: Mapping[str, object]
     parallel: list[ir.Block]  # of what is being built: the bodies of loops whose iterations don't meet in memory
     outlined: Outline | None = None  # what is being built
+    linked: dict[str, str] = field(default_factory=dict)  # what it calls of the user's: LLVM modules
+    handles: dict[str, _Name] = field(default_factory=dict)  # what Numba knows of the user's functions
+    failures: list[CompileError] = field(default_factory=list)  # of these, which Numba would hide
+
+    def resolver(self, name: str) -> Resolve | None:
+        """What is known of a function."""
+        function = known_functions().get(name)
+        return self.resolvers.get(name) if function is None else _resolve_user(function, self.linked, self.failures)
+
+    def names_in(self, text: ast.Module) -> Mapping[str, object]:
+        """The globals of a text: of the user's functions those that Numba will meet."""
+        for tree in ast.walk(text):
+            if isinstance(tree, ast.Name) and tree.id in known_functions() and tree.id not in self.handles:
+                resolve = self.resolver(tree.id)
+                assert resolve is not None
+                self.handles[tree.id] = _register(tree.id, resolve)
+                self.typing.refresh()
+                self.target.refresh()
+        return {**self.names, **self.handles}
 
     def resolve(self, name: str, *given: str) -> Call:
         """As `straight.Resolve`: a call in terms of dtype names."""
-        if name not in self.resolvers:
+        resolver = self.resolver(name)
+        if resolver is None:
             raise TextError(f"{name} is no function of kernels")
         try:
-            result, wanted, lower = self.resolvers[name](*[_NAMED[type_] for type_ in given])
+            result, wanted, lower = resolver(*[_NAMED[type_] for type_ in given])
         except errors.TypingError as error:
             raise TextError(str(error)) from error
         return _NAME_OF[result], tuple(_NAME_OF[one] for one in wanted), lower
@@ -444,6 +487,8 @@ def build(
     ------
     straight.TextError, numba.core.errors.NumbaError
         The text is not a kernel; the message shows the line.
+    CompileError
+        If a function of the user's can't be a part of it.
     UnknownSymbol
         The kernel calls something that is not allowed.
     """
@@ -451,10 +496,12 @@ def build(
     with global_compiler_lock:
         prepared = _prepared()
         prepared.parallel.clear()
+        prepared.linked.clear()
+        prepared.failures.clear()
         text = marked(source)
         if not emits_source():
             prepared.outlined = outline(text, prepared.resolve, constants, frozenset(fixed))
-        function = runtime.define(source, name, prepared.names, constants, text)
+        function = runtime.define(source, name, prepared.names_in(text), constants, text)
         flags: Any = compiler.Flags()
         flags.no_cpython_wrapper = flags.no_cfunc_wrapper = flags.no_compile = True
         flags.error_model = "numpy"
@@ -466,7 +513,12 @@ def build(
                 prepared.typing, prepared.target, function, given, number, flags, {}, library=library,
                 pipeline_class=_Compiler,
             )  # fmt: skip
+        except errors.NumbaError:
+            if prepared.failures:
+                raise prepared.failures[0] from None
+            raise
         finally:
             prepared.outlined = None
         texts = [cgutils.normalize_ir_text(with_loop_hints(module, prepared.parallel)) for module in library.modules]
+        texts += prepared.linked.values()
         return assembly.assemble(texts, symbol, made.fndesc.llvm_func_name, started)

@@ -87,7 +87,7 @@ class Computed:
         index = self._text.fresh("index")
         self._text.line(f"{index} = int64({value})")
         with self._text.block(f"if {index} < -{check.length} or {index} >= {check.length}:"):
-            failure = Failure("indexing", (check.length,))
+            failure = Failure("indexing", (check.length,), beyond=check.beyond)
             self._text.line(f"return {self._addresses.status(failure, index)}")
 
 

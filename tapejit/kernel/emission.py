@@ -21,6 +21,7 @@ from .layout import Layout
 from .naming import with_assigned, with_bodies
 from .reductions import Reductions
 from .regions import Regions
+from .scalar_functions import known_functions
 from .text import Text, identifier, indented
 from .values import Values
 
@@ -53,6 +54,8 @@ def emit(plan: LoopPlan, name: str, names: Mapping[Node, str]) -> Emitted:
     for number in range(len(plan.stages)):
         walk.stage(number)
     function = identifier(name)
+    if function in known_functions():
+        function = text.fresh(f"{function}_step")
     body = [*addresses.prologue(), *text.lines, "return OK"]
     source = "\n".join([f"def {function}(table, stage, lo, hi):", *indented(body)]) + "\n"
     return Emitted(function, source, addresses.layout(), ex.special_constants())

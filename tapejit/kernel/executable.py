@@ -338,6 +338,8 @@ class Executable:
         if failure.fault:
             message = faulty_matrix(failure.operation, failure.shape, detail, failure.fault)
             raise np.linalg.LinAlgError(at_user_line(f"{message}; nothing was assigned"))
+        if failure.beyond:
+            raise IndexRangeError(at_user_line(f"{failure.beyond}; nothing was assigned"))
         raise IndexRangeError(
             at_user_line(
                 f"{failure.operation}: index {detail} is out of range for an axis with length {failure.shape[0]}; "

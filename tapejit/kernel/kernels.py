@@ -109,7 +109,7 @@ def kernel_for(graph: Graph, name: str, names: Mapping[Node, str], cache: bool) 
 @cache
 def entrance() -> Any:
     """The machine code that goes through plans, see `plans`: one `LoadedKernel` for all kernels."""
-    return _of_the_package(_ENTRANCE, _ENTRANCE, lambda: door.entrance().build(_ENTRANCE))
+    return stored(_ENTRANCE, _ENTRANCE, lambda: door.entrance().build(_ENTRANCE))
 
 
 def source_of(graph: Graph, name: str, names: Mapping[Node, str]) -> Emitted:
@@ -143,6 +143,8 @@ def _built(signature: str, graph: Graph, name: str, names: Mapping[Node, str], c
             built = door.builder().build(
                 emitted.source, emitted.name, symbol, emitted.constants, emitted.layout.fixed_slots()
             )
+    except CompileError:  # a function of the user's is at fault
+        raise
     except Exception as error:  # whatever the planner, Numba or LLVM raise, the step can still run eagerly
         raise CompileError(f"its kernel could not be built, which is a defect of tapejit: {error}") from error
     _KERNELS.compilations += 1
@@ -169,11 +171,25 @@ def machine_code(text: str, symbol: str) -> Any:
     LoadedKernel
         Another one at each call.
     """
-    return _of_the_package(text, symbol, lambda: door.assembler().assemble_whole(text, symbol))
+    return stored(text, symbol, lambda: door.assembler().assemble_whole(text, symbol))
 
 
-def _of_the_package(signature: str, symbol: str, build: Callable[[], Any]) -> Any:
-    """A function of the package's own, loaded: from the store, or built now and kept there."""
+def stored(signature: str, symbol: str, build: Callable[[], Any]) -> Any:
+    """A function that is no step's kernel, loaded: from the store, or built now and kept there.
+
+    Parameters
+    ----------
+    signature : str
+        All that its code depends on, besides this package.
+    symbol : str
+        The function.
+    build : callable
+        Makes it, an `assembly.BuiltObject`.
+
+    Returns
+    -------
+    LoadedKernel
+    """
     loader = door.loader()
     with _KERNELS.lock:  # only one thread builds
         key = make_key(signature) if source_is_known() else None

@@ -31,12 +31,13 @@ class Failure:
     """What a status other than 0 says; the kernel's detail slot has the index, or the number of the matrix.
 
     `operation` is its public name, `shape` that of the array of matrices, or only the length of the indexed axis;
-    `fault` is what is wrong with the matrix, empty for an index out of range.
+    `fault` is what is wrong with the matrix, empty for an index out of range. `beyond` is what to say instead of that.
     """
 
     operation: str
     shape: tuple[int, ...]
     fault: str = ""
+    beyond: str = ""
 
 
 @dataclass(frozen=True, slots=True)

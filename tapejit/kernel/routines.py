@@ -202,6 +202,17 @@ def argsort(x: Pointer, stride: int, out: Pointer, n: int, _scratch: Pointer) ->
     return _written(lambda: np.argsort(row, kind="stable"), out)
 
 
+def _search(side: Any) -> Callable[..., int]:
+    def search(  # noqa: PLR0917 - two rows with their strides
+        x: Pointer, stride: int, values: Pointer, step: int, out: Pointer, n: int, m: int
+    ) -> int:  # fmt: skip
+        """Before which element of `x`, which is in order, each value belongs."""
+        row, wanted = _read(x, (stride,), (n,)), _read(values, (step,), (m,))
+        return _written(lambda: np.searchsorted(row, wanted, side), out)
+
+    return search
+
+
 ROUTINES: Mapping[str, Routine] = {
     "cholesky": Routine(cholesky, "f", library=("?potrf_",)),
     "solve": Routine(solve, "f", _factors, ("?getrf_", "cblas_?trsm")),
@@ -213,5 +224,7 @@ ROUTINES: Mapping[str, Routine] = {
     "qr": Routine(qr, "f", _orthogonal, ("?geqrf_", "?orgqr_")),
     "expm": Routine(expm, "f", _powers, ("?getrf_", "cblas_?trsm", "cblas_?gemm")),
     "sort": Routine(sort, "biuf", lambda dtype, n: (("runs", dtype, n),)),
+    "search_left": Routine(_search("left"), "biuf"),
+    "search_right": Routine(_search("right"), "biuf"),
     "argsort": Routine(argsort, "biuf", lambda _, n: (("runs", np.dtype(np.int64), n),)),
 }

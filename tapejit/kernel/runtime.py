@@ -1,9 +1,9 @@
 """What the source text of a kernel may name, as plain Python and NumPy functions.
 
-Lowest floor of the kernel room, with `routines`; besides NumPy it imports only numbers' definitions from `ops`.
-`build` gives every name of `NAMES` a second meaning, as LLVM instructions; here is the first one, so that the same
-source also runs as plain Python: the oracle that compiled kernels are tested against. Start reading
-at `plain`.
+Lowest floor of the kernel room, with `routines` and `scalar_functions`; besides NumPy it imports only numbers'
+definitions from `ops`. `build` gives every name of `NAMES` a second meaning, as LLVM instructions; here is the first
+one, so that the same source also runs as plain Python: the oracle that compiled kernels are tested against. Start
+reading at `plain`.
 
 The rules that a source must keep, so that both meanings agree:
 
@@ -34,6 +34,7 @@ import numpy as np
 from ..ops import gamma_functions
 from ..ops.philox import random_words
 from .routines import ROUTINES
+from .scalar_functions import known_functions
 
 OK: Final = 0
 RUN_ALL: Final = -1
@@ -304,6 +305,11 @@ NAMES: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 
 
+def all_names() -> dict[str, Any]:
+    """`NAMES`, and the user's own functions."""
+    return {**NAMES, **{name: function.plain for name, function in known_functions().items()}}
+
+
 def define(
     source: str,
     name: str,
@@ -351,7 +357,7 @@ def plain(source: str, name: str, constants: Mapping[str, np.generic]) -> Kernel
     callable
         ``status = kernel(table, stage, lo, hi)`` with `table` an int64 array.
     """
-    function = define(source, name, NAMES, constants)
+    function = define(source, name, all_names(), constants)
 
     @functools.wraps(function)
     def kernel(table: Table, stage: int, lo: int, hi: int) -> int:

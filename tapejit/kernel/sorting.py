@@ -1,8 +1,8 @@
-"""Sorting in kernels: the routines of `routines` as LLVM instructions, a stable merge sort without recursion.
+"""Sorting and searching in kernels: the routines of `routines` as LLVM instructions.
 
-Runs of `RUN` elements are sorted by insertion, then merged in pairs, back and forth between the result and scratch.
-What is moved are the elements themselves, or for `argsort` their indices. Written with llvmlite's `ir` alone. Start
-reading at `ROUTINES`, at the end.
+The sort is a stable merge sort without recursion: runs of `RUN` elements are sorted by insertion, then merged in pairs,
+back and forth between the result and scratch. What is moved are the elements themselves, or for `argsort` their
+indices. Written with llvmlite's `ir` alone. Start reading at `ROUTINES`, at the end.
 """
 
 # llvmlite's functions carry no types.
@@ -145,4 +145,39 @@ def _argsort(b: ir.IRBuilder, dtype: str, *arguments: Value) -> Value:
     return I64(0)
 
 
-ROUTINES: Mapping[str, Lower] = {"sort": _sort, "argsort": _argsort}
+def _search(side: str) -> Lower:
+    """Binary search: on the left of equal elements, or on their right."""
+
+    def lower(b: ir.IRBuilder, dtype: str, *arguments: Value) -> Value:
+        x, stride, values, step, out, n, m = arguments
+
+        def one(number: Value) -> None:
+            wanted = b.load(b.gep(values, [b.mul(number, step)]))
+            low, count = variable(b, I64(0)), variable(b, n)
+
+            def halve() -> None:
+                first, left = b.load(low), b.load(count)
+                half = b.lshr(left, I64(1))
+                middle = b.add(first, half)
+                element = b.load(b.gep(x, [b.mul(middle, stride)]))
+                before = (
+                    _less(b, dtype, element, wanted) if side == "left" else b.not_(_less(b, dtype, wanted, element))
+                )
+                b.store(b.select(before, b.add(middle, I64(1)), first), low)
+                b.store(b.select(before, b.sub(b.sub(left, half), I64(1)), half), count)
+
+            while_(b, lambda: b.icmp_signed(">", b.load(count), I64(0)), halve)
+            b.store(b.load(low), b.gep(out, [number]))
+
+        for_(b, m, one)
+        return I64(0)
+
+    return lower
+
+
+ROUTINES: Mapping[str, Lower] = {
+    "sort": _sort,
+    "argsort": _argsort,
+    "search_left": _search("left"),
+    "search_right": _search("right"),
+}

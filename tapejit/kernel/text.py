@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from ..passes import Loop
 from . import expressions as ex
 from .runtime import NAMES
+from .scalar_functions import known_functions
 
 _INDENT = "    "
 _LOOP_NAMES = "ijkmnp"
@@ -22,6 +23,11 @@ def identifier(text: str) -> str:
     return cleaned
 
 
+def is_reserved(name: str) -> bool:
+    """Whether a name means something in all kernels."""
+    return name in _RESERVED or name in {"cast", "const"} or keyword.iskeyword(name)
+
+
 class Text:
     """Lines of a function's body, and the names in it."""
 
@@ -32,7 +38,7 @@ class Text:
         self.in_lanes = 0
         """How many of them run in lanes."""
         self._depth = 0
-        self._taken = set(_RESERVED)
+        self._taken = {*_RESERVED, *known_functions()}
         self._counts: dict[str, int] = {}  # for each name the largest number behind it, to begin the search there
 
     def fresh(self, wanted: str) -> str:

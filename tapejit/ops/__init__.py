@@ -42,6 +42,7 @@ from .arrangement import (
     vstack,
 )
 from .bases import exp2, log2, log10
+from .bins import bincount, histogram
 from .comparison import (
     equal,
     greater,
@@ -112,9 +113,11 @@ from .inverse_hyperbolics import acosh, asinh, atanh
 from .joining import concat, roll, stack
 from .moments import mean, std, var
 from .nan_reductions import nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
+from .neighbours import convolve, correlate, diff, trapezoid
 from .norms import norm
 from .opaque import numpy_function
 from .order_statistics import median, nanmedian, nanquantile, percentile, quantile
+from .padding import pad
 from .powers import cbrt, power, reciprocal, square
 from .product_reduction import prod
 from .products import matmul, matrix_transpose, outer, tensordot, vecdot
@@ -130,16 +133,19 @@ from .running import (
     logcumsumexp,
 )
 from .scattering import scatter_max, scatter_min, scatter_set
+from .searching import digitize, searchsorted
 from .shaping import broadcast_to, expand_dims, moveaxis, permute_dims, ravel, reshape, squeeze
 from .shifts import bitwise_left_shift, bitwise_right_shift
 from .signs import copysign, nextafter, signbit
 from .sinc import sinc
-from .slicing import flip, pad, split, strided_slice
+from .slicing import flip, split, strided_slice
 from .sorting import argsort, sort
 from .statistics import allclose, average, count_nonzero, ptp
 from .taking import take_along_axis
 from .triangles import diag, diagflat, diagonal, trace, tril, triu
+from .unknown_shapes import argwhere, nonzero, unique_all, unique_counts, unique_inverse, unique_values
 from .values import asarray, constant
+from .vector_products import cross, dot, inner, kron, vdot
 
 __all__ = [
     "abs",
@@ -153,6 +159,7 @@ __all__ = [
     "argmax",
     "argmin",
     "argsort",
+    "argwhere",
     "array_split",
     "asarray",
     "asin",
@@ -162,6 +169,7 @@ __all__ = [
     "atan2",
     "atanh",
     "average",
+    "bincount",
     "bitwise_and",
     "bitwise_invert",
     "bitwise_left_shift",
@@ -175,10 +183,13 @@ __all__ = [
     "clip",
     "concat",
     "constant",
+    "convolve",
     "copysign",
+    "correlate",
     "cos",
     "cosh",
     "count_nonzero",
+    "cross",
     "cummax",
     "cummin",
     "cumprod",
@@ -189,8 +200,11 @@ __all__ = [
     "diag",
     "diagflat",
     "diagonal",
+    "diff",
     "digamma",
+    "digitize",
     "divide",
+    "dot",
     "einsum",
     "elu",
     "equal",
@@ -215,13 +229,16 @@ __all__ = [
     "greater",
     "greater_equal",
     "heaviside",
+    "histogram",
     "hstack",
     "hypot",
+    "inner",
     "iota",
     "isclose",
     "isfinite",
     "isinf",
     "isnan",
+    "kron",
     "leaky_relu",
     "lerp",
     "less",
@@ -265,6 +282,7 @@ __all__ = [
     "nanvar",
     "negative",
     "nextafter",
+    "nonzero",
     "norm",
     "not_equal",
     "numpy_function",
@@ -295,6 +313,7 @@ __all__ = [
     "scatter_max",
     "scatter_min",
     "scatter_set",
+    "searchsorted",
     "sigmoid",
     "sign",
     "signbit",
@@ -323,12 +342,18 @@ __all__ = [
     "tensordot",
     "tile",
     "trace",
+    "trapezoid",
     "trigamma",
     "tril",
     "triu",
     "trunc",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
     "unstack",
     "var",
+    "vdot",
     "vecdot",
     "vstack",
     "where",

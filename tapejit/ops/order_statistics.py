@@ -17,7 +17,8 @@ from .annotations import ArrayLike, Axis
 from .arithmetic import maximum, minimum, subtract
 from .comparison import isnan, logical_and, logical_not, where
 from .compositions import floating, lerp
-from .conversion import astype, ceil, floor, round
+from .conversion import astype, ceil, floor
+from .conversion import round as rint
 from .indexing import getitem
 from .reductions import sum as total
 from .shaping import expand_dims, moveaxis, permute_dims, ravel, reshape
@@ -45,7 +46,7 @@ _METHODS = {
     "nearest": _Method("rint", "rint"),
     "midpoint": _Method("floor", "ceil", 0.5),
 }
-_ROUNDED: dict[str, Callable[[Any], Any]] = {"floor": floor, "ceil": ceil, "rint": round}
+_ROUNDED: dict[str, Callable[[Any], Any]] = {"floor": floor, "ceil": ceil, "rint": rint}
 
 
 def _in_order(operation: str, x: ArrayLike, axis: Axis) -> tuple[Any, Shape, tuple[int, ...]]:
@@ -110,15 +111,15 @@ def _checked(operation: str, q: Any, method: str, highest: int) -> tuple[Any, _M
 
 
 def _places(q: Any, highest: int, last: Any) -> tuple[Any, Any]:
-    """From quantiles (k,) to places (…, k) in rows whose last element's place is `last`; and where they are in range."""
+    """From quantiles (k,) to places (..., k) in rows whose last element is at `last`; and where they are in range."""
     share = astype(ravel(q), np.float64) / highest
     inside = logical_and(share >= 0, share <= 1)
     return where(inside, share, 0) * last, inside
 
 
-def _quantile(operation: str, x: ArrayLike, q: Any, axis: Axis, method: str, keepdims: bool, highest: int) -> "Tensor":
-    quantiles, how = _checked(operation, q, method, highest)
-    ordered, shape, axes = _in_order(operation, x, axis)
+def _quantile(x: ArrayLike, axis: Axis, asked: tuple[Any, _Method], keepdims: bool, highest: int) -> "Tensor":
+    quantiles, how = asked
+    ordered, shape, axes = _in_order("quantile" if highest == 1 else "percentile", x, axis)
     last = ordered.shape[-1] - 1
     if isinstance(quantiles, np.ndarray) and not quantiles.ndim:
         out = expand_dims(_at(ordered, float(quantiles) / highest * last, how), -1)
@@ -171,7 +172,7 @@ def quantile(
     >>> tj.quantile([4.0, 1.0, 2.0, 3.0], [0.0, 0.5]).numpy()
     array([1. , 2.5], dtype=float32)
     """
-    return _quantile("quantile", x, q, axis, method, keepdims, 1)
+    return _quantile(x, axis, _checked("quantile", q, method, 1), keepdims, 1)
 
 
 def percentile(
@@ -213,7 +214,7 @@ def percentile(
     >>> tj.percentile([4.0, 1.0, 2.0, 3.0], 50).item()
     2.5
     """
-    return _quantile("percentile", x, q, axis, method, keepdims, 100)
+    return _quantile(x, axis, _checked("percentile", q, method, 100), keepdims, 100)
 
 
 def median(x: ArrayLike, /, axis: Axis = None, *, keepdims: bool = False) -> "Tensor":

@@ -23,7 +23,6 @@ from ..families import (
     normal,
     uniform,
 )
-from ..families.batching import aligned
 from ..primitive import Flow, in_role
 from .annotations import ArrayLike
 from .comparison import where
@@ -137,7 +136,6 @@ _integer_power = composite(
     rule=lambda x, exponent: Aval(x.shape, x.dtype),
     vjp={"x": _integer_power_slope},
     expand=_by_squaring,
-    batch=aligned,
     flow=Flow.POINTWISE,
     cases=(
         Case(uniform(-2, 2, 3, 2), exponent=3),

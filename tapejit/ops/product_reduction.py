@@ -19,7 +19,7 @@ from ..primitive import in_role
 from .annotations import ArrayLike, Axis, DtypeLike
 from .reductions import accumulated, spread
 from .shaping import expand_dims, permute_dims, reshape
-from .slicing import flip, pad, slice_axis
+from .slicing import flip, pad_with, slice_axis
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -53,7 +53,7 @@ def _others(x: Any) -> Any:
         return flip(x, -1)
     odd = count % 2
     if odd:
-        x = pad(x, [(0, 0)] * (len(x.shape) - 1) + [(0, 1)], constant_values=1)
+        x = pad_with(x, [(0, 0)] * (len(x.shape) - 1) + [(0, 1)], 1)
     pairs = reshape(x, (*x.shape[:-1], x.shape[-1] // 2, 2))
     elsewhere = _others(prod(pairs, -1))
     out = reshape(expand_dims(elsewhere, -1) * flip(pairs, -1), x.shape)

@@ -13,6 +13,7 @@ import numpy as np
 from ..aval import Aval, broadcast_shapes, normalize_axis
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..families import Case, as_array, in_common_dtype, integers, library_call, normal, spaced, uniform
+from ..families.batching import along
 from ..lowering import Scan
 from ..primitive import TangentRule, in_role
 from .annotations import ArrayLike, DtypeLike
@@ -88,6 +89,7 @@ _recurrence: Any = library_call(
     },
     jvp=_recurrence_tangent,
     lowering=Scan("recurrence"),
+    batch=along,
     cases=(
         Case(normal(5), normal(5)),
         Case(normal(3, 4), normal(3, 4), axis=0),
@@ -157,6 +159,7 @@ _cumprod: Any = library_call(
         inputs[0], tangents[0] * _before(out, params["axis"], 1), axis=params["axis"]
     ),
     lowering=Scan("multiply"),
+    batch=along,
     reference=np.cumprod,
     cases=(
         Case(normal(5)),
@@ -333,6 +336,7 @@ def _running_extreme(name: str, ufunc: np.ufunc, combine: str, below: float) -> 
         vjp={"x": slope},
         jvp=rule,
         lowering=Scan(combine),
+        batch=along,
         reference=lambda x, axis=None: ufunc.accumulate(x if axis is not None else np.ravel(x), axis or 0),
         cases=(
             Case(spaced(6)),
@@ -440,6 +444,7 @@ _logcumsumexp: Any = library_call(
         _less(_before(out, params["axis"], -_INF), out), tangents[0] * _less(inputs[0], out), axis=params["axis"]
     ),
     lowering=Scan("logaddexp"),
+    batch=along,
     reference=lambda x, axis=None: np.logaddexp.accumulate(x if axis is not None else np.ravel(x), axis or 0),
     cases=(
         Case(uniform(-3, 3, 6)),

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..aval import Aval, Shape, without
 from ..families import Case, in_common_dtype, integers, library_call, normal, spaced
+from ..families.batching import scattered
 from ..lowering import Scatter
 from ..primitive import in_role
 from .annotations import ArrayLike
@@ -86,6 +87,7 @@ _scatter_set: Apply = library_call(
     rule=lambda x, indices, updates, *, axes: Aval(x.shape, x.dtype),
     vjp={"x": _set_by_x, "updates": _set_by_updates},
     lowering=Scatter("set"),
+    batch=scattered,
     linear=True,
     cases=(
         Case(normal(4, 3), integers(-4, 4, 5), normal(5, 3)),
@@ -130,6 +132,7 @@ def _extreme(name: str, combine: str, ufunc: np.ufunc) -> Apply:
         rule=lambda x, indices, updates, *, axes: Aval(x.shape, x.dtype),
         vjp={"x": _extreme_by_x, "updates": _extreme_by_updates},
         lowering=Scatter(combine),
+        batch=scattered,
         cases=(
             Case(spaced(4, 3), integers(-4, 4, 5), normal(5, 3)),
             Case(spaced(4), integers(0, 4, 2, 3), normal(2, 3)),

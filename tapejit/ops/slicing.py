@@ -344,57 +344,14 @@ def _pad_axis(x: Any, axis: int, before: int, after: int) -> Any:
     return _pad(x, widths=widths, fill=0.0)
 
 
-def pad(x: ArrayLike, pad_width: Any, /, mode: str = "constant", *, constant_values: float = 0) -> "Tensor":
-    """`x` with a constant put before and after it along each axis.
-
-    Parameters
-    ----------
-    x : array_like
-        Any shape and dtype.
-    pad_width : int, (before, after), ((before, after), …) or dict
-        How many elements: the same on all sides, on all axes, for each axis, or by axis.
-    mode : str
-        ``"constant"``.
-    constant_values : bool, int or float
-        What to put there.
-
-    Returns
-    -------
-    Tensor, dtype of `x`
-        A new array.
-
-    Raises
-    ------
-    ShapeError
-        If `pad_width` is negative or does not fit the axes.
-    DtypeError
-        If `constant_values` is not a number.
-    ValueError
-        For another mode.
-
-    Notes
-    -----
-    Linear up to the constant. The derivative is the part of the cotangent that is not padding.
-
-    Examples
-    --------
-    >>> tj.pad([1, 2], (1, 2), constant_values=9).tolist()
-    [9, 1, 2, 9, 9]
-    """
-    if mode != "constant":
-        raise ValueError(at_user_line(f"pad: mode {mode!r} is not supported, only 'constant'"))
+def pad_with(x: Any, pad_width: Any, value: float) -> "Tensor":
+    """`x` with a number put before and after it along each axis; see `padding.pad`."""
     array = as_array(x, borrow=True)
-    if not isinstance(constant_values, (bool, int, float, np.number, np.bool_)):
-        raise DtypeError(
-            at_user_line(
-                f"pad: constant_values is one number, got {constant_values!r}; use concat for values of an array"
-            )
-        )
-    fill = array.dtype.type(constant_values).item()
-    return _pad(array, widths=_widths(pad_width, array.shape), fill=fill)
+    fill = array.dtype.type(value).item()
+    return _pad(array, widths=checked_widths(pad_width, array.shape), fill=fill)
 
 
-def _widths(pad_width: Any, shape: Shape) -> Widths:
+def checked_widths(pad_width: Any, shape: Shape) -> Widths:
     """`pad_width` as one pair an axis, by NumPy's rules."""
     rank = len(shape)
     if isinstance(pad_width, dict):

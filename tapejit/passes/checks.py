@@ -37,7 +37,8 @@ def checks_of(graph: Graph, stored: Collection[Node]) -> list[tuple[Node, Statem
             key, values = value_of(indices, wanted, stored)
             mark = Node(Input("check", len(known)), (), (), (Aval(batch, indices.aval.dtype),))
             statement = stored_value(mark, key, values)
-            statement.check = Check(length)
+            beyond = lowering.beyond if isinstance(lowering, Gather) else ""
+            statement.check = Check(length, beyond.format(**dict(node.params)))
             found.append((node, statement))
     return found
 

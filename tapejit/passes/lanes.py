@@ -9,7 +9,7 @@ rows. Sums are then added up in the order of the text, inside of a row as well a
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from .access import Choose, Compute, Dot, Fetch
+from .access import Choose, Compute, Dot, Expression, Fetch
 from .blocks import owner
 from .keeping import WORTH_KEEPING, cost_of
 from .loops import Item, Leaf, Loop, leaves
@@ -64,13 +64,19 @@ def _is_costly(leaf: Leaf) -> bool:
     return any(cost_of(each.node) >= WORTH_KEEPING for each in computed)
 
 
+def _is_foreign(expression: Expression) -> bool:
+    """Whether it calls a function of the user's, which has no form for vectors, nor an end for any number."""
+    primitive = expression.node.primitive if isinstance(expression, Compute) else None
+    return primitive is not None and "signature" in primitive.properties
+
+
 def _is_alike(leaf: Leaf, loop: Loop) -> bool:
     """Whether a statement does the same in each iteration, in an order that lanes keep."""
     statement = leaf.statement
     special = (statement.product, statement.call, statement.target, statement.check, statement.scanned)
     if any(each is not None for each in special):
         return False
-    if any(isinstance(each, (Choose, Fetch, Dot)) for each in statement.values.values()):
+    if any(isinstance(each, (Choose, Fetch, Dot)) or _is_foreign(each) for each in statement.values.values()):
         return False
     reduced, dtype = leaf.reduced(), statement.node.aval.dtype
     if reduced and dtype.kind in "iu" and dtype.itemsize < 8:

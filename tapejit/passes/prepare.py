@@ -13,6 +13,7 @@ from ..lowering import Alias, Composite, Contraction, Pointwise, View
 from ..primitive import Primitive, in_role
 from ..tensor import quietly
 from .composing import traced
+from .inlining import inlined
 from .products import product_with_steady, steady_axes, sum_of_products, transposed, used_once
 from .regions import Regions
 
@@ -33,6 +34,7 @@ def prepare(graph: Graph) -> Graph:
 def _prepared(graph: Graph, known: dict[str, Graph]) -> Graph:
     """The same; `known` are the graphs of regions that are prepared already, by their text."""
     builder = Builder()
+    graph = inlined(builder, graph)
     graph = _with_regions(builder, _rewritten(builder, graph, "expand", _expand), known)
     for name, rewrite in (("products", _products), ("simplify", _simplify)):
         graph = _rewritten(builder, graph, name, rewrite)

@@ -472,8 +472,27 @@ def test_tangents_pass_a_step_in_one_kernel() -> None:
     assert "exp(" not in text  # the result is there
 
 
+def test_a_step_that_assigns_assigns_once() -> None:
+    w = tj.Variable(np.array([1.0, 2.0]))
+
+    @tj.compile(strict=True)
+    def step(x: Any) -> Any:
+        y = w * x
+        w.assign_add(x)
+        return y + w * w
+
+    x = tj.constant(np.array([3.0, 5.0]))
+    for times in (1, 2):
+        with tj.ForwardAccumulator([x, w], [np.ones(2), np.ones(2)]) as accumulator:
+            y = step(x)
+        after = np.array([1.0, 2.0]) + times * x.numpy()
+        np.testing.assert_array_equal(w.numpy(), after)
+        before = after - x.numpy()
+        np.testing.assert_allclose(accumulator.jvp(y).numpy(), before + x.numpy() + 2 * after)
+
+
 def test_masks_pass_steps() -> None:
-    selected, root = tj.compile(lambda x: tj.where(x > 0, x, 0)), tj.compile(lambda x: tj.sqrt(x))
+    selected, root = tj.compile(lambda x: tj.where(x > 0, x, 0)), tj.compile(tj.sqrt)
     assert tangent(lambda x: root(selected(x)), POINTS).tolist() == [0.0, 0.0, 0.25]
 
 
