@@ -52,6 +52,7 @@ class Tangents:
     """The tangents of all that depends on what is differentiated by, each as long as its value lives."""
 
     __slots__ = ("_forget", "_known")
+    only_pushes = True  # of a call of a whole function it asks for no way back
 
     def __init__(self) -> None:
         self._known = _Known()
@@ -98,9 +99,10 @@ class Tangents:
             found = push_forward(primitive, inputs, tangents, outputs, params)
         finally:
             STATE.reset(token)
-        self._keep(outputs if primitive.multiple else (outputs,), found)
+        self.keep(outputs if primitive.multiple else (outputs,), found)
 
-    def _keep(self, results: Sequence[Value], tangents: Sequence[Masked]) -> None:
+    def keep(self, results: Sequence[Value], tangents: Sequence[Masked]) -> None:
+        """Give results their tangents; None where there is none."""
         for result, (tangent, mask) in zip(results, tangents, strict=True):
             if tangent is not None and is_floating(result.dtype):
                 self.watch(result, tangent, mask)
@@ -123,7 +125,7 @@ class Tangents:
             found = push_through(plan, inputs, tangents, results)
         finally:
             STATE.reset(token)
-        self._keep(results, found)
+        self.keep(results, found)
 
 
 class ForwardAccumulator:
