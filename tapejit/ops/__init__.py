@@ -119,6 +119,7 @@ from .opaque import numpy_function
 from .order_statistics import median, nanmedian, nanquantile, percentile, quantile
 from .padding import pad
 from .powers import cbrt, power, reciprocal, square
+from .powers import power as pow
 from .product_reduction import prod
 from .products import matmul, matrix_transpose, outer, tensordot, vecdot
 from .reductions import all, any, argmax, argmin, cumsum, max, min, sum
@@ -294,6 +295,7 @@ __all__ = [
     "percentile",
     "permute_dims",
     "positive",
+    "pow",
     "power",
     "prod",
     "ptp",

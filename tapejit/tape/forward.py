@@ -111,10 +111,11 @@ class _Application:
             total, mask = self._chosen()
         else:
             total, mask = self._summed()
-        if total is None or total.shape == shape:
-            return total, mask
-        broadcast = in_role("broadcast")
-        return broadcast(total, shape), None if mask is None else broadcast(mask, shape)
+        if total is not None and total.shape != shape:
+            total = in_role("broadcast")(total, shape)
+        if mask is not None and mask.shape != shape:
+            mask = in_role("broadcast")(mask, shape)
+        return total, mask
 
     def _summed(self) -> Masked:
         """The sum of what all inputs add; it is masked where all of that is."""

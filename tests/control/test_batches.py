@@ -14,7 +14,7 @@ X, W = RNG.normal(size=(4, 3)), RNG.normal(size=3)
 COUNT = np.array([3, 0, 5, 1])
 
 
-def scanned(x: Any, w: Any, n: Any) -> Any:  # noqa: ARG001 (all programs take the same)
+def scanned(x: Any, w: Any, n: Any) -> Any:
     def step(carry: Any, each: Any) -> Any:
         total, fixed = carry
         return (tj.sin(total * w) + each, fixed * 2), (total, fixed)
@@ -50,7 +50,7 @@ def unlimited(x: Any, w: Any, n: Any) -> Any:
     return y * tj.astype(count, "float64") + tj.fori_loop(0, n, lambda i, v: v + i * x, x)
 
 
-def again(x: Any, w: Any, n: Any) -> Any:  # noqa: ARG001
+def again(x: Any, w: Any, n: Any) -> Any:
     return tj.checkpoint(lambda v: tj.sin(tj.exp(v) * w) + tj.map(lambda e: e * x[0], w))(x)
 
 

@@ -205,6 +205,9 @@ BEHIND: dict[str, Function] = {
     "a reduction": lambda x: tj.sqrt(tj.sum(tj.where(x > 0, x, 0)[:, None] ** 2, axis=1)),
     "a conversion": lambda x: tj.sqrt(tj.astype(tj.where(x > 0, x, 0), "float32")),
     "a product": lambda x: 1 / tj.where(x > 0, x, 0) * tj.where(x > 0, x, 0),
+    "a mask that is broadcast": lambda x: tj.sqrt(
+        tj.flip(tj.where(tj.constant([True, False]), tj.stack([x * x + 1, x], axis=1), 0))
+    ),
     "broadcasting": lambda x: tj.sqrt(tj.where(x > 0, x, 0)[:, None] * tj.ones((1, 2), "float64")),
 }
 
