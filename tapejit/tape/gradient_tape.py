@@ -1,21 +1,22 @@
 """`GradientTape`: records operations and gives gradients, with the names and semantics of TensorFlow's."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from .. import ops
-from ..aval import PYTHON_NUMBERS, Shape, is_floating
-from ..errors import DtypeError, ShapeError, TapeError, at_user_line, warn
+from ..aval import Shape, is_floating
+from ..errors import ShapeError, TapeError, at_user_line, warn
 from ..families import ALL
 from ..primitive import Value, add_tape, current, in_role, remove_tape
 from ..pytree import LEAF, TreeDef, flatten, flatten_up_to, unflatten
 from ..tensor import Ones
 from ..variable import Variable
+from .jacobians import batch_jacobian_rows, checked_chunk, jacobian_rows
 from .recording import Recording
+from .requests import flat, tensor_or_variable, wants_zeros
 from .reverse import pull_back
 
 
@@ -91,7 +92,7 @@ class GradientTape:
         """
         if self._freed:
             raise TapeError(at_user_line("GradientTape.watch: the tape's records were freed; enter it again first"))
-        for value in _flat("watch", tensor)[0]:
+        for value in flat("watch", tensor)[0]:
             if is_floating(value.dtype):
                 self._recording.watch(value)
             else:
@@ -158,7 +159,7 @@ class GradientTape:
         TapeError
             If the tape is not persistent and a gradient was taken already.
         """
-        zero = unconnected_gradients is not None and _wants_zeros(unconnected_gradients)
+        zero = unconnected_gradients is not None and wants_zeros(unconnected_gradients)
         if self._freed or not self._persistent:
             self._begin("gradient")
         records = self._recording.records
@@ -169,14 +170,20 @@ class GradientTape:
         if isinstance(sources, (Value, Variable)):
             result = _result(pull_back(records, seeds, (sources.key,)), sources, zero)
         else:
-            wanted, treedef = _flat("gradient: a source", sources)
+            wanted, treedef = flat("gradient: a source", sources)
             found = pull_back(records, seeds, [source.key for source in wanted])
             result = unflatten(treedef, [_result(found, source, zero) for source in wanted])
         if not self._persistent:
             self._end()
         return result
 
-    def jacobian(self, target: Any, sources: Any, unconnected_gradients: str | None = None) -> Any:
+    def jacobian(
+        self,
+        target: Any,
+        sources: Any,
+        unconnected_gradients: str | None = None,
+        chunk_size: int | None = None,
+    ) -> Any:
         """The derivative of each element of the target by each element of the sources.
 
         Parameters
@@ -187,20 +194,30 @@ class GradientTape:
             As in `gradient`.
         unconnected_gradients : {None, "none", "zero"}
             As in `gradient`.
+        chunk_size : int, optional
+            How many elements of the target to differentiate at once. By default all: that takes the memory of as many
+            reverse passes.
 
         Returns
         -------
         nest of Tensor or None
             Like `sources`; each of shape ``target.shape + source.shape``.
+
+        Raises
+        ------
+        ShapeError
+            If `chunk_size` is not positive.
         """
-        zero = _wants_zeros(unconnected_gradients)
+        zero, chunk = wants_zeros(unconnected_gradients), checked_chunk("jacobian", chunk_size)
         self._begin("jacobian")
-        value = _tensor_or_variable("jacobian: the target", target)
+        value = tensor_or_variable("jacobian: the target", target)
         _is_differentiable("jacobian", value)
-        wanted, treedef = _flat("jacobian: a source", sources)
-        rows = self._rows(value, wanted, zero)
+        wanted, treedef = flat("jacobian: a source", sources)
+        rows = jacobian_rows(self._recording.records, value, [source.key for source in wanted], chunk)
         self._end()
-        return unflatten(treedef, [_stacked(rows, index, value, source) for index, source in enumerate(wanted)])
+        return unflatten(
+            treedef, [_shaped(each, value.shape, source, zero) for each, source in zip(rows, wanted, strict=True)]
+        )
 
     def batch_jacobian(self, target: Any, source: Any, unconnected_gradients: str | None = None) -> Any:
         """The Jacobian of each row of the target by the same row of the source.
@@ -224,35 +241,21 @@ class GradientTape:
         ShapeError
             If the first axes differ.
         """
-        zero = _wants_zeros(unconnected_gradients)
-        value = _tensor_or_variable("batch_jacobian: the target", target)
+        zero = wants_zeros(unconnected_gradients)
+        value = tensor_or_variable("batch_jacobian: the target", target)
         _is_differentiable("batch_jacobian", value)
-        by = _tensor_or_variable("batch_jacobian: the source", source)
+        by = tensor_or_variable("batch_jacobian: the source", source)
         if not value.shape or not by.shape or value.shape[0] != by.shape[0]:
             raise ShapeError(
                 at_user_line(f"batch_jacobian: target {value.shape} and source {by.shape} must share their first axis")
             )
         self._begin("batch_jacobian")
-        batch, columns = value.shape[0], prod(value.shape[1:])
-        found = [
-            _result(pull_back(self._recording.records, {value.key: seed}, [by.key]), by, zero)
-            for seed in _basis(value, columns, batch)
-        ]
+        rows = batch_jacobian_rows(self._recording.records, value, by.key)
         self._end()
-        if any(row is None for row in found):
-            return None
         shape = (*value.shape, *by.shape[1:])
-        if not columns:
-            return in_role("zeros")(shape, by.dtype)
-        return in_role("reshape")(in_role("stack")(found, 1), shape)
-
-    def _rows(self, target: Value | Variable, sources: Sequence[Value | Variable], zero: bool) -> list[list[Any]]:
-        keys = [source.key for source in sources]
-        rows = []
-        for seed in _basis(target, prod(target.shape), 1):
-            found = pull_back(self._recording.records, {target.key: seed}, keys)
-            rows.append([_result(found, source, zero) for source in sources])
-        return rows
+        if rows is None:
+            return in_role("zeros")(shape, by.dtype) if zero and by.dtype.kind in ALL else None
+        return in_role("reshape")(ops.moveaxis(rows, 0, 1), shape)
 
     def _begin(self, operation: str) -> None:
         if self._freed:
@@ -271,32 +274,9 @@ class GradientTape:
             self._recording = self._recording.without_records()
 
 
-def _tensor_or_variable(what: str, value: Any) -> Any:
-    kind = value.__class__  # a traced Python number says that it is one
-    if kind not in PYTHON_NUMBERS and isinstance(value, (Value, Variable)):
-        return value
-    raise DtypeError(
-        at_user_line(
-            f"{what} must be a tensor or a variable, got {kind.__name__}; make one with tj.constant or tj.Variable"
-        )
-    )
-
-
-def _flat(what: str, nest: Any) -> tuple[list[Any], TreeDef]:
-    """The members of a nest, which is more than None: a function that forgot its ``return`` gives that."""
-    leaves, treedef = flatten(_tensor_or_variable(what, nest) if nest is None else nest)
-    return [_tensor_or_variable(what, leaf) for leaf in leaves], treedef
-
-
-def _wants_zeros(unconnected: str | None) -> bool:
-    if unconnected not in (None, "none", "zero"):
-        raise ValueError(at_user_line(f"unconnected_gradients must be 'none' or 'zero', got {unconnected!r}"))
-    return unconnected == "zero"
-
-
 def _seeds(nest: Any, output_gradients: Any) -> dict[int, Any]:
     """Cotangents of the differentiable targets; a target named twice counts twice."""
-    targets, treedef = _flat("gradient: a target", nest)
+    targets, treedef = flat("gradient: a target", nest)
     given = _weights(targets, treedef, output_gradients)
     seeds: dict[int, Any] = {}
     for target, weight in zip(targets, given, strict=True):
@@ -365,23 +345,9 @@ def _result(found: dict[int, Any], source: Any, zero: bool) -> Any:
     return ct.settled() if type(ct) is Ones else ct
 
 
-def _basis(target: Any, columns: int, rows: int) -> Iterator[Any]:
-    """For each column a cotangent of the target's shape that is 1 in this column of each row and 0 elsewhere.
-
-    Where there is no column a cotangent without elements, which finds what is connected.
-    """
-    if not columns:
-        yield in_role("zeros")(target.shape, target.dtype)
-    for column in range(columns):
-        row = in_role("unit")(columns, column, target.dtype)
-        yield in_role("reshape")(in_role("broadcast")(row, (rows, columns)), target.shape)
-
-
-def _stacked(rows: list[list[Any]], index: int, target: Any, source: Any) -> Any:
-    column = [row[index] for row in rows]
-    if any(ct is None for ct in column):
-        return None
-    shape = (*target.shape, *source.shape)
-    if 0 in target.shape:
-        return in_role("zeros")(shape, source.dtype)
-    return in_role("reshape")(in_role("stack")(column, 0), shape)
+def _shaped(rows: Any, target: Shape, source: Any, zero: bool) -> Any:
+    """A Jacobian with the axes of its target and its source."""
+    shape = (*target, *source.shape)
+    if rows is None:
+        return in_role("zeros")(shape, source.dtype) if zero and source.dtype.kind in ALL else None
+    return in_role("reshape")(rows, shape)
