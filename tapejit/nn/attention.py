@@ -72,6 +72,7 @@ class MultiHeadAttention(Layer):
         features = known(input_shape[-1], self, "last axis")
         values, keys = (shape[-1] for shape in getattr(self, "_others", (input_shape, input_shape)))
         heads, width = self.num_heads, self.width or features
+        values, keys = known(values, self, "last axis of the values"), known(keys, self, "last axis of the keys")
         self.query_kernel, self.query_bias = self._projection("query", features, heads * self.key_dim)
         self.key_kernel, self.key_bias = self._projection("key", keys, heads * self.key_dim)
         self.value_kernel, self.value_bias = self._projection("value", values, heads * self.value_dim)

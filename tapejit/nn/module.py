@@ -77,9 +77,12 @@ class Module(Configurable):
         trained = {variable.key for variable in self.trainable_variables}
         return tuple(variable for variable in self.variables if variable.key not in trained)
 
-    weights = variables
+    @property
+    def weights(self) -> tuple[Variable, ...]:
+        """The variables but for the state of generators."""
+        return tuple({variable.key: variable for variable in self.own_variables(only_trainable=False)}.values())
+
     trainable_weights = trainable_variables
-    non_trainable_weights = non_trainable_variables
 
     def named_variables(self) -> Iterator[tuple[str, Variable]]:
         """The variables with their paths, such as ``layers.0.kernel``; one that is held twice has its first path."""
@@ -91,25 +94,25 @@ class Module(Configurable):
                 yield path, variable
 
     def count_params(self) -> int:
-        """How many numbers its variables hold."""
-        return sum(int(np.prod(variable.shape)) for variable in self.variables)
+        """How many numbers its weights hold."""
+        return sum(int(np.prod(variable.shape)) for variable in self.weights)
 
     def get_weights(self) -> list[np.ndarray]:
-        """Copies of the values of all variables, in order."""
-        return [variable.numpy().copy() for variable in self.variables]
+        """Copies of the values of `weights`, in order."""
+        return [variable.numpy().copy() for variable in self.weights]
 
     def set_weights(self, weights: Iterable[Any]) -> None:
-        """Assign values to all variables, in order.
+        """Assign values to `weights`, in order.
 
         Raises
         ------
         ValueError
             If there are not as many.
         """
-        given, variables = list(weights), self.variables
+        given, variables = list(weights), self.weights
         if len(given) != len(variables):
             raise ValueError(
-                at_user_line(f"set_weights: {self.name} has {len(variables)} variables, got {len(given)} values")
+                at_user_line(f"set_weights: {self.name} has {len(variables)} weights, got {len(given)} values")
             )
         for variable, value in zip(variables, given, strict=True):
             variable.assign(value)

@@ -226,8 +226,8 @@ class SimpleRNN(Recurrent):
 class LSTM(Recurrent):
     """Long short-term memory, its gates in the order input, forget, cell, output.
 
-    S. Hochreiter, J. Schmidhuber, "Long Short-Term Memory", 1997; with the forget gate of F. A. Gers, J. Schmidhuber, F.
-    Cummins, "Learning to Forget", 2000. States are the output and the cell.
+    S. Hochreiter, J. Schmidhuber, "Long Short-Term Memory", 1997; with the forget gate of F. A. Gers, J. Schmidhuber,
+    F. Cummins, "Learning to Forget", 2000. States are the output and the cell.
 
     Parameters
     ----------
@@ -280,8 +280,8 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """Gated recurrent unit, its gates in the order update, reset, state.
 
-    K. Cho et al., "Learning Phrase Representations using RNN Encoder–Decoder for Statistical Machine Translation", 2014;
-    with `reset_after`, the reset gate is applied after the product, as cuDNN has it, and there are two biases.
+    K. Cho et al., "Learning Phrase Representations using RNN Encoder–Decoder for Statistical Machine Translation",
+    2014; with `reset_after`, the reset gate is applied after the product, as cuDNN has it, and there are two biases.
 
     Parameters
     ----------

@@ -81,13 +81,21 @@ def test_a_label_that_is_no_class_is_an_error() -> None:
     [
         (lambda: tj.losses.MeanSquaredError(reduction="all"), ValueError, "reduction is one of 'sum_over_batch_size'"),
         (lambda: tj.losses.MeanSquaredError()(np.ones((2, 3)), np.ones((2, 4))), ShapeError, r"\(2, 3\) .*\(2, 4\)"),
-        (lambda: tj.losses.MeanSquaredError()(np.ones((2, 3)), np.ones((2, 3)), np.ones(3)), ShapeError, "sample_weight"),
+        (
+            lambda: tj.losses.MeanSquaredError()(np.ones((2, 3)), np.ones((2, 3)), np.ones(3)),
+            ShapeError,
+            "sample_weight",
+        ),
         (
             lambda: tj.losses.SparseCategoricalCrossentropy()(np.ones((2, 3), int), np.ones((2, 3))),
             ShapeError,
             "whose last axis is that of the classes",
         ),
-        (lambda: tj.losses.SparseCategoricalCrossentropy()(np.array([True]), np.ones((1, 3))), DtypeError, "numbers of"),
+        (
+            lambda: tj.losses.SparseCategoricalCrossentropy()(np.array([True]), np.ones((1, 3))),
+            DtypeError,
+            "numbers of",
+        ),
     ],
 )
 def test_arguments_that_do_not_fit(call: Any, error: type[Exception], match: str) -> None:
