@@ -341,6 +341,30 @@ def test_all_of_it_is_one_kernel() -> None:
     assert (report["loop_nests"], report["intermediate_bytes"]) == (1, 0)
 
 
+def several(x: Any, matrix: Any, places: Any, w: Any) -> list[Any]:
+    """Operations of all families, most of them on a batch and something that is the same for all."""
+    y = tj.linalg.solve(matrix, x)
+    read = x[places] * w[:, 0][places]
+    return [
+        tj.matmul(w.T, matrix) @ w + tj.logsumexp(matrix @ w),
+        tj.scatter_add(tj.zeros(3, dtype="float64"), places, read) + tj.cumsum(y),
+        tj.concat([tj.pad(x, (1, 2), constant_values=0.5)[::-2], w[:, 1], tj.expand_dims(tj.max(y), 0)]),
+        tj.where(x > 0, tj.roll(tj.sort(x), 1), w[:, 0]),
+    ]
+
+
+def test_operations_in_a_kernel_are_those_of_eager_mode() -> None:
+    rng = np.random.default_rng(0)
+    matrices = rng.normal(size=(4, 3, 3)) + 4 * np.eye(3)
+    args = rng.normal(size=(4, 3)), matrices, rng.integers(0, 3, (4, 5)), tj.constant(W)
+    mapped = tj.vmap(several, (0, 0, 0, None))
+    step = tj.compile(mapped, strict=True)
+    singles = [several(*[tj.asarray(arg[number]) for arg in args[:3]], args[3]) for number in range(4)]
+    for place, (found, eager) in enumerate(zip(step(*args), mapped(*args), strict=True)):
+        np.testing.assert_allclose(found.numpy(), eager.numpy(), rtol=1e-12)
+        np.testing.assert_allclose(eager.numpy(), np.stack([one[place].numpy() for one in singles]), rtol=1e-12)
+
+
 def test_a_number_of_the_users_is_no_literal() -> None:
     def function(x: Any) -> Any:
         return tj.vmap(lambda row: row * rate)(x)
