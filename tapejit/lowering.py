@@ -218,6 +218,11 @@ class Alias:
 
 
 @dataclass(frozen=True, slots=True)
+class Inlined:
+    """What its region ``body`` computes, there and then: to the compiler nothing else is left of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opaque:
     """A Python function of the user's: it runs between two kernels."""
 
@@ -253,6 +258,7 @@ Lowering = (
     | SwitchRegion
     | Composite
     | Alias
+    | Inlined
     | Opaque
     | None
 )

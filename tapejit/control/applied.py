@@ -19,3 +19,13 @@ def apply_while(inputs: Iterable[Value], **params: Any) -> tuple[Any, ...]:
 def apply_switch(inputs: Iterable[Value], **params: Any) -> tuple[Any, ...]:
     """The results of a branch; its inputs and params are those of `lowering.SwitchRegion`."""
     return bind(REGISTRY["switch"], tuple(inputs), params)  # type: ignore[no-any-return]
+
+
+def apply_checkpoint(inputs: Iterable[Value], **params: Any) -> tuple[Any, ...]:
+    """The results of the region ``body``, which its gradient computes again."""
+    return bind(REGISTRY["checkpoint"], tuple(inputs), params)  # type: ignore[no-any-return]
+
+
+def apply_after(x: Value, ct: Value) -> Any:
+    """`x`, as it is known once the scalar `ct` is: no computation of it is one from before."""
+    return bind(REGISTRY["after"], (x, ct), {})

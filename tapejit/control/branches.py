@@ -13,10 +13,13 @@ from ..graph.region import RegionTrace
 from ..primitive import Value, current, interpreting
 from ..pytree import TreeDef, unflatten
 from ..variable import Variable
-from .applied import apply_switch
+from .applied import apply_checkpoint, apply_switch
 from .counting import clamped, place_of
 from .nests import aval_of, flattened, in_aval, in_words, is_weak, met, mismatch, name_of
 from .where import is_known
+
+Traced = tuple[RegionTrace, list[Any], TreeDef]
+"""A function's trace, and the leaves and the nest of what it gives."""
 
 
 def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], /, *operands: Any) -> Any:
@@ -162,6 +165,31 @@ def _avals_of_others(
 
 def _as_operation(branches: Sequence[Callable[[], Any]], names: Sequence[str], index: Value, operation: str) -> Any:
     traced = [_traced(branch, name, operation) for branch, name in zip(branches, names, strict=True)]
+
+    def apply(regions: Sequence[Region], inputs: Sequence[Value]) -> Sequence[Any]:
+        return apply_switch([index, *inputs], branches=tuple(regions))
+
+    return _applied(traced, names, operation, apply)
+
+
+def as_region(function: Callable[[], Any], name: str) -> Any:
+    """What a function gives, as one operation, whose gradient computes it again."""
+    trace = RegionTrace([], f"the function under checkpoint ({name})", effects=True)
+    leaves, tree = trace.run(lambda: flattened(function()))
+
+    def apply(regions: Sequence[Region], inputs: Sequence[Value]) -> Sequence[Any]:
+        return apply_checkpoint(inputs, body=regions[0])
+
+    return _applied([(trace, leaves, tree)], [name], "checkpoint", apply)
+
+
+def _applied(
+    traced: Sequence[Traced],
+    names: Sequence[str],
+    operation: str,
+    apply: Callable[[Sequence[Region], Sequence[Value]], Sequence[Any]],
+) -> Any:
+    """What `apply` makes of regions that have the same inputs and results, variables among them."""
     avals = _common({place: (leaves, tree) for place, (_, leaves, tree) in enumerate(traced)}, names, operation)
     variables = _assigned([trace for trace, _, _ in traced])
     outputs = []
@@ -179,13 +207,13 @@ def _as_operation(branches: Sequence[Callable[[], Any]], names: Sequence[str], i
         regions.append(Region(region.graph, len(region.graph.inputs)))
     interpreter = current().interpreter
     states = [interpreter.read(variable) for variable in variables]
-    results = apply_switch([index, *states, *captures.values()], branches=tuple(regions))
+    results = apply(regions, [*states, *captures.values()])
     for variable, value in zip(variables, results[len(avals) :], strict=True):
         interpreter.assign(variable, value)
     return unflatten(traced[0][2], results[: len(avals)])
 
 
-def _traced(branch: Callable[[], Any], name: str, operation: str) -> tuple[RegionTrace, list[Any], TreeDef]:
+def _traced(branch: Callable[[], Any], name: str, operation: str) -> Traced:
     """A branch's trace, and the leaves and the nest of what it gives."""
     trace = RegionTrace([], f"a branch of {operation} ({name})", effects=True)
     leaves, tree = trace.run(lambda: flattened(branch()))

@@ -15,9 +15,9 @@ from ..pytree import TreeDef, flatten, unflatten
 from .applied import apply_scan
 from .bodies import Step, Words, checked_carry, traced_body
 from .form import ScanForm
+from .intermediates import with_intermediates
 from .nests import aval_of, finished, in_aval, in_words, is_weak, mismatch
 from .rows import joined, rows
-from .scan_reverse import dear_intermediates
 from .where import runs_in_python
 
 
@@ -77,7 +77,7 @@ def _as_operation(loop: Loop) -> tuple[Any, Any]:
     region = body.trace.region(arguments, outputs, captures)
     form = ScanForm(region, len(carries), len(slices), loop.length, loop.reverse)
     if loop.keeps_all and loop.length:
-        form = dear_intermediates(form)
+        form = with_intermediates(form)
     results = apply_scan([*starts, *loop.slices, *captures], **form.params())
     if loop.length:
         for variable, value in zip(variables, results[len(loop.init) :], strict=False):

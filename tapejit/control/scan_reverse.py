@@ -40,7 +40,7 @@ def _kept(form: ScanForm, inputs: tuple[int, ...], results: tuple[int, ...]) -> 
     key = inputs, results
     if key not in form.kept:
         with_cotangents = [place for place in results if form.floats(form.graph.outputs[place])]
-        reverse = _Reverse(form, with_cotangents, inputs) if form.length else None
+        reverse = Reverse(form, with_cotangents, inputs) if form.length else None
         form.kept[key] = reverse.body.kept(form) if reverse is not None and reverse.is_connected else ()
     return form.kept[key]
 
@@ -59,7 +59,7 @@ def _pull(
     if not form.length:
         found = {place: cotangents.get(place) for place in asked}
         return [(found.get(place), None) for place in inputs]
-    reverse = _Reverse(form, list(cotangents), asked)
+    reverse = Reverse(form, list(cotangents), asked)
     if not reverse.is_connected:
         return [NOTHING] * len(inputs)
     at = dict(zip(kept, values, strict=True))
@@ -109,7 +109,7 @@ class _Body:
 
 
 @dataclass(eq=False)
-class _Reverse:
+class Reverse:
     """The reverse of a scan for cotangents of some results, to those of some inputs.
 
     Parameters
@@ -199,6 +199,12 @@ class _Reverse:
     @cached_property
     def body(self) -> _Body:
         """The reverse body, traced where the reverse pass stands."""
+        trace, known, pulled = self.traced()
+        stands = {known[node].node: result for node, result in self.form.intermediates.items()}
+        return _Closing(self, trace, pulled, stands).body()
+
+    def traced(self) -> tuple[RegionTrace, dict[Node, Any], dict[int, Any]]:
+        """The body's operations again, under a tape: the trace, the body's values, and the cotangents by input."""
         form = self.form
         avals = [node.aval for node in form.graph.inputs]
         cts = [form.graph.outputs[place].aval for place in (*self.carried, *self._stacked())]
@@ -216,9 +222,7 @@ class _Reverse:
             for place, ct in zip((*self.carried, *self._stacked()), rest, strict=True):
                 add(known[form.graph.outputs[place]].key, (ct, None), seeds, {})
             found = pull_back(recording.records, seeds, [inputs[place + 1].key for place in watched])
-        stands = {known[node].node: result for node, result in form.intermediates.items()}
-        pulled = {place: found.get(inputs[place + 1].key) for place in watched}
-        return _Closing(self, trace, pulled, stands).body()
+        return trace, known, {place: found.get(inputs[place + 1].key) for place in watched}
 
     def _is_watched(self, place: int) -> bool:
         if place < self.form.carries:
@@ -242,7 +246,7 @@ class _Closing:
         For intermediate values the results that have them.
     """
 
-    reverse: _Reverse
+    reverse: Reverse
     trace: RegionTrace
     pulled: Mapping[int, Value | None]
     stands: Mapping[Node, int]
@@ -314,8 +318,3 @@ class _Closing:
         region = Region(region.graph, len(captures) + len(lifted))
         places = tuple(slices.values()), tuple(captures.values())
         return _Body(region, *places, tuple(lifted), carried, tuple(summed), given, tuple(scattered))
-
-
-def dear_intermediates(form: ScanForm) -> ScanForm:
-    """The scan, which also stacks what is dear to compute again and what its reverse reads."""
-    return form

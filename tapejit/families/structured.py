@@ -191,6 +191,7 @@ def library_call(
     vjp: Mapping[str, Function],
     cases: tuple[Case, ...],
     multiple: bool = False,
+    partial: bool = False,
     reference: Function | None = None,
     lowering: Lowering = None,
     jvp: TangentRule | None = None,
@@ -201,12 +202,13 @@ def library_call(
 
     Its forward rule is the transpose of `vjp`, unless `jvp` is given, which costs less, or it is `linear` in all inputs
     together that have reverse rules: then it does with tangents what it does with values. `batch` makes its batch rule;
-    a `Routine` takes any leading axes by itself, a `Composite` is batched part by part.
+    a `Routine` takes any leading axes by itself, a `Composite` is batched part by part. With `partial`, reverse rules
+    get None for the cotangents of results on which nothing depends, instead of zeros.
     """
     rules = {key: Rule.of(value) for key, value in vjp.items()}
     if batch is None and isinstance(lowering, Routine):
         batch = stacked
     return _declare(
         name, "library_call", inputs, impl, rule, rules, lowering, cases, batch, multiple, reference,
-        jvp=jvp, linear=linear,
+        jvp=jvp, linear=linear, partial=partial,
     )  # fmt: skip

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..ops.linalg import determinants, factors, functions, spectra
+
 if TYPE_CHECKING:
     from .runtime import Pointer
 
@@ -107,7 +109,77 @@ def slogdet(
 ) -> int:  # fmt: skip
     """Sign of the determinant and logarithm of its absolute value; a singular matrix has 0 and -inf."""
     matrix = _read(x, (down, across), (n, n))
-    return _written(lambda: np.linalg.slogdet(matrix), sign, logarithm)
+    return _written(lambda: determinants.logarithm(matrix), sign, logarithm)
+
+
+def solve_lower(  # noqa: PLR0913, PLR0917 - two matrices with their strides
+    _trsm: int, x: Pointer, down: int, across: int, y: Pointer, y_down: int, y_across: int, out: Pointer, n: int,
+    k: int, _triangle: Pointer,
+) -> int:  # fmt: skip
+    """The solution z of ``x @ z == y``, of `x` only the lower triangle."""
+    matrix, right = np.tril(_read(x, (down, across), (n, n))), _read(y, (y_down, y_across), (n, k))
+    return _written(lambda: np.linalg.solve(matrix, right), out)
+
+
+def eigh(
+    _syevd: int, x: Pointer, down: int, across: int, values: Pointer, vectors: Pointer, n: int, _work: Pointer,
+    _whole: Pointer,
+) -> int:  # fmt: skip
+    """Eigenvalues and eigenvectors of `x`, of which only the lower triangle is read."""
+    matrix = np.tril(_read(x, (down, across), (n, n)))
+    return _written(lambda: spectra.symmetric_spectrum(matrix), values, vectors)
+
+
+def svd(  # noqa: PLR0917 - three results
+    _gesdd: int, x: Pointer, down: int, across: int, u: Pointer, s: Pointer, vh: Pointer, m: int, n: int,
+    _copy: Pointer, _work: Pointer, _whole: Pointer,
+) -> int:  # fmt: skip
+    """Reduced singular value decomposition of a matrix with at least as many rows as columns."""
+    matrix = _read(x, (down, across), (m, n))
+    return _written(lambda: spectra.decomposed(matrix), u, s, vh)
+
+
+def qr(  # noqa: PLR0917 - two results
+    _geqrf: int, _orgqr: int, x: Pointer, down: int, across: int, q: Pointer, r: Pointer, m: int, n: int,
+    _factored: Pointer, _tau: Pointer, _work: Pointer,
+) -> int:  # fmt: skip
+    """Reduced QR factorisation of such a matrix."""
+    matrix = _read(x, (down, across), (m, n))
+    return _written(lambda: factors.orthogonalised(matrix), q, r)
+
+
+def expm(
+    _getrf: int, _trsm: int, _gemm: int, x: Pointer, down: int, across: int, out: Pointer, n: int, _powers: Pointer,
+    _factors: Pointer, _pivots: Pointer,
+) -> int:  # fmt: skip
+    """The exponential of a matrix."""
+    matrix = _read(x, (down, across), (n, n))
+    return _written(lambda: functions.exponential(matrix), out)
+
+
+SVD_WORK, QR_WORK = 72, 64
+"""How much workspace LAPACK gets for each row and column: enough for its blocks."""
+
+
+def _spectral(dtype: np.dtype, n: int) -> Scratch:
+    return ("work", dtype, 2 * n * n + 6 * n + 1), ("whole", np.dtype(np.int32), 5 * n + 3)
+
+
+def _singular(dtype: np.dtype, m: int, n: int) -> Scratch:
+    work = 4 * n * n + SVD_WORK * (m + n + 1)
+    return ("copy", dtype, m * n), ("work", dtype, work), ("whole", np.dtype(np.int32), 8 * n)
+
+
+def _orthogonal(dtype: np.dtype, m: int, n: int) -> Scratch:
+    return ("copy", dtype, m * n), ("tau", dtype, n), ("work", dtype, max(QR_WORK * n, 1))
+
+
+POWERS = 6
+"""How many matrices the exponential needs beside its result and the factors."""
+
+
+def _powers(dtype: np.dtype, n: int) -> Scratch:
+    return ("powers", dtype, POWERS * n * n), *_factors(dtype, n)
 
 
 def _factors(dtype: np.dtype, n: int, *_others: int) -> Scratch:
@@ -146,6 +218,11 @@ ROUTINES: Mapping[str, Routine] = {
     "solve": Routine(solve, "f", _factors, ("?getrf_", "cblas_?trsm")),
     "inverse": Routine(inverse, "f", _factors, ("?getrf_", "cblas_?trsm")),
     "slogdet": Routine(slogdet, "f", _factors, ("?getrf_",)),
+    "solve_lower": Routine(solve_lower, "f", lambda dtype, n, k: (("triangle", dtype, n * n),), ("cblas_?trsm",)),
+    "eigh": Routine(eigh, "f", _spectral, ("?syevd_",)),
+    "svd": Routine(svd, "f", _singular, ("?gesdd_",)),
+    "qr": Routine(qr, "f", _orthogonal, ("?geqrf_", "?orgqr_")),
+    "expm": Routine(expm, "f", _powers, ("?getrf_", "cblas_?trsm", "cblas_?gemm")),
     "sort": Routine(sort, "biuf", lambda dtype, n: (("runs", dtype, n),)),
     "search_left": Routine(_search("left"), "biuf"),
     "search_right": Routine(_search("right"), "biuf"),

@@ -12,7 +12,19 @@ from .scalar_functions import known_functions
 
 _INDENT = "    "
 _LOOP_NAMES = "ijkmnp"
-_RESERVED = {"table", "stage", "lo", "hi", "range", "min", "straight", "apart", *NAMES, *ex.special_constants()}
+_RESERVED = {
+    "table",
+    "stage",
+    "lo",
+    "hi",
+    "range",
+    "min",
+    "straight",
+    "apart",
+    "short",
+    *NAMES,
+    *ex.special_constants(),
+}
 
 
 def identifier(text: str) -> str:

@@ -14,7 +14,7 @@ from .activations import erf, sigmoid, softplus
 from .annotations import ArrayLike
 from .arithmetic import abs as size
 from .arithmetic import maximum, minimum, multiply
-from .comparison import equal, isfinite, isinf, isnan, less_equal, logical_or, where
+from .comparison import equal, isfinite, isnan, less_equal, logical_or, where
 from .conversion import astype
 from .elementwise import expm1, tanh
 
@@ -212,7 +212,7 @@ def nan_to_num(
     ends = np.finfo(array.dtype)
     above = float(ends.max) if posinf is None else posinf
     below = float(ends.min) if neginf is None else neginf
-    finite = where(isinf(array), where(array > 0, above, below), array)
+    finite = where(equal(array, float("inf")), above, where(equal(array, -float("inf")), below, array))
     return where(isnan(array), nan, finite)  # type: ignore[no-any-return]
 
 

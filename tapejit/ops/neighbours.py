@@ -155,9 +155,7 @@ def _checked_pair(operation: str, x: ArrayLike, y: ArrayLike) -> tuple[Any, Any]
     for each in (left, right):
         if len(each.shape) != 1 or not each.shape[0]:
             raise ShapeError(
-                at_user_line(
-                    f"{operation} takes arrays with one axis that are not empty, got {left.aval} and {right.aval}"
-                )
+                at_user_line(f"{operation} takes arrays with one axis, not empty, got {left.aval} and {right.aval}")
             )
     return left, right
 

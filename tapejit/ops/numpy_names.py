@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..aval import normalize_axis
-from ..errors import DtypeError, ShapeError, at_user_line
+from ..errors import DtypeError, at_user_line
 from ..primitive import Typed
+from . import numpy_arrays, numpy_linalg
 
 Function = Callable[..., Any]
 
@@ -224,15 +224,8 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: None = None, *, min
     return ops.clip(a, a_min if min is None else min, a_max if max is None else max)
 
 
-def _dot(a: Any, b: Any, out: None = None) -> Any:
-    x, y = ops.asarray(a), ops.asarray(b)
-    if not x.ndim or not y.ndim:
-        return ops.multiply(x, y)
-    if x.ndim > 2 or y.ndim > 2:
-        raise ShapeError(
-            at_user_line(f"np.dot takes tensors with two axes at most, got {x.shape} and {y.shape}; use tj.tensordot")
-        )
-    return ops.matmul(x, y)
+def _einsum(*operands: Any, out: None = None, optimize: Any = False) -> Any:
+    return ops.einsum(*operands)
 
 
 def _reshape(a: Any, shape: Any, order: str = "C") -> Any:
@@ -241,14 +234,6 @@ def _reshape(a: Any, shape: Any, order: str = "C") -> Any:
             at_user_line(f"np.reshape of a tensor takes order='C', got {order!r}; use tj.permute_dims first")
         )
     return ops.reshape(a, shape)
-
-
-def _swapaxes(a: Any, axis1: int, axis2: int) -> Any:
-    x = ops.asarray(a)
-    first, second = (normalize_axis("swapaxes", axis, x.ndim) for axis in (axis1, axis2))
-    axes = list(range(x.ndim))
-    axes[first], axes[second] = second, first
-    return ops.permute_dims(x, axes)
 
 
 def _take(a: Any, indices: Any, axis: Any = None, out: None = None) -> Any:
@@ -304,10 +289,6 @@ def _expand_dims(a: Any, axis: Any) -> Any:
     return ops.expand_dims(a, axis)
 
 
-def _solve(a: Any, b: Any) -> Any:
-    return ops.linalg.solve(a, b)
-
-
 def _divmod(x: Any, y: Any) -> Any:
     return ops.floor_divide(x, y), ops.remainder(x, y)
 
@@ -326,20 +307,16 @@ _UFUNCS: dict[Any, Function] = _by_function(
     np,
     {
         **{name: getattr(ops, name) for name in ops.__all__ if isinstance(getattr(np, name, None), np.ufunc)},
+        **numpy_arrays.UFUNCS,
         "absolute": ops.abs,
         "fabs": ops.abs,
         "arccos": ops.acos,
-        "arccosh": ops.acosh,
         "arcsin": ops.asin,
-        "arcsinh": ops.asinh,
         "arctan": ops.atan,
         "arctan2": ops.atan2,
-        "arctanh": ops.atanh,
         "conjugate": ops.positive,
         "divmod": _divmod,
         "invert": ops.bitwise_invert,
-        "left_shift": ops.bitwise_left_shift,
-        "right_shift": ops.bitwise_right_shift,
         "rint": ops.round,
     },
 )
@@ -352,9 +329,11 @@ _METHODS: dict[Any, Function] = {
     (np.logical_or, "reduce"): _extreme(ops.any),
     (np.logical_and, "reduce"): _extreme(ops.all),
     (np.add, "accumulate"): _cumsum,
+    **numpy_arrays.METHODS,
 }
 
 _FUNCTIONS: dict[Any, Function] = {
+    **_by_function(np, numpy_arrays.FUNCTIONS),
     **_by_function(
         np,
         {
@@ -378,14 +357,13 @@ _FUNCTIONS: dict[Any, Function] = {
             "stack": _stack,
             "where": _where,
             "clip": _clip,
-            "dot": _dot,
             "outer": lambda a, b, out=None: ops.outer(ops.ravel(a), ops.ravel(b)),
             "tensordot": lambda a, b, axes=2: ops.tensordot(a, b, axes=axes),
+            "einsum": _einsum,
             "reshape": _reshape,
             "ravel": _of_a(ops.ravel),
             "transpose": lambda a, axes=None: ops.permute_dims(a, axes),
             "matrix_transpose": ops.matrix_transpose,
-            "swapaxes": _swapaxes,
             "moveaxis": _moveaxis,
             "expand_dims": _expand_dims,
             "squeeze": lambda a, axis=None: ops.squeeze(a, axis),
@@ -408,28 +386,14 @@ _FUNCTIONS: dict[Any, Function] = {
             "size": _size,
         },
     ),
-    **_by_function(
-        np.linalg,
-        {
-            "cholesky": _of_a(ops.linalg.cholesky),
-            "solve": _solve,
-            "inv": _of_a(ops.linalg.inv),
-            "slogdet": _of_a(ops.linalg.slogdet),
-            "matmul": ops.matmul,
-            "matrix_transpose": ops.matrix_transpose,
-            "outer": ops.outer,
-            "tensordot": lambda x1, x2, /, *, axes=2: ops.tensordot(x1, x2, axes=axes),
-            "vecdot": lambda x1, x2, /, *, axis=-1: ops.vecdot(x1, x2, axis=axis),
-        },
-    ),
+    **_by_function(np.linalg, numpy_linalg.FUNCTIONS),
 }
 
 _INSPECTING = frozenset(
     getattr(np, name)
     for name in (
-        "allclose", "argwhere", "array2string", "array_equal", "array_equiv", "array_repr",
-        "array_str", "bincount", "can_cast", "count_nonzero", "digitize", "flatnonzero", "iscomplexobj",
-        "isclose", "isrealobj", "lexsort", "may_share_memory", "nonzero", "result_type", "save",
-        "savetxt", "savez", "savez_compressed", "searchsorted", "shares_memory",
+        "array2string", "array_equal", "array_equiv", "array_repr", "array_str", "can_cast", "iscomplexobj",
+        "isrealobj", "lexsort", "may_share_memory", "result_type", "save", "savetxt", "savez", "savez_compressed",
+        "shares_memory",
     )
 )  # fmt: skip

@@ -13,9 +13,10 @@ import numpy as np
 from ..aval import Aval, Shape, broadcast_shapes, checked_int, normalize_axis
 from ..errors import ShapeError, at_user_line
 from ..families import Case, as_array, contraction, in_common_dtype, normal
-from ..primitive import in_role
 from .annotations import ArrayLike
 from .arithmetic import multiply
+from .conversion import astype
+from .reductions import sum as total
 from .shaping import Apply, broadcast_to, moveaxis, permute_dims, reshape
 
 if TYPE_CHECKING:
@@ -302,4 +303,5 @@ def vecdot(x: ArrayLike, y: ArrayLike, /, *, axis: int = -1) -> "Tensor":
     if other != len(right.shape) - 1:
         right = moveaxis(right, other, -1)
     products = multiply(left, right)
-    return in_role("sum")(products, (len(products.shape) - 1,))  # type: ignore[no-any-return]
+    # Sums of narrow integers are wide, as in `numpy.sum`; NumPy's `vecdot` stays in the operands' dtype.
+    return astype(total(products, -1), products.dtype)

@@ -33,13 +33,21 @@ def _sorted(*shape: int) -> Any:
 
 
 def _search(name: str, side: Any) -> Any:
+    """A primitive that looks in each row of `x` for the values of the same row."""
+
     def reference(x: np.ndarray, values: np.ndarray) -> Any:
         return np.asarray(np.searchsorted(x, values, side))
+
+    def impl(x: np.ndarray, values: np.ndarray) -> np.ndarray:
+        out = np.empty(values.shape, np.int64)
+        for row in np.ndindex(*values.shape[:-1]):
+            out[row] = np.searchsorted(x[row], values[row], side)
+        return out
 
     return library_call(
         name,
         inputs=("x", "values"),
-        impl=reference,
+        impl=impl,
         rule=lambda x, values: Aval(values.shape, _INT64),
         vjp={},
         lowering=Routine(name, "(n),(m)->(m)", lambda n, m: m * int(log2(n + 1) + 1)),
@@ -131,10 +139,11 @@ def digitize(x: ArrayLike, bins: ArrayLike, /, *, right: bool = False) -> "Tenso
     values, borders = in_common_dtype("digitize", (x, bins))
     if len(borders.shape) != 1:
         raise ShapeError(at_user_line(f"digitize: bins have one axis, got shape {borders.shape}"))
-    ascending: Any = searchsorted(borders, values, side="left" if right else "right")
+    side = "left" if right else "right"
+    ascending: Any = searchsorted(borders, values, side=side)
     count = borders.shape[0]
     if count < 2:
         return ascending  # type: ignore[no-any-return]
-    descending = subtract(count, searchsorted(flip(borders), values, side="right" if right else "left"))
+    descending = subtract(count, searchsorted(flip(borders), values, side=side))
     first, last = (reshape(slice_axis(borders, 0, at, at + 1), ()) for at in (0, count - 1))
     return where(greater_equal(last, first), ascending, descending)  # type: ignore[no-any-return]

@@ -12,6 +12,7 @@ from typing import Any
 from .. import ops
 from ..aval import Aval, is_floating
 from ..errors import DtypeError, ShapeError, at_user_line
+from ..families import NUMERIC
 from ..primitive import (
     STATE,
     CallPlan,
@@ -268,10 +269,9 @@ def _fitting(what: str, given: Any, primal: Aval, path: str) -> Any:
                 "first"
             )
         )
-    written = type(given) in (int, float) or isinstance(given, (list, tuple))
+    number = isinstance(given, Value) and given.aval.weak and given.dtype.kind in NUMERIC
+    written = number or type(given) in (int, float) or isinstance(given, (list, tuple))
     value = ops.asarray(given, primal.dtype if written else None)
-    if value.aval.weak:
-        value = ops.astype(value, primal.dtype)
     if value.shape != primal.shape:
         raise ShapeError(at_user_line(f"{what}: {path} has shape {primal.shape}, what is given for it {value.shape}"))
     if value.dtype != primal.dtype:

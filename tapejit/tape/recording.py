@@ -13,10 +13,11 @@ IDENTITY = Rule(lambda ct: ct, ("ct",), Flow.MOVING)
 READ = ReversePlan((), (Pull(0, IDENTITY, lambda ct, residuals: ct, ()),), lambda *_: ((), ()))
 
 
-Record = tuple[ReversePlan | CallPlan, tuple[int, ...], tuple[int, ...], Sequence[Any], tuple[Aval, ...] | None]
+Record = tuple[ReversePlan | CallPlan, tuple[int, ...], tuple[int, ...], Sequence[Any], tuple[Aval | None, ...] | None]
 """One application or call: its plan, the keys that the plan's cotangents go to, the keys of all results, the residuals.
 
-Last come the avals of the results where an application has several, since cotangents that nobody sent are then zeros.
+Last come the avals of the results where an application has several, since cotangents that nobody sent are then zeros;
+None in their place where the rules take None for such a cotangent.
 A plain tuple is made and taken apart in a fifth of the time of anything with names.
 """
 
@@ -66,7 +67,7 @@ class Recording:
                     self.record_call(call, inputs, outputs if primitive.multiple else (outputs,))
             return
         if primitive.multiple:
-            self._record_parts(plan, inputs, outputs, params)
+            self._record_parts(plan, inputs, outputs, params, bool(primitive.properties.get("partial")))
         elif outputs.dtype.kind == "f":
             # Residuals come first: a borrowed input is made the tape's own before anyone can change it.
             sources, residuals = plan.keep(inputs, outputs, params)
@@ -75,7 +76,7 @@ class Recording:
             self.records.append((plan, sources, (key,), residuals, None))
 
     def _record_parts(
-        self, plan: ReversePlan, inputs: tuple[Value, ...], outputs: tuple[Value, ...], params: Params
+        self, plan: ReversePlan, inputs: tuple[Value, ...], outputs: tuple[Value, ...], params: Params, partial: bool
     ) -> None:
         """Note an application that has several results."""
         floating = [output.key for output in outputs if is_floating(output.dtype)]
@@ -83,7 +84,8 @@ class Recording:
             return
         sources, residuals = plan.keep(inputs, outputs, params)
         self._active.update(floating)
-        keys, avals = tuple([output.key for output in outputs]), tuple([output.aval for output in outputs])
+        keys = tuple([output.key for output in outputs])
+        avals = tuple([None if partial else output.aval for output in outputs])
         self.records.append((plan, sources, keys, residuals, avals))
 
     def record_read(self, variable: Variable, value: Value) -> None:

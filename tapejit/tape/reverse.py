@@ -127,14 +127,17 @@ def _between(records: list[Record], sources: frozenset[int]) -> tuple[list[Recor
 
 
 def _gathered(
-    outputs: Sequence[int], avals: Sequence[Aval], totals: dict[int, Any], sources: frozenset[int]
+    outputs: Sequence[int], avals: Sequence[Aval | None], totals: dict[int, Any], sources: frozenset[int]
 ) -> tuple[Any, ...] | None:
-    """The cotangents of an application with several results, zeros for those that nothing depends on."""
+    """The cotangents of an application with several results; zeros, or None, for those that nothing depends on."""
     arrived = [totals.get(key) if key in sources else totals.pop(key, None) for key in outputs]
     if all(ct is None for ct in arrived):
         return None
     zero = in_role("zeros")
-    return tuple(zero(aval.shape, aval.dtype) if ct is None else ct for ct, aval in zip(arrived, avals, strict=True))
+    return tuple(
+        zero(aval.shape, aval.dtype) if ct is None and aval is not None else ct
+        for ct, aval in zip(arrived, avals, strict=True)
+    )
 
 
 def _masked_pull(pull: Pull, ct: Any, mask: Any, residuals: Sequence[Any]) -> tuple[Any, Any]:

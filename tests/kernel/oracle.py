@@ -54,6 +54,7 @@ SPECIAL: dict[str, Callable[..., Any]] = {
     "inv": wide_linalg.inv,
     "slogdet": wide_linalg.slogdet,
     "cholesky": wide_linalg.cholesky,
+    "triangular_solve": wide_linalg.triangular_solve,
 }
 
 

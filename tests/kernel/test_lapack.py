@@ -199,14 +199,96 @@ def test_nan_stays() -> None:
         np.testing.assert_array_equal(np.isnan(compiled), np.isnan(eager))
 
 
+# Decompositions
+
+
+def decompositions(x: Any, y: Any, z: Any) -> Any:
+    """Of `x` symmetric, `y` square or tall, and of its transpose; `z` are right-hand sides."""
+    wide = tj.matrix_transpose(y)
+    square = y[..., : y.shape[-1], :]
+    upper = tj.linalg.triangular_solve(square, z, lower=False)
+    parts = [*tj.linalg.svd(y), *tj.linalg.svd(wide), *tj.linalg.qr(y), *tj.linalg.qr(wide), *tj.linalg.eigh(x)]
+    return [*parts, tj.linalg.triangular_solve(square, z), upper, tj.linalg.det(square), tj.linalg.expm(x / 50)]
+
+
+def tall(*shape: int, dtype: str = "float64") -> np.ndarray:
+    """Matrices whose singular values are far apart, and so are those of their first rows."""
+    drawn = np.random.default_rng(sum(shape)).standard_normal(shape)
+    n = shape[-1]
+    drawn[..., :n, :] += np.diag(np.arange(2.0, 2 * n + 1, 2)) * 2 * n**0.5
+    return drawn.astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "batch", "dtype"),
+    [(0, 0, (), "float64"), (3, 0, (2,), "float64"), (5, 3, (2,), "float32"), (40, 20, (2,), "float64")],
+)
+def test_decompositions(m: int, n: int, batch: tuple[int, ...], dtype: str) -> None:
+    y = tall(*batch, m, n, dtype=dtype)
+    x = y[..., :n, :] + np.swapaxes(y[..., :n, :], -1, -2)
+    z = np.random.default_rng(n).standard_normal((*batch, n, 2)).astype(dtype)
+    check_agreement(decompositions, [x, y, z], plain=n < 20, scale=100)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda t: tj.permute_dims(t, (2, 0, 1)),
+        lambda t: tj.flip(t[:, ::-1, ::-1], axis=0)[::2],
+        lambda t: tj.broadcast_to(t[1], t.shape),
+        lambda t: tj.exp(t / 9),
+    ],
+)
+def test_decompositions_of_views(view: Callable[[Any], Any]) -> None:
+    def program(x: Any) -> Any:
+        y = view(x)
+        return [*tj.linalg.svd(y), *tj.linalg.qr(y), *tj.linalg.eigh(y), tj.linalg.triangular_solve(y, y)]
+
+    check_agreement(program, [tall(4, 4, 4)], scale=100)
+
+
+def test_gradients_of_decompositions() -> None:
+    def program(x: Any, y: Any) -> Any:
+        parts = [*tj.linalg.svd(y), *tj.linalg.qr(y), *tj.linalg.eigh(symmetric(x)), tj.linalg.det(x)]
+        return [*parts, tj.linalg.pinv(y), tj.linalg.lstsq(y, y[:, :1])[0]]
+
+    check_agreement(first_order(program), [tall(3, 3), tall(4, 3)], scale=1000)
+
+
+def test_second_derivatives_of_values() -> None:
+    def program(x: Any) -> Any:
+        return [tj.linalg.svdvals(x), tj.linalg.eigvalsh(symmetric(x)), tj.linalg.matrix_norm(x, ord="nuc")]
+
+    check_agreement(second_order(program), [tall(3, 3)], plain=False, scale=1000)
+
+
+def test_what_is_not_finite_gives_nan() -> None:
+    x = np.stack([tall(3, 3), np.full((3, 3), np.nan)])
+    x[1, 2] = np.inf
+
+    def program(t: Any) -> Any:
+        parts = [*tj.linalg.svd(t), *tj.linalg.eigh(t), tj.linalg.expm(t)]
+        return [*parts, *tj.linalg.qr(t), tj.linalg.slogdet(t)[1], tj.linalg.det(t)]
+
+    _, executable = check_agreement(program, [x], scale=100)
+    assert all(np.isnan(out.numpy()[1]).any() for out in executable([x]))
+    one = np.array([[np.nan, 1.0], [1.0, 1.0]])  # which LAPACK takes for singular
+    check_agreement(lambda t: [*tj.linalg.slogdet(t), tj.linalg.det(t)], [one])
+
+
 # Failures
 
 
-BAD = {"solve": np.ones((2, 2)), "inv": np.ones((2, 2)), "cholesky": -np.eye(2)}
+BAD = {
+    "solve": np.ones((2, 2)),
+    "inv": np.ones((2, 2)),
+    "cholesky": -np.eye(2),
+    "triangular_solve": np.array([[0.0, 1.0], [1.0, 1.0]]),
+}
 
 
 def called(name: str, x: Any) -> Any:
-    return tj.linalg.solve(x, x[..., :1]) if name == "solve" else getattr(tj.linalg, name)(x)
+    return getattr(tj.linalg, name)(x, *([x[..., :1]] if name.endswith("solve") else []))
 
 
 @pytest.mark.parametrize("name", BAD)

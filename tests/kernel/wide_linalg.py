@@ -48,6 +48,7 @@ def _factor(x: Array) -> Array:
 
 
 solve = _each(lambda x, y: _eliminated(x, y)[0])
+triangular_solve = _each(lambda x, y: _eliminated(np.tril(x), y)[0])
 inv = _each(lambda x: _eliminated(x, np.eye(len(x), dtype=x.dtype))[0])
 slogdet = _each(lambda x: _eliminated(x, x[:, :0])[1:])
 cholesky = _each(_factor)

@@ -109,3 +109,9 @@ def test_matrix_transpose() -> None:
     np.testing.assert_array_equal(tj.constant(x).mT.numpy(), np.matrix_transpose(x), strict=True)
     with pytest.raises(ShapeError, match="two axes or more"):
         tj.matrix_transpose([1.0])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int32", "bool"])
+def test_vecdot_stays_in_its_dtype(dtype: str) -> None:
+    x = np.arange(1, 7).reshape(2, 3).astype(dtype)
+    np.testing.assert_array_equal(tj.vecdot(x, x).numpy(), np.vecdot(x, x), strict=True)
