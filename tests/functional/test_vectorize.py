@@ -453,6 +453,22 @@ def test_a_draw_of_its_own_for_each(draw: Callable[..., Any]) -> None:
     assert generator.get_state().tolist() == other.get_state().tolist()
 
 
+@pytest.mark.parametrize(
+    "draw",
+    [lambda generator, x: generator.gamma((3,), x), lambda generator, x: generator.permutation(9),
+     lambda generator, x: generator.categorical(tj.zeros(50) + x, (3,))],
+)  # fmt: skip
+def test_draws_made_of_several(draw: Callable[..., Any]) -> None:
+    x = np.ones(4, np.float32)
+    apart, together = (
+        tj.vmap(lambda each: draw(tj.random.Generator(3), each), randomness=how)(x).numpy()
+        for how in ("different", "same")
+    )
+    assert len({row.tobytes() for row in apart}) == 4
+    np.testing.assert_allclose(together[1], draw(tj.random.Generator(3), tj.asarray(x[1])).numpy(), rtol=1e-6)
+    assert (together == together[0]).all()
+
+
 def test_draws_of_nested_batches() -> None:
     generator = tj.random.Generator(3)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...aval import Aval
 from ...families import Case, composite, floats, library_call
+from ...families.batching import stacked
 from ...lowering import Routine
 from ..annotations import ArrayLike
 from ..comparison import logical_or, where
@@ -154,6 +155,7 @@ cofactors: Apply = composite(
     rule=square_rule("cofactors"),
     vjp={"x": _cofactors_vjp},
     expand=_cofactors_expand,
+    batch=stacked,
     cases=(Case(regular_sample(n=3)), Case(regular_sample(2, n=2)), Case(regular_sample(n=1))),
     reference=lambda x: np.linalg.det(x)[..., None, None] * np.swapaxes(np.linalg.inv(x), -1, -2),
 )
@@ -185,6 +187,7 @@ _det: Apply = composite(
     rule=_det_rule,
     vjp={"x": _det_vjp},
     expand=_det_expand,
+    batch=stacked,
     cases=(
         Case(regular_sample(n=3)),
         Case(regular_sample(2, n=2)),

@@ -10,6 +10,7 @@ import numpy as np
 from ...aval import Aval, broadcast_shapes
 from ...errors import ShapeError, at_user_line
 from ...families import Case, composite, normal
+from ...families.batching import stacked
 from ..annotations import ArrayLike
 from ..comparison import greater, less_equal, where
 from ..products import matmul, matrix_transpose
@@ -63,6 +64,7 @@ _pinv: Apply = composite(
     rule=lambda x, *, rtol: Aval((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype),
     vjp={"x": _pinv_vjp},
     expand=_pinv_expand,
+    batch=stacked,
     cases=(Case(normal(3, 3)), Case(normal(2, 4, 2)), Case(normal(2, 3)), Case(normal(0, 3, 2))),
     reference=np.linalg.pinv,
 )
