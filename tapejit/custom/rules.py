@@ -159,15 +159,17 @@ def _joint_of_tangent(active: int, count: int, params: Params) -> CallPlan:
     return CallPlan(inputs, seeds if inputs else (), _places_of_captures(count, params), pull)
 
 
-def _forward_of_tangent(inputs: Sequence[Any], tangents: Sequence[Any], _outputs: Any, params: Params) -> list[Any]:
-    """The forward rule as the user gave it; it asks for no results."""
+def _forward_of_tangent(inputs: Sequence[Any], tangents: Sequence[Any], outputs: Any, params: Params) -> list[Any]:
+    """The forward rule as the user gave it."""
     results, by, seeds = params["results"], params["by"], params["seeds"]
     moving = tangents[results : results + by]
     found: list[Any] = [None] * results
     if all(tangent is None for tangent in moving):
         return found
     operands = [_or_zeros(tangent, aval) for tangent, aval in zip(moving, params["avals"], strict=True)]
-    moved = apply_linear(params["rule"], operands, inputs[results + by :], range(len(seeds)))
+    both = (*inputs, *outputs)
+    captures = [both[place] for place in _places_of_captures(len(inputs), params)]
+    moved = apply_linear(params["rule"], operands, captures, range(len(seeds)))
     for place, tangent in zip(seeds, moved, strict=True):
         found[place] = tangent
     return found

@@ -65,6 +65,31 @@ def test_a_gradient_in_numpy_has_no_derivative(compiled: bool) -> None:
     np.testing.assert_allclose(tj.grad(lambda x: tj.sum(call(x)))(x).numpy(), np.cosh(X))
 
 
+@pytest.mark.parametrize("way", ["eager", "compiled", "outside", "twice from outside"])
+def test_the_function_is_called_once(way: str) -> None:
+    """But for a second derivative from outside, which needs the result again where nobody kept it."""
+    calls = []
+
+    def counted(x: np.ndarray) -> np.ndarray:
+        calls.append(x.shape)
+        return np.exp(x)
+
+    def function(x: Any) -> Any:
+        return tj.numpy_function(counted, x, shape=x.shape, dtype=x.dtype, gradient=lambda x, out, ct: ct * out)
+
+    whole = lambda x: derivatives(function, x)  # noqa: E731
+    step = tj.compile(function, strict=True)
+    ways = {
+        "eager": whole,
+        "compiled": tj.compile(whole, strict=True),
+        "outside": lambda x: [tj.grad(lambda x: tj.sum(step(x)))(x)],
+        "twice from outside": lambda x: derivatives(step, x),
+    }
+    found = ways[way](tj.constant(X))
+    assert_all_close(found, [np.exp(X)] * len(found))
+    assert calls == [(3,)] * (2 if way == "twice from outside" else 1)
+
+
 def solve(a: Any, b: Any, **options: Any) -> Any:
     """The solution and the residual's norm, of which the first alone has a gradient."""
 
