@@ -54,7 +54,7 @@ from .instructions import (
 )
 from .objects import target_cpu
 from .outline import STRAIGHT, Block, Outline, marked, outline
-from .parallel import MARK
+from .parallel import MARK, SHORT
 from .routines import ROUTINES
 from .scalar_functions import ScalarFunction, known_functions
 from .straight import Call, TextError
@@ -355,6 +355,7 @@ class _Prepared:
     resolvers: Mapping[str, Resolve]
     names: Mapping[str, object]
     parallel: list[ir.Block]  # of what is being built: the bodies of loops whose iterations don't meet in memory
+    short: list[ir.Block]  # and of short ones that sum up
     outlined: Outline | None = None  # what is being built
     linked: dict[str, str] = field(default_factory=dict)  # what it calls of the user's: LLVM modules
     handles: dict[str, _Name] = field(default_factory=dict)  # what Numba knows of the user's functions
@@ -419,7 +420,8 @@ def _prepared() -> _Prepared:
         **{dtype if dtype != "bool" else "bool_": _resolve_cast(dtype) for dtype in runtime.DTYPES},
     }
     parallel: list[ir.Block] = []
-    resolvers[MARK] = _resolve_mark(parallel)
+    short: list[ir.Block] = []
+    resolvers[MARK], resolvers[SHORT] = _resolve_mark(parallel), _resolve_mark(short)
     names: dict[str, object] = {name: _register(name, resolve) for name, resolve in resolvers.items()}
     names |= {STRAIGHT: _register_straight(), "OK": runtime.OK, "RUN_ALL": runtime.RUN_ALL, "lanes": range}
     _register_boolean_cells()
@@ -427,7 +429,7 @@ def _prepared() -> _Prepared:
     typing = _Types()
     target = _Target(typing)
     target.refresh()
-    return _Prepared(typing, target, resolvers, names, parallel)
+    return _Prepared(typing, target, resolvers, names, parallel, short)
 
 
 # --- from source to machine code ----------------------------------------------------------------------------
@@ -496,6 +498,7 @@ def build(
     with global_compiler_lock:
         prepared = _prepared()
         prepared.parallel.clear()
+        prepared.short.clear()
         prepared.linked.clear()
         prepared.failures.clear()
         text = marked(source)
@@ -519,6 +522,6 @@ def build(
             raise
         finally:
             prepared.outlined = None
-        texts = [cgutils.normalize_ir_text(with_loop_hints(module, prepared.parallel)) for module in library.modules]
-        texts += prepared.linked.values()
+        written = [with_loop_hints(module, prepared.parallel, prepared.short) for module in library.modules]
+        texts = [*map(cgutils.normalize_ir_text, written), *prepared.linked.values()]
         return assembly.assemble(texts, symbol, made.fndesc.llvm_func_name, started)

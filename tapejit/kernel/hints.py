@@ -6,6 +6,8 @@
 * LLVM writes out several copies of a vectorised body, so that the processor has more to do at a time. A large body has
   enough for that, and its copies would take several times as long to compile. Enormous ones are not vectorised at all:
   the forward and backward pass of a chain of some thousand operations would keep the vectoriser busy for half a minute.
+* A short loop that sums up is made of vectors before it is written out. LLVM would do it the other way round, and then
+  make vectors of the loop around it, with an element of each row in them, which it has to gather.
 * Iterations that don't meet in memory are said not to (`parallel`).
 
 Works on the modules that Numba hands over, whichever emitter they come from. Loops that are written out in vectors
@@ -31,6 +33,7 @@ _COUNTED = frozenset(("fadd", "fsub", "fmul", "fdiv", "frem", "fneg", "call"))
 _ONE_COPY = ('!"llvm.loop.interleave.count", i32 1', '!"llvm.loop.unroll.disable"')
 _SCALAR = '!"llvm.loop.vectorize.enable", i1 false'
 _ONCE = '!"llvm.loop.unroll.disable"'
+_VECTORS_FIRST = (_ONCE, '!"llvm.loop.vectorize.followup_vectorized", !{!"llvm.loop.isvectorized", i32 1}')
 _FIRST_ID = 1_000_000  # beyond the numbers that llvmlite gives
 
 
@@ -79,7 +82,7 @@ def as_written(latch: ir.Instruction) -> None:
     latch.set_metadata("llvm.loop", _LoopId((_ONCE, _SCALAR)))
 
 
-def with_loop_hints(module: ir.Module, parallel: Collection[ir.Block]) -> str:
+def with_loop_hints(module: ir.Module, parallel: Collection[ir.Block], short: Collection[ir.Block]) -> str:
     """The module's text, with what is known of its innermost loops.
 
     Parameters
@@ -88,12 +91,16 @@ def with_loop_hints(module: ir.Module, parallel: Collection[ir.Block]) -> str:
         As Numba wrote it.
     parallel : collection of ir.Block
         The bodies of loops whose iterations don't meet in memory.
+    short : collection of ir.Block
+        The bodies of short loops that sum up.
     """
     ids: list[_LoopId] = []
     groups: list[_AccessGroup] = []
     for function in module.functions:
         for block in function.blocks:
             hints = _body_hints(block) if _ends_plainly(block) else []
+            if block in short and not hints and _ends_plainly(block):
+                hints += _VECTORS_FIRST
             if block in parallel and _ends_plainly(block):
                 groups.append(_AccessGroup(2 * _FIRST_ID + len(groups)))
                 _gather(block, groups[-1])

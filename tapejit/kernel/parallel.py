@@ -12,6 +12,12 @@ from collections.abc import Sequence
 MARK = "apart"
 """The function that says, at the beginning of a body, that its iterations don't meet in memory."""
 
+SHORT = "short"
+"""The function that says so of a short loop that sums up."""
+
+_FEW = range(4, 49)
+"""Iterations of a short loop: LLVM would write it out."""
+
 
 def is_parallel(body: Sequence[ast.stmt], variable: str) -> bool:
     """Whether each iteration of a loop writes elements that no other one reads or writes.
@@ -37,6 +43,15 @@ def is_parallel(body: Sequence[ast.stmt], variable: str) -> bool:
                 case ast.Call(ast.Name(function), arguments) if _takes_addresses(function, arguments):
                     return False
     return all(len(places[pointer]) == 1 and _moves(index, variable) for pointer, index in written.items())
+
+
+def is_short_sum(loop: ast.For) -> bool:
+    """Whether a loop of lines adds something up in few iterations."""
+    match loop.iter:
+        case ast.Call(ast.Name("range"), [ast.Constant(int(count))]) if count in _FEW:
+            calls = (part for line in loop.body for part in ast.walk(line) if isinstance(part, ast.Call))
+            return any(isinstance(call.func, ast.Name) and call.func.id == "accumulate" for call in calls)
+    return False
 
 
 def _takes_addresses(function: str, arguments: Sequence[ast.expr]) -> bool:

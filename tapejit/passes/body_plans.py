@@ -147,7 +147,7 @@ def _planned(body: Body) -> _Planned:
     targets, copies = targets_of(graph, apart=False)
     outputs, following = targets[: len(graph.outputs)], targets[len(graph.outputs) :]
     updates = [(variable, target) for (variable, _), target in zip(graph.updates, following, strict=True)]
-    tree = schedule(graph, targets, copies, updates, last=False)
+    tree = schedule(graph, targets, copies, updates, inside=True)
     inner = planned_bodies(tree)
     mark_lanes(tree.items)
     blocks = block_lengths(leaves(tree.items))

@@ -9,7 +9,7 @@ import numpy as np
 from ..config import check_graphs
 from ..graph import Builder, Graph, Literal, Node, Part, regions_of, verify
 from ..graph.signature import canonical_lines
-from ..lowering import Alias, Composite, Contraction, Pointwise, View
+from ..lowering import Alias, Composite, Contraction, Pointwise, Reduction, View
 from ..primitive import Primitive, in_role
 from ..tensor import quietly
 from .composing import traced
@@ -105,6 +105,8 @@ def _simplify(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | 
         if lowering.expression == _CHOICE:
             return _folded(builder, node, inputs) or _chosen(builder, node, inputs)
         return _folded(builder, node, inputs) or _neutral(builder, node, inputs) or _cancelled(node, inputs)
+    if isinstance(lowering, Reduction):
+        return _of_one_element(builder, node, inputs)
     if isinstance(lowering, View) and inputs[0].aval == node.aval and _is_identity(node, inputs):
         return inputs[0]
     return None
@@ -163,6 +165,14 @@ def _constant(node: Node) -> Literal | None:
     while node.primitive is not None and isinstance(node.primitive.lowering, View):
         node = node.inputs[0]
     return node.op if isinstance(node.op, Literal) else None
+
+
+def _of_one_element(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
+    """A reduction over axes of length 1 is the elements as they are."""
+    (value,) = inputs
+    if value.aval.size != node.aval.size or not value.aval.size or value.aval.dtype != node.aval.dtype:
+        return None
+    return traced(builder, in_role("reshape"), (value,), node.where, shape=node.aval.shape)
 
 
 def _cancelled(node: Node, inputs: tuple[Node, ...]) -> Node | None:

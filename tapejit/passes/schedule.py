@@ -18,6 +18,7 @@ from .checks import checks_of
 from .keeping import wanted_by_many, worth_keeping
 from .loops import Item, Leaf, Loop, item_in, leaves, shared_loops
 from .parts import costly_pieces, statements_for
+from .rows import costly_in_rows, goes_with
 from .statements import Statement, copy_statement, necessarily_stored
 
 CANDIDATES = 4
@@ -31,6 +32,8 @@ FARTHEST = 256
 class Schedule:
     """The tree, and where each stored node is computed."""
 
+    inside: bool = False
+    """Whether it is the body of a region operation."""
     root: Loop = field(default_factory=lambda: Loop(1))
     placed: dict[Node, list[Leaf]] = field(default_factory=dict)
     fallible: list[Leaf] = field(default_factory=list)
@@ -113,6 +116,8 @@ class Schedule:
             for loop in sorted(loops, key=lambda item: -item.place):
                 if loop.extent != extent or loop.alone or not self._aligned(loop, loads, axis):
                     continue
+                if self.inside and not goes_with(loop, statement, innermost=len(remaining) == 1):
+                    continue
                 if loop.tiled and not self._goes_in_tiles(loop, statement, remaining, loads):
                     continue
                 if _placed_before(body, here - {loop}, loop):
@@ -146,15 +151,13 @@ class Schedule:
                     return False
         return True
 
-    def prefer_in_place(self, updates: Sequence[tuple[Node, Node]], last: bool) -> None:
+    def prefer_in_place(self, updates: Sequence[tuple[Node, Node]]) -> None:
         """Move what reads a variable, or may fail, before what computes its new value, as far as that can be.
 
         Parameters
         ----------
         updates : sequence of (Node, Node)
             The variables and the nodes of their new values.
-        last : bool
-            Whether nothing may fail once a variable has its new value.
         """
         readers: dict[Node, list[Leaf]] = {variable: [] for variable, _ in updates}
         for leaf in leaves(self.items):
@@ -165,7 +168,7 @@ class Schedule:
             (leaf, writer)
             for variable, target in updates
             for writer in self.placed[target]
-            for leaf in (*readers[variable], *(self.fallible if last else ()))
+            for leaf in (*readers[variable], *(() if self.inside else self.fallible))
             if leaf is not writer
         ]
         # What is in order already shall stay so; then comes what has to be moved.
@@ -210,7 +213,8 @@ def schedule(
     targets: Collection[Node],
     copies: Sequence[tuple[Node, Node]],
     updates: Sequence[tuple[Node, Node]],
-    last: bool = True,
+    *,
+    inside: bool = False,
 ) -> Schedule:
     """The loop tree of a graph.
 
@@ -224,18 +228,20 @@ def schedule(
         Additional stored nodes, each with the stored node or literal whose value it takes.
     updates : sequence of (Node, Node)
         The variables and the stored nodes of their new values.
-    last : bool
-        Whether nothing may fail once a variable has its new value.
+    inside : bool
+        Whether it is the body of a region operation: something may fail after updates, and see `rows`.
     """
     order = graph.nodes()
     stored = necessarily_stored(graph, targets)
     stored |= wanted_by_many(order, stored)
     statements: dict[Node, list[Statement]] = {}
     while True:
-        tree = _built(graph, order, copies, stored, statements)
+        tree = _built(graph, order, copies, stored, statements, inside)
         more = costly_pieces(leaves(tree.items), stored) or worth_keeping(order, leaves(tree.items), stored)
+        if inside and not more:
+            more = costly_in_rows(leaves(tree.items), stored)
         if not more:
-            tree.prefer_in_place(updates, last)
+            tree.prefer_in_place(updates)
             return tree
         stored |= more
         statements = {
@@ -249,9 +255,10 @@ def _built(
     copies: Sequence[tuple[Node, Node]],
     stored: Collection[Node],
     statements: dict[Node, list[Statement]],
+    inside: bool,
 ) -> Schedule:
     """The tree for what is stored; `statements` has those that are known, and gets the others."""
-    tree = Schedule()
+    tree = Schedule(inside)
     inputs = set(graph.inputs)
     checks: dict[Node, list[Statement]] = {}
     for user, check in checks_of(graph, stored):
@@ -261,7 +268,7 @@ def _built(
             tree.add(check)
         if node in stored and node not in inputs and node not in tree.placed:
             if node not in statements:
-                statements[node] = statements_for(node, stored)
+                statements[node] = statements_for(node, stored, inside)
             for statement in statements[node]:
                 tree.add(statement)
     for target, source in copies:

@@ -18,10 +18,13 @@ from hypothesis import strategies as st
 import tapejit as tj
 from tapejit.aval import Aval
 from tests.kernel.random_operations import FAMILIES, Draft, Draw, Function, Instruction, floating
+from tests.kernel.random_regions import chosen, looped, repeated
 
 LARGEST = 240
 """By default no value has more elements."""
 FLOATS = ("float32", "float64")
+REGIONS = (*(looped,) * 14, *(chosen,) * 3, *(repeated,) * 3)
+"""Families of loops and branches: of every five operations two."""
 LENGTHS = (0, 1, 2, 2, 3, 3, 5, 5, 17, 40, 1500)
 """Of axes; the last is longer than a block of a reduction."""
 
@@ -113,8 +116,14 @@ def _arrays(avals: tuple[Aval, ...], seed: int) -> list[np.ndarray]:
 
 
 @st.composite
-def random_programs(draw: Draw, largest: int = LARGEST, floats: tuple[str, ...] = FLOATS) -> RandomProgram:
-    """Programs whose values have at most `largest` elements, with floating arguments of the given dtypes."""
+def random_programs(
+    draw: Draw, largest: int = LARGEST, floats: tuple[str, ...] = FLOATS, regions: bool = False
+) -> RandomProgram:
+    """Programs whose values have at most `largest` elements, with floating arguments of the given dtypes.
+
+    With `regions` they have loops and branches.
+    """
+    families = (*FAMILIES, *REGIONS) if regions else FAMILIES
     side = st.sampled_from([side for side in LENGTHS if side <= largest])
     shapes = st.lists(side, max_size=3).map(tuple).filter(lambda shape: prod(shape) <= largest)
     usual = draw(st.sampled_from(floats))  # so that most programs have one dtype
@@ -129,7 +138,7 @@ def random_programs(draw: Draw, largest: int = LARGEST, floats: tuple[str, ...] 
         if draft.variables and draw(st.integers(0, 5)) == 0:
             draft.touch()
             continue
-        drawn = draft.one_of(FAMILIES)(draft)
+        drawn = draft.one_of(families)(draft)
         if drawn is None or not draft.add(*drawn):
             draft.add("sin", tj.sin, (draft.pick(floating),))  # type: ignore[arg-type]
     count = len(draft.values)

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
 
 import tapejit as tj
 from tapejit.errors import IndexRangeError
 from tapejit.kernel.emission import emit
 from tapejit.passes.split import CallPart, split
 from tests.agreement import check_agreement, trace
+from tests.kernel.oracle import is_steady
+from tests.kernel.random_programs import RandomProgram, examples, random_programs
 from tests.kernel.test_outline import results
 from tests.regions import scan, switch, while_loop
 
@@ -242,6 +245,13 @@ def test_loops_and_branches(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAPEJIT_EMIT", "source")
     for one, other in zip(results(traced, given), as_instructions, strict=True):
         assert one.tobytes() == other.tobytes()
+
+
+@examples(12)
+@given(random_programs(largest=60, regions=True))
+def test_random_programs_with_loops_and_branches(program: RandomProgram) -> None:
+    assume(is_steady(program.function(), program.draw(0), program.draw(1)))
+    check_agreement(program.function(), program.draw(0), program.draw(1), scale=100)
 
 
 def source(function: Callable[..., Any], arguments: list[np.ndarray]) -> str:
