@@ -10,7 +10,7 @@ inputs after those, and results of the operation itself. Start reading at `Linea
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..aval import Aval, is_floating
@@ -32,6 +32,7 @@ from ..primitive import (
     current,
     in_role,
     interpreting,
+    new_key,
     remove_tape,
 )
 from ..tape.recording import Recording
@@ -42,9 +43,16 @@ _NOTHING: Masked = (None, None)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """A linear function as Python: ``function(operands, captures) -> values``, each may be None."""
+    """A linear function as Python: ``function(operands, captures) -> values``, each may be None.
+
+    `number` tells it from others in the text of regions, by which these are compared.
+    """
 
     function: Callable[[Sequence[Value], Sequence[Value]], Sequence[Value | None]]
+    number: int = field(default_factory=new_key)
+
+    def __repr__(self) -> str:
+        return f"rule {self.number}"
 
 
 Linear = Call | Region

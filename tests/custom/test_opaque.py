@@ -148,6 +148,17 @@ def test_a_vectorized_function_is_called_once() -> None:
     assert found.tolist() == (2 * batch).tolist()
 
 
+def test_functions_of_one_name_in_two_loops() -> None:
+    def run(x: Any, function: Callable[..., Any]) -> Any:
+        return tj.scan(lambda c, _: (tj.numpy_function(function, c, shape=3, dtype="float64"), None), x, length=2)[0]
+
+    step = tj.compile(lambda x: (run(x, lambda a: a + 1), run(x, lambda a: a * 5)))
+    with pytest.warns(errors.TapejitWarning, match="numpy_function"):
+        one, other = step(tj.constant(X))
+    assert one.tolist() == (X + 2).tolist()
+    assert other.tolist() == (X * 25).tolist()
+
+
 def test_what_is_wrong() -> None:
     def gradient(**options: Any) -> Callable[[], Any]:
         return lambda: tj.grad(lambda x: tj.sum(sinh(x, **options)))(tj.constant(X))
