@@ -8,21 +8,19 @@ from typing import Any
 from ..aval import is_floating
 from ..errors import RuleError, at_user_line
 from ..graph import trace_region
-from ..primitive import BASE, Value, bind, current, in_role, new_key
+from ..primitive import BASE, Value, bind, current, in_role
 from ..pytree import TreeDef, flatten, unflatten
 from .arguments import (
     Arguments,
     aligned,
     arguments_of,
     bound,
-    check_reads,
     described,
     fitting,
-    is_heard,
     results_of,
     type_in_words,
-    unheard,
 )
+from .hearing import alone, is_heard
 from .rules import WITH_TANGENT, Call, Linear, floating, inside, without_own
 from .static import positions_checked, split_arguments
 
@@ -119,13 +117,13 @@ class custom_jvp:  # noqa: N801 (a decorator)
             raise RuleError(at_user_line(f"{self._label} has no rule: give it with defjvp or defjvps"))
         args = bound(self._function, args, kwargs) if kwargs else args
         if not is_heard():
-            return self._function(*args)
+            values, treedef = results_of(self._label, self._function(*args))
+            return unflatten(treedef, values)
         static, others = split_arguments(self._label, self._static, args)
         given = arguments_of(others)
-        before = new_key()
-        with unheard(current()) as reads:
+        with alone() as heard:
             result = self._function(*static.joined(given.given))
-        check_reads(self._label, reads, given)
+        heard.refuse_variables(self._label, given)
         values, treedef = results_of(self._label, result)
         rule = _Tangents(self._label, functools.partial(self._rule, static.values), given, values, treedef)
         by = given.values
@@ -136,8 +134,7 @@ class custom_jvp:  # noqa: N801 (a decorator)
         with inside(self) as again:
             if not again and current().interpreter is not BASE[0].interpreter:
                 linear, taken = trace_region(lambda *tangents: rule.dense(tangents), avals, self._label)
-                made_here = {value.key: place for place, value in enumerate(values) if value.key > before}
-                captures, own = without_own(taken, made_here)
+                captures, own = without_own(taken, {v.key: place for place, v in enumerate(values) if heard.is_own(v)})
         params = {"results": len(values), "by": len(by), "seeds": floating(values), "avals": avals, "rule": linear}
         return unflatten(treedef, bind(WITH_TANGENT, (*values, *by, *captures), {**params, "own": own}))
 
