@@ -12,8 +12,9 @@ from typing import Any
 from ..graph import Builder, Graph, Literal, Node, Part, Region, regions_of, with_regions
 from ..lowering import Affine, Pointwise, ScanRegion, SwitchRegion, WhileRegion
 from ..primitive import in_role
-from .bodies import behind_views, first_slice, position_of
+from .bodies import LONG, behind_views, first_slice, position_of
 from .composing import traced
+from .orientation import may_be_turned, oriented, transposed
 from .rebuilding import closed, copied, is_literal, reached
 
 HELD = 1 << 20
@@ -104,7 +105,7 @@ class Regions:
         loop = _Loop(index, carried, slices, [*captures, *steady], stacked)
         if length == 1:
             return found | loop.once(builder, node.where)
-        loop = loop.prepared(self._prepare).without_steady(builder)
+        loop = loop.prepared(self._prepare).without_steady(builder).oriented(builder, length, node.where)
         found |= loop.steady_results(builder, length, node.where)
         return found | loop.bound(builder, node, params)
 
@@ -245,6 +246,19 @@ class _Loop:
         for node, value in zip(moved, copied(builder, moved, outside), strict=True):
             captures.append(_Given(node, value))
         return replace(self, captures=captures)
+
+    def oriented(self, builder: Builder, length: int, where: str) -> "_Loop":
+        """With copies of matrices that are better read the other way round."""
+        values = {each.argument: each.value for each in self.captures if may_be_turned(each.argument.aval)}
+        if length < LONG or not values:
+            return self
+        roots, turned = oriented(self.roots(), values)
+        if not turned:
+            return self
+        more = [_Given(new, traced(builder, transposed, (values[matrix],), where)) for matrix, new in turned.items()]
+        carried = [replace(each, following=root) for each, root in zip(self.carried, roots, strict=False)]
+        stacked = dict(zip(self.stacked, roots[len(carried) :], strict=True))
+        return replace(self, carried=carried, stacked=stacked, captures=[*self.captures, *more])
 
     def steady_results(self, builder: Builder, length: int, where: str) -> dict[int, Node]:
         """The stacked results that are the same at each index; they are no longer the loop's."""

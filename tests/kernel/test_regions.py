@@ -132,6 +132,18 @@ def products(a, b):
     return scan(body, [a], [b])
 
 
+@case((9, 9), (9,), (24, 24), (24,), (32, 32), (32,))
+def matrices_times_vectors(a, x, b, y, c, z):
+    """Along rows and along columns, of as many elements as fill vectors, and of others."""
+
+    def body(_, x, y, z):
+        return [tj.tanh(a @ x), tj.sin(y @ b) + y, tj.sin(c @ z) * 0.1 + c.T @ tj.tanh(z) * 0.1], [
+            tj.sum(a, axis=0) * x
+        ]
+
+    return scan(body, [x, y, z], length=16)
+
+
 @case((4, 3, 3))
 def sums_and_softmax(x):
     def body(_, s, x):

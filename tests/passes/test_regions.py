@@ -81,6 +81,34 @@ def test_arrays_of_equal_slices_and_literals_are_no_slices() -> None:
     assert operations(params["body"]) == ["multiply"]
 
 
+def test_a_matrix_is_turned_before_a_long_loop_that_sums_up_its_rows() -> None:
+    """Where the same loop multiplies by the transposed matrix too, it has both."""
+
+    def products(both: bool, length: int) -> str:
+        def function(w, x):
+            step = lambda _, x: ([tj.tanh(w @ x) + (w.T @ tj.sin(x) if both else 0.0)], [])  # noqa: E731
+            return scan(step, [x], length=length)
+
+        return trace(function, drawn(((16, 16), (16,)))).emitted().source
+
+    assert products(both=False, length=20).count("lanes(16)") == 1
+    assert products(both=True, length=20).count("lanes(16)") == 2
+    for text in (products(both=False, length=20), products(both=True, length=20)):
+        assert "permute_dims[i * 16 + j] = " in text
+        assert "[i * 16 + j] * " not in text  # no row is summed up along memory
+    assert "permute_dims" not in products(both=True, length=3)
+
+
+def test_what_is_costly_and_once_a_row_has_a_loop_of_its_own() -> None:
+    def function(x, h):
+        return scan(lambda _, h, x: ([tj.tanh(tj.sum(x * h, axis=1))], []), [h], [x])
+
+    text = trace(function, drawn(((3, 5, 5), (5,)))).emitted().source
+    (line,) = [line for line in text.splitlines() if "tanh(" in line]
+    before = text.splitlines()[text.splitlines().index(line) - 1]
+    assert before.strip() == "for i in range(5):"
+
+
 def test_loops_that_run_once_or_never_are_none() -> None:
     for rows in (1, 0):
         graph = graph_of(lambda x: scan(lambda _, s, x: ([s * x], [s + x]), [x.sum(axis=0)], [x]), (rows, 3))
