@@ -137,9 +137,8 @@ def matrices_times_vectors(a, x, b, y, c, z):
     """Along rows and along columns, of as many elements as fill vectors, and of others."""
 
     def body(_, x, y, z):
-        return [tj.tanh(a @ x), tj.sin(y @ b) + y, tj.sin(c @ z) * 0.1 + c.T @ tj.tanh(z) * 0.1], [
-            tj.sum(a, axis=0) * x
-        ]
+        x, y = tj.tanh(a @ x * 0.1), tj.sin(y @ b * 0.05) + y * 0.5
+        return [x, y, tj.sin(c @ z * 0.02) + c.T @ tj.tanh(z) * 0.02], [tj.sum(a, axis=0) * x]
 
     return scan(body, [x, y, z], length=16)
 
