@@ -75,6 +75,7 @@ def jobs(what: str, workloads: Mapping[str, Workload], chosen: argparse.Namespac
             for engine in workload.engines
             if (not chosen.engines or engine.name in [*chosen.engines, *KEPT.get(what, ())])
             and (what != "first_calls" or engine.compiles)
+            and (what != "steps" or engine.timed)
         )
         if wanted and (not chosen.workloads or name in chosen.workloads):
             found.append((workload, wanted))

@@ -76,6 +76,8 @@ class Engine:
     """The module that it imports, also the name of its environment (`--python jax=…`)."""
     prepare: Callable[[Arrays], Session]
     note: str = ""
+    timed: bool = True
+    """Whether its steps have a row; one that isn't is only compared."""
     compiles: bool = False
     """Whether its first call compiles, so that it has a row among the first calls."""
     cores: int = 1

@@ -66,8 +66,8 @@ class Tensor(Operators, Value):
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
             at_user_line(
-                "a Tensor is immutable: build a new one with tj.where or tj.scatter_add, or keep a tj.Variable and "
-                "assign to it"
+                "a Tensor is immutable: build a new one with tj.where, tj.scatter_set or tj.scatter_add, or keep a "
+                "tj.Variable and assign to it"
             )
         )
 

@@ -43,7 +43,9 @@ def test_nothing_that_is_slow_is_imported(imported: list[str]) -> None:
 def test_completion_offers_what_is_public() -> None:
     assert dir(tj) == sorted([*tj.__all__, "__version__"])
     assert not {"guards", "families", "lowering", "np"} & set(dir(tj))
-    assert (dir(tj.linalg), dir(tj.random)) == (["cholesky", "inv", "slogdet", "solve"], ["Generator"])
+    assert (dir(tj.linalg), dir(tj.random)) == (sorted(tj.linalg.__all__), ["Generator"])
+    assert {"cholesky", "det", "eigh", "inv", "slogdet", "solve", "svd"} < set(dir(tj.linalg))
+    assert not {"matrices", "factors", "spectra", "np", "annotations"} & set(dir(tj.linalg))
     for module in (tj, tj.linalg, tj.random):
         assert all(hasattr(module, name) for name in dir(module))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tapejit as tj
-from tapejit.primitive import Primitive, Rule
+from tapejit.primitive import Primitive, Rule, bind
 from tapejit.testing import check_grads
 
 Function = Callable[..., Any]
@@ -51,7 +51,7 @@ def rule_of(name: str, right: Function, vjp: Function, jvp: Any = None) -> Funct
         properties={"family": "library_call"},
         jvp=jvp,
     )
-    return lambda x: tj.primitive.bind(primitive, (tj.asarray(x),))
+    return lambda x: bind(primitive, (tj.asarray(x),))
 
 
 def failure(function: Function, args: Any, **options: Any) -> str:

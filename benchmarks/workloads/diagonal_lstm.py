@@ -179,7 +179,7 @@ WORKLOADS = (
         engines=(
             Engine("numpy", "numpy", numpy_by_hand, "gradient written by hand"),
             Engine("tapejit_compiled", "tapejit", tapejit_compiled, "NumPy arguments, `scan`"),
-            Engine("tapejit_eager", "tapejit", tapejit_eager),
+            Engine("tapejit_eager", "tapejit", tapejit_eager, timed=False),
             Engine("njit_by_hand", "numba", njit_by_hand, "the same as numpy, compiled"),
             Engine("jax_jit", "jax", jax_jit, "`scan`"),
         ),

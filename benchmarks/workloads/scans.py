@@ -1,7 +1,6 @@
 """Scans of different lengths: neither what their first call costs nor the text of the kernel grows with them.
 
-A leaky unit for each of 64 numbers is driven by a sequence; the mean of squares of what it does is differentiated by
-its weights. The longest scan is also run so that it keeps everything for the reverse pass, and so that it keeps the
+64 leaky units are driven by a sequence; the mean of squares of what they do is differentiated by their weights. The longest scan is also run so that it keeps everything for the reverse pass, and so that it keeps the
 state at every 316th step, the root of its length, and computes the rest again.
 """
 
@@ -14,6 +13,7 @@ import numpy as np
 from benchmarks.workload import Arrays, Check, Engine, Session, Workload, returning, told_by
 
 SIZE = 64
+LEAK = 0.1
 LENGTHS = 100, 100_000
 RESULTS = ("loss", "by_weights")
 
@@ -28,12 +28,14 @@ def inputs_of(length: int) -> Callable[[], Arrays]:
 
 def loss_of(library: Any, scan: Callable[..., Any], **how: Any) -> Callable[..., Any]:
     def loss(weights, drive):
-        def step(state, pushed):
-            state = library.tanh(weights * state + pushed)
-            return state, library.mean(state**2)
+        def step(carry, pushed):
+            state, total = carry
+            state = (1 - LEAK) * state + LEAK * library.tanh(weights * state + pushed)
+            return (state, total + library.sum(state**2)), None
 
-        _, squares = scan(step, library.zeros_like(weights), drive, **how)
-        return library.mean(squares)
+        start = library.zeros_like(weights)
+        (_, total), _ = scan(step, (start, library.sum(start)), drive, **how)
+        return total / (SIZE * len(drive))
 
     return loss
 
@@ -42,15 +44,17 @@ def numpy_by_hand(data: Arrays) -> Session:
     weights, drive = data["weights"], data["drive"]
 
     def step():
-        states = np.zeros((len(drive) + 1, SIZE))
+        states, activities = np.zeros((len(drive) + 1, SIZE)), np.zeros((len(drive), SIZE))
         for t, pushed in enumerate(drive):
-            states[t + 1] = np.tanh(weights * states[t] + pushed)
+            activities[t] = np.tanh(weights * states[t] + pushed)
+            states[t + 1] = (1 - LEAK) * states[t] + LEAK * activities[t]
         ct, by_weights = np.zeros(SIZE), np.zeros(SIZE)
         scale = 1 / (SIZE * len(drive))
         for t in range(len(drive), 0, -1):
-            ct = (ct + 2 * scale * states[t]) * (1 - states[t] ** 2)
-            by_weights += ct * states[t - 1]
-            ct = ct * weights
+            ct = ct + 2 * scale * states[t]
+            inner = ct * LEAK * (1 - activities[t - 1] ** 2)
+            by_weights += inner * states[t - 1]
+            ct = (1 - LEAK) * ct + inner * weights
         return scale * np.sum(states**2), by_weights
 
     return returning(RESULTS, step)

@@ -148,6 +148,30 @@ class ScanForm:
         return Aval((self.length, *aval.shape), aval.dtype) if place in self.sliced else aval
 
 
+def carried_depends(graph: Graph, carries: int) -> tuple[int, ...]:
+    """For each value that a loop carries the inputs on which it may depend in the end, after any number of iterations.
+
+    Parameters
+    ----------
+    graph : Graph
+        Of the body, whose inputs begin with what is carried.
+    carries : int
+        How many these are.
+    """
+    connected = connections(graph)
+    outputs = [connected.get(node, 0) for node in graph.outputs[:carries]]
+    state = [1 << place if ScanForm.floats(node) else 0 for place, node in enumerate(graph.inputs[:carries])]
+    below = (1 << carries) - 1
+    while True:
+        following = [
+            state[place] | bits & ~below | union(state[source] for source in positions_of(bits & below))
+            for place, bits in enumerate(outputs)
+        ]
+        if following == state:
+            return tuple(state)
+        state = following
+
+
 _MOST_FORMS = 256
 _FORMS: "OrderedDict[Any, ScanForm]" = OrderedDict()
 

@@ -12,10 +12,12 @@ import numpy as np
 from ..aval import Aval
 from ..graph import Region
 from ..lowering import Inlined, Pointwise, ScanRegion, SwitchRegion, WhileRegion
-from ..primitive import Flow, JointRule, Primitive, Rule, register
+from ..primitive import BatchRule, Flow, JointRule, Primitive, Rule, TangentRule, register
+from .batches import checkpoint_batch, scan_batch, switch_batch, while_batch
 from .checkpoint_rules import after_batch, checkpoint_joint
 from .scan_reverse import scan_joint
 from .switch_reverse import switch_joint, while_joint
+from .tangents import checkpoint_tangents, scan_tangents, switch_tangents, while_tangents
 
 INDEX = Aval((), np.dtype(np.int64))
 """What the index of an iteration, or of a branch, is."""
@@ -81,7 +83,11 @@ def _types(avals: Sequence[Aval]) -> list[tuple[Any, ...]]:
     return [(aval.shape, aval.dtype) for aval in avals]
 
 
-def _primitive(name: str, impl: Any, rule: Any, lowering: Any, joint: JointRule) -> Primitive:
+Rules = tuple[JointRule, TangentRule, BatchRule]
+"""The rules of the reverse pass, of forward mode, and for batches."""
+
+
+def _primitive(name: str, impl: Any, rule: Any, lowering: Any, rules: Rules) -> Primitive:
     return register(
         Primitive(
             name=name,
@@ -93,7 +99,9 @@ def _primitive(name: str, impl: Any, rule: Any, lowering: Any, joint: JointRule)
             cases=(),
             multiple=True,
             properties={"family": "region"},
-            joint=joint,
+            joint=rules[0],
+            jvp=rules[1],
+            batch=rules[2],
         )
     )
 
@@ -107,10 +115,12 @@ def _region_type(*avals: Aval, body: Region) -> tuple[Aval, ...]:
     return tuple(node.aval for node in body.graph.outputs)
 
 
-SCAN = _primitive("scan", _scan, _scan_type, ScanRegion(), scan_joint)
-WHILE = _primitive("while_loop", _while, _while_type, WhileRegion(), while_joint)
-SWITCH = _primitive("switch", _switch, _switch_type, SwitchRegion(), switch_joint)
-CHECKPOINT = _primitive("checkpoint", _region, _region_type, Inlined(), checkpoint_joint)
+SCAN = _primitive("scan", _scan, _scan_type, ScanRegion(), (scan_joint, scan_tangents, scan_batch))
+WHILE = _primitive("while_loop", _while, _while_type, WhileRegion(), (while_joint, while_tangents, while_batch))
+SWITCH = _primitive("switch", _switch, _switch_type, SwitchRegion(), (switch_joint, switch_tangents, switch_batch))
+CHECKPOINT = _primitive(
+    "checkpoint", _region, _region_type, Inlined(), (checkpoint_joint, checkpoint_tangents, checkpoint_batch)
+)
 
 AFTER = register(
     Primitive(

@@ -55,8 +55,8 @@ def checkpoint(f: Callable[..., Any], /) -> Callable[..., Any]:
     >>> x = tj.Variable(1.0)
     >>> with tj.GradientTape() as tape:
     ...     y = tj.checkpoint(lambda v: tj.sin(tj.exp(v)))(x)
-    >>> tape.gradient(y, x).numpy()
-    array(-2.4783, dtype=float32)
+    >>> round(tape.gradient(y, x).item(), 4)
+    -2.4783
     """
 
     def checkpointed(*args: Any, **kwargs: Any) -> Any:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from ..aval import is_floating
 from ..errors import TapejitError, at_user_line
 from ..graph import Graph, Node, Region
 from ..graph.connections import connections, positions_of, union
@@ -20,6 +19,7 @@ from ..primitive import CallPlan, Masked, Params, Value, Wanted, in_role, interp
 from ..tape.recording import Recording
 from ..tape.reverse import add, pull_back
 from .applied import apply_switch
+from .form import carried_depends
 
 _NOTHING: Masked = (None, None)
 
@@ -123,23 +123,11 @@ class _SwitchReverse:
 def while_joint(active: int, count: int, params: Params) -> CallPlan:
     """The plan of a loop of which nobody knows how many times it runs: it can be followed, but not pulled back."""
     body: Region = params["body"]
-    carries: int = params["carries"]
-    connected = connections(body.graph)
-    outputs = [connected.get(node, 0) for node in body.graph.outputs]
-    state = [1 << place if is_floating(body.graph.inputs[place].aval.dtype) else 0 for place in range(carries)]
-    below = (1 << carries) - 1
-    while True:
-        following = [
-            state[place] | (bits & ~below) | union(state[source] for source in positions_of(bits & below))
-            for place, bits in enumerate(outputs)
-        ]
-        if following == state:
-            break
-        state = following
+    state = carried_depends(body.graph, params["carries"])
     inputs = tuple(positions_of(union(state) & active))
     results = tuple(place for place, bits in enumerate(state) if bits & active)
     assert len(body.graph.inputs) == count
-    return CallPlan(inputs, results, (), partial(_refuse, inputs, tuple(state)), tuple(state))
+    return CallPlan(inputs, results, (), partial(_refuse, inputs, state), state)
 
 
 def _refuse(

@@ -191,11 +191,6 @@ def results_of(label: str, result: Any) -> tuple[list[Value], TreeDef]:
     return values, treedef
 
 
-def floating(values: Sequence[Value]) -> tuple[int, ...]:
-    """Positions of the floating ones."""
-    return tuple(place for place, value in enumerate(values) if is_floating(value.dtype))
-
-
 def is_heard() -> bool:
     """Whether anyone listens: here, around a map over batches, or when what is traced here runs."""
     state = current()

@@ -2,15 +2,17 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from ..aval import Aval
 from ..errors import RuleError, at_user_line
 from ..graph import trace_region
-from ..primitive import BASE, Value, bind, current, in_role
+from ..primitive import BASE, Value, add_tape, bind, current, in_role, new_key, remove_tape
 from ..pytree import TreeDef, unflatten
+from ..tape.recording import Recording
 from ..variable import Variable
 from .arguments import (
     Arguments,
@@ -19,13 +21,12 @@ from .arguments import (
     bound,
     described,
     fitting,
-    floating,
     is_heard,
     reading,
     results_of,
     type_in_words,
 )
-from .rules import WITH_GRADIENT, Call, Linear, inside
+from .rules import WITH_GRADIENT, Call, Linear, floating, inside, without_own
 
 _VARIABLES = "variables"
 
@@ -141,6 +142,8 @@ class Result:
         What else the gradient is by.
     nested : bool
         Whether the cotangents are one nest like the result.
+    kept : list
+        Where to put the result with its rule, for a gradient that asks for it.
     """
 
     label: str
@@ -150,6 +153,7 @@ class Result:
     gradient: Callable[..., Any]
     variables: Sequence[Variable] = ()
     nested: bool = False
+    kept: list[Any] | None = None
 
     def gradients(self, cts: Sequence[Value]) -> list[Value | None]:
         """From cotangents of floating results to checked gradients: of floating arguments, then of variables."""
@@ -203,22 +207,57 @@ def with_gradient(function: Any, forward: Forward, given: Arguments, plain: Forw
     plain : callable, optional
         Calls it without asking for a gradient, where that is another thing.
     """
+    if not is_heard():
+        found = forward(given)
+        return unflatten(found.treedef, found.values)
     with inside(function) as again:
-        found = (plain if again and plain is not None else forward)(given)
-        if not is_heard():
-            return unflatten(found.treedef, found.values)
+        before = new_key()
+        with _watched(given.values) as recording:
+            found = (plain if again and plain is not None else forward)(given)
         by: Sequence[Value] = (*given.values, *[variable.read_value() for variable in found.variables])
         linear: Linear = Call(lambda cts, _: found.gradients(cts))
         captures: Sequence[Value] = ()
+        own: tuple[int | None, ...] = ()
         seeds = floating(found.values)
+        loose = [place for place in seeds if _is_loose(found.values[place], before, recording)]
         avals = tuple([found.values[place].aval for place in seeds])
         if again:
             linear, captures = _called_later(function, forward, found), given.tensors
+            own = (None,) * len(captures)
         elif current().interpreter is not BASE[0].interpreter:
-            linear, captures, connected = _traced(found, avals)
+            linear, taken, connected = _traced(found, avals)
             by = [by[place] for place in connected]
-    params = {"results": len(found.values), "by": len(by), "seeds": seeds, "avals": avals, "rule": linear}
-    return unflatten(found.treedef, bind(WITH_GRADIENT, (*found.values, *by, *captures), params))
+            captures, own = without_own(taken, {found.values[place].key: place for place in loose})
+    params = {"results": len(found.values), "by": len(by), "seeds": seeds, "avals": avals, "rule": linear, "own": own}
+    results = bind(WITH_GRADIENT, (*found.values, *by, *captures), params)
+    for place in loose:
+        held: Any = found.values[place]  # by the gradient, perhaps
+        held.key = results[place].key
+    result = unflatten(found.treedef, results)
+    if found.kept is not None:
+        found.kept.append(result)
+    return result
+
+
+@contextmanager
+def _watched(values: Sequence[Value]) -> Iterator[Recording]:
+    """A block in which it is recorded what depends on values."""
+    recording = Recording(watch_accessed=True)
+    for value in values:
+        recording.watch(value)
+    add_tape(recording)
+    try:
+        yield recording
+    finally:
+        remove_tape(recording)
+
+
+def _is_loose(value: Value, before: int, recording: Recording) -> bool:
+    """Whether a result was made by the function, but in ways that tapes don't see: an opaque call, behind a stop.
+
+    To a gradient that uses it, it then is the result with its rule: a second derivative would take it for constant.
+    """
+    return value.key > before and not recording.follows((value,))
 
 
 def _traced(found: Result, avals: tuple[Aval, ...]) -> tuple[Linear, Sequence[Value], list[int]]:

@@ -18,13 +18,12 @@ from .arguments import (
     check_reads,
     described,
     fitting,
-    floating,
     is_heard,
     results_of,
     type_in_words,
     unheard,
 )
-from .rules import WITH_TANGENT, Call, Linear, inside
+from .rules import WITH_TANGENT, Call, Linear, floating, inside
 from .static import positions_checked, split_arguments
 
 Rule = Callable[..., Any]
@@ -136,6 +135,7 @@ class custom_jvp:  # noqa: N801 (a decorator)
             if not again and current().interpreter is not BASE[0].interpreter:
                 linear, captures = trace_region(lambda *tangents: rule.dense(tangents), avals, self._label)
         params = {"results": len(values), "by": len(by), "seeds": floating(values), "avals": avals, "rule": linear}
+        params["own"] = (None,) * len(captures)
         return unflatten(treedef, bind(WITH_TANGENT, (*values, *by, *captures), params))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..aval import parse_dtype
-from ..errors import RuleError, at_user_line
+from ..errors import RuleError, ShapeError, at_user_line
 from ..families.elementwise import FLOATING, NUMERIC, elementwise_primitive
 from ..kernel.each import each_element
 from ..kernel.scalar_functions import ScalarFunction, scalar_function
@@ -107,7 +107,7 @@ def primitive(
     public = elementwise_primitive(
         own,
         scalar.inputs,
-        impl=numpy or _computed(scalar),
+        impl=_computed(scalar) if numpy is None else _computed_by(numpy, scalar),
         kernel=f"{scalar.name}({', '.join(scalar.inputs)})",
         dtypes=_DTYPES[dtypes],
         partials=dict(partials or {}),
@@ -135,6 +135,18 @@ def _check_partial(scalar: ScalarFunction, name: str, partial: Any) -> None:
                 f"{', '.join(known)}"
             )
         )
+
+
+def _computed_by(function: Callable[..., Any], scalar: ScalarFunction) -> Callable[..., np.ndarray]:
+    def impl(*arrays: np.ndarray) -> np.ndarray:
+        result, shape = np.asarray(function(*arrays)), np.broadcast_shapes(*[array.shape for array in arrays])
+        if result.shape != shape:
+            raise ShapeError(
+                at_user_line(f"primitive: the NumPy function of {scalar.name} gave the shape {result.shape}, not {shape}")
+            )
+        return result.astype(arrays[0].dtype if scalar.result is None else scalar.result, copy=False)
+
+    return impl
 
 
 def _computed(scalar: ScalarFunction) -> Callable[..., np.ndarray]:

@@ -3,20 +3,24 @@
 What a function computes is bound as usual, under tapes and in traces. Then its results go through one of these
 operations, and it is that one's derivative which tapes see: the inputs after the results are what the derivative is by.
 In a kernel nothing is left of it. The derivative is linear, and comes as a Python function (eager mode: called when it
-is asked for) or as a region (traces: made once, and bound again where it is asked for). Start reading at `Linear`.
+is asked for) or as a region (traces: made once, and bound again where it is asked for). What else it reads are the
+inputs after those, and results of the operation itself. Start reading at `Linear`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from ..aval import Aval
-from ..graph import Graph, Region
+from ..aval import Aval, is_floating
+from ..batching import BatchedTensor, Batching
+from ..errors import RuleError, at_user_line
+from ..graph import Graph, Region, trace_region
 from ..graph.replay import replay
 from ..lowering import Alias
 from ..primitive import (
+    BASE,
     CallPlan,
     Masked,
     Params,
@@ -24,8 +28,10 @@ from ..primitive import (
     Value,
     Wanted,
     add_tape,
+    bind,
     current,
     in_role,
+    interpreting,
     remove_tape,
 )
 from ..tape.recording import Recording
@@ -62,6 +68,30 @@ def inside(function: Any) -> Iterator[bool]:
         _TRACED.reset(token)
 
 
+def floating(values: Sequence[Value]) -> tuple[int, ...]:
+    """Positions of the floating ones."""
+    return tuple(place for place, value in enumerate(values) if is_floating(value.dtype))
+
+
+def without_own(captures: Sequence[Value], own: Mapping[int, int]) -> tuple[list[Value], tuple[int | None, ...]]:
+    """The captures of a rule but for the results that it belongs to.
+
+    Parameters
+    ----------
+    captures : sequence of Value
+        What a region asks for.
+    own : mapping of int to int
+        From the keys of results to their positions.
+
+    Returns
+    -------
+    tuple of list of Value and tuple of (int or None)
+        The others; and for each capture the position of the result that it is, None for the others.
+    """
+    places = tuple([own.get(value.key) for value in captures])
+    return [value for value, place in zip(captures, places, strict=True) if place is None], places
+
+
 def apply_linear(
     linear: Linear, operands: Sequence[Value], captures: Sequence[Value], wanted: Sequence[int]
 ) -> list[Value | None]:
@@ -89,8 +119,13 @@ def _joint_of_gradient(active: int, count: int, params: Params) -> CallPlan:
         found = dict(zip(asked, apply_linear(rule, cts, kept, asked), strict=True))
         return [(found[place - results], None) if place - results in found else _NOTHING for place in inputs]
 
-    captures = range(results + by, count)
-    return CallPlan(inputs, seeds if inputs else (), tuple(captures), pull)
+    return CallPlan(inputs, seeds if inputs else (), _places_of_captures(count, params), pull)
+
+
+def _places_of_captures(count: int, params: Params) -> tuple[int, ...]:
+    """Where the captures of a rule are, among inputs and results joined."""
+    others = iter(range(params["results"] + params["by"], count))
+    return tuple([next(others) if place is None else count + place for place in params["own"]])
 
 
 def _joint_of_tangent(active: int, count: int, params: Params) -> CallPlan:
@@ -121,12 +156,11 @@ def _joint_of_tangent(active: int, count: int, params: Params) -> CallPlan:
             for place, wish in zip(inputs, wanted, strict=True)
         ]
 
-    captures = range(results + by, count)
-    return CallPlan(inputs, seeds if inputs else (), tuple(captures), pull)
+    return CallPlan(inputs, seeds if inputs else (), _places_of_captures(count, params), pull)
 
 
 def _forward_of_tangent(inputs: Sequence[Any], tangents: Sequence[Any], _outputs: Any, params: Params) -> list[Any]:
-    """The forward rule as the user gave it."""
+    """The forward rule as the user gave it; it asks for no results."""
     results, by, seeds = params["results"], params["by"], params["seeds"]
     moving = tangents[results : results + by]
     found: list[Any] = [None] * results
@@ -143,8 +177,88 @@ def _or_zeros(value: Any, aval: Aval) -> Any:
     return in_role("zeros")(aval.shape, aval.dtype) if value is None else value.settled()
 
 
+# --- batches ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Batched:
+    """A linear function of one example as one of a batch of them.
+
+    Attributes
+    ----------
+    linear : Linear
+        Of one example.
+    size : int
+        How many there are.
+    operands, captures : tuple of bool
+        Which of these have the batch as their first axis; the others are the same for all.
+    results : tuple of bool
+        Which results are to have it; the others are added up over the batch, as what they are of is the same for all.
+    """
+
+    linear: Linear
+    size: int
+    operands: tuple[bool, ...]
+    captures: tuple[bool, ...]
+    results: tuple[bool, ...]
+
+    def __call__(self, operands: Sequence[Value], captures: Sequence[Value]) -> list[Value | None]:
+        """As for `Call`."""
+        level = Batching(current(), self.size)
+
+        def inside_of(values: Sequence[Value], batched: Sequence[bool]) -> list[Value]:
+            return [BatchedTensor(level, value) if has else value for value, has in zip(values, batched, strict=True)]
+
+        given, captured = inside_of(operands, self.operands), inside_of(captures, self.captures)
+        with interpreting(level):
+            found = apply_linear(self.linear, given, captured, range(len(self.results)))
+            whole = [None if each is None else level.all_of(each) for each in found]
+        return [
+            each if has or each is None else in_role("sum")(each, (0,))
+            for each, has in zip(whole, self.results, strict=True)
+        ]
+
+
+def _batch_rule(
+    primitive: Primitive, inputs: Sequence[Value], batched: Sequence[bool], size: int, params: Params
+) -> Any:
+    """The results of a batch, with a rule for all of it; called where the batch was entered."""
+    results, by, seeds = params["results"], params["by"], params["seeds"]
+    values = [
+        value if has else in_role("broadcast")(value, (size, *value.shape))
+        for value, has in zip(inputs[:results], batched[:results], strict=True)
+    ]
+    sources, captures, own = inputs[results : results + by], inputs[results + by :], params["own"]
+    places = [
+        place - len(inputs) if place >= len(inputs) else place for place in _places_of_captures(len(inputs), params)
+    ]
+    everything = [*values, *inputs[results:]]
+    of_sources = tuple(batched[results : results + by])
+    of_captures = tuple([place < results or batched[place] for place in places])
+    of_seeds = (True,) * len(seeds)
+    forward = primitive is WITH_TANGENT
+    operands = sources if forward else [values[place] for place in seeds]
+    avals = tuple([value.aval for value in operands])
+    function = _Batched(
+        params["rule"],
+        size,
+        of_sources if forward else of_seeds,
+        of_captures,
+        of_seeds if forward else of_sources,
+    )
+    linear: Linear = Call(function)
+    if isinstance(params["rule"], Region) and current().interpreter is not BASE[0].interpreter:
+        captured = [everything[place] for place in places]
+        # The results of a region are all there.
+        linear, taken = trace_region(lambda *cts: function(cts, captured), avals, primitive.name)  # type: ignore[arg-type]
+        captures, own = without_own(taken, {values[place].key: place for place in own if place is not None})
+    params = {**params, "avals": avals, "rule": linear, "own": own}
+    return bind(primitive, (*values, *sources, *captures), params)
+
+
 def _primitive(name: str, joint: Any, jvp: Any = None) -> Primitive:
-    return Primitive(
+    made: Primitive
+    made = Primitive(
         name=name,
         inputs=("*values",),
         impl=lambda *values, results, **_: values[:results],
@@ -156,8 +270,24 @@ def _primitive(name: str, joint: Any, jvp: Any = None) -> Primitive:
         properties={"family": "custom"},
         joint=joint,
         jvp=jvp,
+        batch=lambda *call: _batch_rule(made, *call),
     )
+    return made
 
 
 WITH_GRADIENT = _primitive("custom_gradient", _joint_of_gradient)
 WITH_TANGENT = _primitive("custom_jvp", _joint_of_tangent, _forward_of_tangent)
+
+
+def refusing(values: Sequence[Value], by: Sequence[Value], message: str) -> Sequence[Value]:
+    """The values, for which it is an error to ask for a derivative by `by`."""
+    if not floating(values):
+        return values
+
+    def refuse(*_: Any) -> Any:
+        raise RuleError(at_user_line(message))
+
+    seeds = floating(values)
+    avals = tuple([values[place].aval for place in seeds])
+    params = {"results": len(values), "by": len(by), "seeds": seeds, "avals": avals, "rule": Call(refuse), "own": ()}
+    return bind(WITH_GRADIENT, (*values, *by), params)  # type: ignore[no-any-return]

@@ -171,6 +171,7 @@ def elementwise_primitive(
         lowering=Pointwise(kernel, cost),
         cases=(),
         properties={"family": "elementwise", "dtypes": dtypes, "neutral": (), "signature": signature},
+        batch=aligned(lambda *operands: bind(primitive, operands)),
     )
     resolver = floating_dtype if dtypes == FLOATING else common_dtype
 

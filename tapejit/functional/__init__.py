@@ -7,6 +7,7 @@ reading in `gradients`.
 """
 
 from .gradients import grad, hvp, jvp, linearize, value_and_grad, vjp
+from .jacobians import hessian, jacobian
 from .vectorize import vmap
 
-__all__ = ["grad", "hvp", "jvp", "linearize", "value_and_grad", "vjp", "vmap"]
+__all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "linearize", "value_and_grad", "vjp", "vmap"]

@@ -30,7 +30,8 @@ from .linear import LinearMap
 
 
 @contextmanager
-def _heard_by(tape: Recorder, *, forward: bool = False) -> Iterator[None]:
+def heard_by(tape: Recorder, *, forward: bool = False) -> Iterator[None]:
+    """A block in which a recorder listens."""
     add_tape(tape, forward=forward)
     try:
         yield
@@ -38,7 +39,7 @@ def _heard_by(tape: Recorder, *, forward: bool = False) -> Iterator[None]:
         remove_tape(tape)
 
 
-def _recording(values: Sequence[Value]) -> Recording:
+def recording_of(values: Sequence[Value]) -> Recording:
     """What follows these values, and no variable that is read."""
     recording = Recording(watch_accessed=False)
     for value in values:
@@ -154,17 +155,13 @@ def _value_and_grad(
 ) -> Callable[[tuple[Any, ...], dict[str, Any]], tuple[Any, Any]]:
     """From positional and keyword arguments to what `f` returned and its gradient."""
     checked_function(transform, f)
-    wanted, single = _checked_argnums(transform, argnums)
+    wanted, single = checked_argnums(transform, argnums)
 
     def both(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        places = _places(transform, f, wanted, len(args))
-        parts = [differentiable(transform, args[place], f"argument {place}") for place in places]
-        full = list(args)
-        for place, part in zip(places, parts, strict=True):
-            full[place] = part.nest(part.values)
+        full, parts = split_arguments(transform, f, wanted, args)
         values = [value for part in parts for value in part.values]
-        recording = _recording(values)
-        with _heard_by(recording):
+        recording = recording_of(values)
+        with heard_by(recording):
             returned, auxiliary = with_auxiliary(transform, f, f(*full, **kwargs), has_aux)
             value = _number(transform, f, returned)
         cts = iter(_pulled(recording, {value.key: in_role("ones")((), value.dtype)}, values))
@@ -174,7 +171,19 @@ def _value_and_grad(
     return both
 
 
-def _checked_argnums(transform: str, argnums: Any) -> tuple[tuple[int, ...], bool]:
+def split_arguments(
+    transform: str, f: Function, wanted: Sequence[int], args: Sequence[Any]
+) -> tuple[list[Any], list[Leaves]]:
+    """All arguments, and those to differentiate by, which among all of them are values of their own."""
+    places = _places(transform, f, wanted, len(args))
+    parts = [differentiable(transform, args[place], f"argument {place}") for place in places]
+    full = list(args)
+    for place, part in zip(places, parts, strict=True):
+        full[place] = part.nest(part.values)
+    return full, parts
+
+
+def checked_argnums(transform: str, argnums: Any) -> tuple[tuple[int, ...], bool]:
     """The positions, and whether it is a single one that is no sequence."""
     single = not isinstance(argnums, (tuple, list))
     numbers = (argnums,) if single else tuple(argnums)
@@ -283,8 +292,8 @@ def _vjp(transform: str, f: Function, primals: Sequence[Any], has_aux: bool) -> 
     checked_function(transform, f)
     parts = [differentiable(transform, primal, f"argument {place}") for place, primal in enumerate(primals)]
     values = [value for part in parts for value in part.values]
-    recording = _recording(values)
-    with _heard_by(recording):
+    recording = recording_of(values)
+    with heard_by(recording):
         returned, auxiliary = with_auxiliary(transform, f, f(*[part.nest(part.values) for part in parts]), has_aux)
         out = results(returned, "out")
 
@@ -351,7 +360,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: b
     for part, directions in zip(parts, given, strict=True):
         for value, tangent in zip(part.values, directions, strict=True):
             known.watch(value, tangent)
-    with _heard_by(known, forward=True):
+    with heard_by(known, forward=True):
         returned, auxiliary = with_auxiliary("jvp", f, f(*[part.nest(part.values) for part in parts]), has_aux)
         out = results(returned, "out")
     found = [_settled(known.of(value), value) if is_floating(value.dtype) else None for value in out.values]
@@ -427,7 +436,7 @@ def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
     known = Tangents()
     for value, direction in zip(values, directions, strict=True):
         known.watch(value, direction)
-    with _heard_by(linear), _heard_by(known, forward=True):
+    with heard_by(linear), heard_by(known, forward=True):
         out = results(f(*[part.nest(part.values) for part in parts]), "out")
     found = [_settled(known.of(value), value) if is_floating(value.dtype) else None for value in out.values]
     linear.reduce_to(found)

@@ -4,7 +4,6 @@ Floor 11. `batching` does the work; here are the nests, and which axis of which 
 """
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 from .. import ops
@@ -14,6 +13,7 @@ from ..errors import DtypeError, ShapeError, at_user_line
 from ..families import as_array
 from ..primitive import Typed, Value, current, interpreting
 from ..pytree import flatten, leaf_paths, unflatten
+from .arguments import checked_function, derived
 
 Axes = Any
 """An axis, None, or a nest of them."""
@@ -66,11 +66,13 @@ def vmap(
     >>> tj.vmap(tj.vecdot, in_axes=(0, None))(x, x[0]).tolist()
     [5.0, 11.0]
     """
+    checked_function("vmap", function)
     if randomness not in RANDOMNESS:
         raise ValueError(
             at_user_line(f"vmap: randomness must be one of {', '.join(map(repr, RANDOMNESS))}, got {randomness!r}")
         )
 
+    @derived(function)
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, tree = flatten((args, kwargs))
         axes = _axes_of_arguments(in_axes, args, kwargs)
@@ -91,12 +93,7 @@ def vmap(
             found = [_result(level, each, axis) for each, axis in zip(results, places, strict=True)]
         return unflatten(out_tree, found)
 
-    return _named_as(function, mapped)
-
-
-def _named_as(function: Callable[..., Any], mapped: Callable[..., Any]) -> Callable[..., Any]:
-    """`mapped`, called as `function` is."""
-    return wraps(function)(mapped) if hasattr(function, "__name__") else mapped
+    return mapped
 
 
 def _operand(leaf: Any, axis: int, path: str) -> Value:

@@ -74,7 +74,8 @@ def _read(joint: Joint) -> list[Node]:
 
 def _price_of_keeping(node: Node, computed: bool) -> int | None:
     """In additions; None for what can't be kept. `computed` says whether the forward pass has the value."""
-    if isinstance(node.op, Literal) or len(node.avals) > 1 or (not computed and is_floating(node.aval.dtype)):
+    several = node.primitive is not None and node.primitive.multiple
+    if isinstance(node.op, Literal) or several or (not computed and is_floating(node.aval.dtype)):
         return None
     return max(KEPT_BYTE * node.aval.nbytes, 1)
 

@@ -14,6 +14,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -224,12 +225,16 @@ def _described(value: Any) -> str:
         return f"{kind.__name__} {value!r}"
     if isinstance(value, np.generic | np.ndarray):
         return f"{value.dtype.str} {np.shape(value)} {value.tobytes().hex()}"
-    if kind is tuple:
+    if isinstance(value, Enum):
+        return f"{kind.__qualname__} {value.name} {value.value!r}"
+    if isinstance(value, tuple):
         return f"({', '.join(map(_described, value))})"
     if isinstance(value, ModuleType):
         return f"module {value.__name__} {getattr(value, '__version__', '')}"
     if isinstance(value, BuiltinFunctionType | FunctionType | type | np.ufunc):
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value.__name__)}"
+    if kind.__module__.partition(".")[0] == "numba":  # a type of its
+        return f"{kind.__name__} {value!r}"
     return f"{kind.__name__} {uuid.uuid4().hex}"
 
 

@@ -51,6 +51,7 @@ class Text:
         """How many of them run in lanes."""
         self._depth = 0
         self._taken = {*_RESERVED, *known_functions()}
+        self._idle: dict[str, list[str]] = {}  # for each name of a loop's variable those that are not in use
         self._counts: dict[str, int] = {}  # for each name the largest number behind it, to begin the search there
 
     def fresh(self, wanted: str) -> str:
@@ -64,10 +65,14 @@ class Text:
         self._taken.add(name)
         return name
 
+    def _index(self, wanted: str) -> str:
+        """A name for the variable of a loop, which may have been that of an earlier one, but nothing else."""
+        idle = self._idle.get(wanted)
+        return idle.pop() if idle else self.fresh(wanted)
+
     def _free(self, name: str, wanted: str) -> None:
-        """The variable of a loop may be used again after it."""
-        self._taken.discard(name)
-        self._counts.pop(wanted, None)
+        """The variable of a loop may be used again after it, by loops: a value of that name could be a float."""
+        self._idle.setdefault(wanted, []).append(name)
 
     def line(self, text: str) -> None:
         """One line at the current depth."""
@@ -88,7 +93,7 @@ class Text:
     def loop(self, loop: Loop, bounds: str) -> Iterator[None]:
         """A loop over `bounds`, the arguments of ``range``."""
         wanted = _LOOP_NAMES[min(len(self.loops), 5)]
-        variable = self.loops[id(loop)] = self.fresh(wanted)
+        variable = self.loops[id(loop)] = self._index(wanted)
         self.in_lanes += loop.lanes
         with self.block(f"for {variable} in {'lanes' if loop.lanes else 'range'}({bounds}):"):
             yield
@@ -113,7 +118,7 @@ class Text:
     @contextmanager
     def counting(self, wanted: str, bounds: str) -> Iterator[str]:
         """A loop over `bounds` that stands for no axis of the plan; gives the name of its variable."""
-        variable = self.fresh(wanted)
+        variable = self._index(wanted)
         with self.block(f"for {variable} in range({bounds}):"):
             yield variable
         self._free(variable, wanted)

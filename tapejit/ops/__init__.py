@@ -3,9 +3,9 @@
 
 Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise`, `bases`, `activations`, `gammas`,
 `powers`; then `reductions`, `moments`, `exponential_families`; then `shaping`, `slicing`, `joining`,
-`product_reduction`, `indexing`, `products`, `einsum`, `values`, `creation`, `sorting`, `linalg`, `random`, `opaque`.
-All that is public is exported here, under the Array API's names. NumPy's own functions reach them through
-`numpy_names`.
+`product_reduction`, `indexing`, `products`, `einsum`, `values`, `creation`, `sorting`, `linalg`, `random`,
+`gamma_draws`, `quantiles`, `opaque`. All that is public is exported here, under the Array API's names. NumPy's own
+functions reach them through `numpy_names`.
 """
 
 from . import linalg as linalg
@@ -119,6 +119,7 @@ from .opaque import numpy_function
 from .order_statistics import median, nanmedian, nanquantile, percentile, quantile
 from .padding import pad
 from .powers import cbrt, power, reciprocal, square
+from .powers import power as pow
 from .product_reduction import prod
 from .products import matmul, matrix_transpose, outer, tensordot, vecdot
 from .reductions import all, any, argmax, argmin, cumsum, max, min, sum
@@ -294,6 +295,7 @@ __all__ = [
     "percentile",
     "permute_dims",
     "positive",
+    "pow",
     "power",
     "prod",
     "ptp",

@@ -15,12 +15,16 @@ from ..aval import Shape, broadcast_shapes, checked_int, normalize_axis
 from ..errors import ShapeError, at_user_line
 from ..families import as_array
 from .annotations import ArrayLike
+from .indexing import take
 from .joining import concat
 from .shaping import broadcast_to, permute_dims, ravel, reshape
 from .slicing import flip, slice_axis
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
+
+MOST_PARTS = 16
+"""An axis that is put together of more parts than these is read at an array of indices instead."""
 
 
 def swapaxes(x: ArrayLike, axis1: int, axis2: int, /) -> "Tensor":
@@ -221,10 +225,13 @@ def tile(x: ArrayLike, repetitions: int | Sequence[int], /) -> "Tensor":
     rank = max(len(counts), len(array.shape))
     counts = (1,) * (rank - len(counts)) + counts
     shape: Shape = (1,) * (rank - len(array.shape)) + array.shape
+    several = [axis for axis in range(rank) if counts[axis] != 1 and shape[axis] != 1]
+    if len(several) == 1 and 1 < counts[several[0]] <= MOST_PARTS:
+        out = concat([reshape(array, shape)] * counts[several[0]], axis=several[0])
+        return broadcast_to(out, tuple(map(prod, zip(counts, shape, strict=True))))
     apart = tuple(length for each in shape for length in (1, each))
     spread = tuple(length for pair in zip(counts, shape, strict=True) for length in pair)
-    whole = tuple(count * length for count, length in zip(counts, shape, strict=True))
-    return reshape(broadcast_to(reshape(array, apart), spread), whole)
+    return reshape(broadcast_to(reshape(array, apart), spread), tuple(map(prod, zip(counts, shape, strict=True))))
 
 
 def _checked_count(operation: str, value: Any) -> int:
@@ -278,10 +285,12 @@ def repeat(x: ArrayLike, repeats: int | Sequence[int], /, *, axis: int | None = 
         raise ShapeError(
             at_user_line(f"repeat: {len(counts)} numbers for axis {place} of shape {array.shape}, which has {length}")
         )
-    parts = [
-        _repeated(slice_axis(array, place, begin, end), place, counts[begin]) for begin, end in _runs_of_equal(counts)
-    ]
-    return concat(parts, axis=place)
+    runs = _runs_of_equal(counts)
+    if len(runs) > MOST_PARTS:
+        return take(array, np.repeat(np.arange(length), counts), axis=place)
+    return concat(
+        [_repeated(slice_axis(array, place, begin, end), place, counts[begin]) for begin, end in runs], axis=place
+    )
 
 
 def _repeated(x: Any, axis: int, count: int) -> "Tensor":

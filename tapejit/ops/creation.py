@@ -451,11 +451,3 @@ def one_hot(indices: ArrayLike, /, depth: int, *, axis: int = -1, dtype: DtypeLi
     classes = reshape(iota(count), (count, *(1,) * len(after)))
     hits = equal(reshape(array, (*before, 1, *after)), classes)
     return astype(hits, floatx() if dtype is None else parse_dtype("one_hot", dtype))
-
-
-def _unit(length: int, position: int, dtype: np.dtype) -> Any:
-    """A vector that is 1 at one place and 0 elsewhere."""
-    return astype(equal(iota(length), position), dtype)
-
-
-claim("unit", _unit)

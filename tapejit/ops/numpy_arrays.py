@@ -78,7 +78,10 @@ def _median(function: Function) -> Function:
 def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
     if returned:
         raise DtypeError(
-            at_user_line("np.average of a tensor does not take returned=True; sum the weights with tj.sum")
+            at_user_line(
+                "np.average of a tensor does not take returned=True; sum the weights with tj.sum, or use "
+                "np.average(t.numpy(), ...) on the numbers"
+            )
         )
     return ops.average(a, axis, weights, keepdims=keepdims)
 
@@ -141,7 +144,12 @@ def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
     if sparse:
-        raise DtypeError(at_user_line("np.meshgrid of tensors does not take sparse=True; use tj.reshape"))
+        raise DtypeError(
+            at_user_line(
+                "np.meshgrid of tensors does not take sparse=True; use tj.reshape, or np.meshgrid(t.numpy(), ...) on "
+                "the numbers"
+            )
+        )
     return tuple(ops.meshgrid(*xi, indexing=indexing))
 
 

@@ -4,6 +4,7 @@ Floor 4, above `joining`. With elements of its own an axis is put together of sl
 0, 1, 2, …, and each run in it that goes up, down or stays is one slice.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy as np
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..families import as_array
 from .annotations import ArrayLike
+from .arrangement import MOST_PARTS
+from .indexing import take
 from .joining import concat
 from .shaping import broadcast_to
 from .slicing import checked_widths, flip, pad_with, slice_axis
@@ -87,7 +90,14 @@ def _places(shape: tuple[int, ...], axis: int, widths: tuple[int, int], mode: An
 
 def _arranged(x: Any, axis: int, places: list[int]) -> Any:
     """The elements of an axis at `places`, run by run."""
-    parts = []
+    runs = list(_runs(places))
+    if len(runs) > MOST_PARTS:
+        return take(x, np.array(places), axis=axis)
+    return concat([_run(x, axis, *run) for run in runs], axis=axis)
+
+
+def _runs(places: list[int]) -> Iterator[tuple[int, int, int]]:
+    """The first place of each run, how many there are, and the step: 1, 0 or -1."""
     start = 0
     while start < len(places):
         stop, step = start + 1, 1
@@ -95,10 +105,14 @@ def _arranged(x: Any, axis: int, places: list[int]) -> Any:
             step = places[stop] - places[start]
             while stop < len(places) and places[stop] - places[stop - 1] == step:
                 stop += 1
-        first, last = sorted((places[start], places[stop - 1]))
-        part = slice_axis(x, axis, first, last + 1)
-        if step == 0:
-            part = broadcast_to(part, (*x.shape[:axis], stop - start, *x.shape[axis + 1 :]))
-        parts.append(flip(part, axis) if step < 0 else part)
+        yield places[start], stop - start, step
         start = stop
-    return concat(parts, axis=axis) if len(parts) > 1 else parts[0]
+
+
+def _run(x: Any, axis: int, first: int, count: int, step: int) -> Any:
+    if step == 0:
+        part = slice_axis(x, axis, first, first + 1)
+        return broadcast_to(part, (*x.shape[:axis], count, *x.shape[axis + 1 :]))
+    if step > 0:
+        return slice_axis(x, axis, first, first + count)
+    return flip(slice_axis(x, axis, first - count + 1, first + 1), axis)

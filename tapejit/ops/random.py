@@ -284,3 +284,12 @@ def below(state: Any, bound: Any, shape: Shape) -> Draw:
 def distances(low: Any, high: Any) -> "Tensor":
     """``high - low`` of int64 arrays as uint64, exact for every pair."""
     return subtract(astype(high, UINT64), astype(low, UINT64))  # type: ignore[no-any-return]
+
+
+def unit_open(state: Any, shape: Shape, dtype: np.dtype) -> Draw:
+    """Uniform on (0, 1) without the ends: ``(k + 1/2) 2^-b`` with the upper b = 23 (float32) or 52 bits of a word."""
+    words = _WORDS[dtype]
+    digits = np.finfo(dtype).nmant
+    bits = random_bits(state, shape, words)
+    upper = floor_divide(bits, 2 ** (8 * words.itemsize - digits))
+    return multiply(add(astype(upper, dtype), 0.5), 2.0**-digits), prod(shape), words

@@ -108,11 +108,10 @@ def _extreme_vjp(ct: Any, x: Any, out: Any, axes: tuple[int, ...], x_shape: Shap
 
 
 def _extreme_jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
-    """The mean of the tangents of the elements that tie; nan where the extreme is nan."""
+    """The mean of the tangents of the elements that tie; 0/0 where the extreme is nan, as nothing equals that."""
     axes, summed = params["axes"], in_role("sum")
     hits = inputs[0] == _kept(out, axes, inputs[0].shape)
-    mean = summed(where(hits, tangents[0], 0), axes) / summed(astype(hits, out.dtype), axes)
-    return where(isnan(out), stop_gradient(out), mean)
+    return summed(where(hits, tangents[0], 0), axes) / summed(astype(hits, out.dtype), axes)
 
 
 _EXTREME_CASES = (

@@ -50,8 +50,12 @@ def _after(x: Any, axis: int) -> Any:
 
 
 def _backwards(factors: Any, x: Any, axis: int) -> Any:
-    """``h[t] = factors[t+1] h[t+1] + x[t]``: the recurrence from the other end."""
-    return flip(_recurrence(flip(_after(factors, axis), axis), flip(x, axis), axis=axis), axis)
+    """``h[t] = factors[t+1] h[t+1] + x[t]``: the recurrence from the other end.
+
+    With ``u = factors h`` it is ``u[t] = factors[t] u[t+1] + factors[t] x[t]``, in which nothing is shifted.
+    """
+    products = flip(_recurrence(flip(factors, axis), flip(factors * x, axis), axis=axis), axis)
+    return x + _after(products, axis)
 
 
 def _same(*avals: Aval, axis: int) -> Aval:

@@ -12,12 +12,14 @@ from typing import Any
 from .. import ops
 from ..aval import Aval, is_floating
 from ..errors import DtypeError, ShapeError, at_user_line
+from ..families import NUMERIC
 from ..primitive import (
     STATE,
     CallPlan,
     Masked,
     Params,
     Primitive,
+    State,
     Value,
     add_tape,
     current,
@@ -72,6 +74,10 @@ class Tangents:
         reference.key = key = value.key
         self._known[key] = tangent, mask, reference
 
+    def outside(self) -> State:
+        """The state in which tangents are computed."""
+        return current().before(self)
+
     def of_all(self, values: Sequence[Value]) -> list[Masked]:
         """The tangents of values, with their masks."""
         return [self._known.get(value.key, _UNKNOWN)[:2] for value in values]
@@ -87,7 +93,7 @@ class Tangents:
         if not primitive.multiple and outputs.dtype.kind != "f":
             return
         tangents = self.of_all(inputs)
-        token = STATE.set(current().before(self))
+        token = STATE.set(self.outside())
         try:
             found = push_forward(primitive, inputs, tangents, outputs, params)
         finally:
@@ -112,7 +118,7 @@ class Tangents:
     def record_call(self, plan: CallPlan, inputs: tuple[Value, ...], results: tuple[Value, ...]) -> None:
         """Compute the tangents of the results of a call of a whole function."""
         tangents = self.of_all(inputs)
-        token = STATE.set(current().before(self))
+        token = STATE.set(self.outside())
         try:
             found = push_through(plan, inputs, tangents, results)
         finally:
@@ -263,10 +269,9 @@ def _fitting(what: str, given: Any, primal: Aval, path: str) -> Any:
                 "first"
             )
         )
-    written = type(given) in (int, float) or isinstance(given, (list, tuple))
+    number = isinstance(given, Value) and given.aval.weak and given.dtype.kind in NUMERIC
+    written = number or type(given) in (int, float) or isinstance(given, (list, tuple))
     value = ops.asarray(given, primal.dtype if written else None)
-    if value.aval.weak:
-        value = ops.astype(value, primal.dtype)
     if value.shape != primal.shape:
         raise ShapeError(at_user_line(f"{what}: {path} has shape {primal.shape}, what is given for it {value.shape}"))
     if value.dtype != primal.dtype:

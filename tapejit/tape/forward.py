@@ -17,7 +17,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from ..aval import is_floating
+from ..aval import Shape, is_floating
 from ..primitive import (
     CallPlan,
     Flow,
@@ -65,80 +65,110 @@ def push_forward(
         # What converts one input element by element leaves zeros where they are.
         mask = tangents[0][1] if primitive.properties.get("family") == "pointwise" and len(inputs) == 1 else None
         return [(tangent, mask) for tangent in (found if primitive.multiple else (found,))]
-    active = sum(1 << place for place, (tangent, _) in enumerate(tangents) if tangent is not None)
+    active, bit = 0, 1
+    for tangent, _ in tangents:
+        if tangent is not None:
+            active += bit
+        bit += bit
     if primitive.joint is not None:
         return push_through(primitive.joint(active, len(inputs), params), inputs, tangents, results)
     plan = primitive.reverse_plan(active, len(inputs))
     if not plan.pulls:
         return [NOTHING] * len(results)
-    if primitive.multiple:
-        return _transposed(plan, inputs, tangents, outputs, params)
-    if all(pull.rule.flow is Flow.POINTWISE for pull in plan.pulls):
-        return [_pointwise(plan, inputs, tangents, outputs, params)]
-    if primitive.properties.get("linear"):
-        return [_linear(primitive, plan, inputs, tangents, params)]
-    if primitive.properties.get("family") == "contraction":
-        return [_product(primitive, plan, inputs, tangents, params)]
-    return _transposed(plan, inputs, tangents, outputs, params)
+    rules = plan.pulls
+    if not primitive.multiple:
+        if rules[0].rule.flow is Flow.POINTWISE and all(pull.rule.flow is Flow.POINTWISE for pull in rules):
+            return [_Application(plan, inputs, tangents, outputs, params).pointwise(outputs.shape)]
+        if primitive.properties.get("linear"):
+            return [_linear(primitive, plan, inputs, tangents, params)]
+        if primitive.properties.get("family") == "contraction":
+            return [_product(primitive, plan, inputs, tangents, params)]
+    return _Application(plan, inputs, tangents, outputs, params).transposed(outputs)
 
 
-# ---- element by element
+class _Application:
+    """What the reverse rules of an application need, and the tangents of its inputs.
 
+    The rules are called from here, where a number among what they need is in no argument: it is the operation's, and
+    no number of the program that called it (see `graph.origin`).
+    """
 
-def _pointwise(
-    plan: ReversePlan, inputs: Sequence[Value], tangents: Sequence[Masked], output: Value, params: Params
-) -> Masked:
-    """The sum over the inputs of each one's partial derivative times its tangent."""
-    _, residuals = plan.keep(inputs, output, params)
-    selected = [pull for pull in plan.pulls if pull.rule.mask is not None]
-    if len(selected) == 2 and len(plan.pulls) == 2:
-        total = _chosen(selected, tangents, residuals)
-    else:
-        terms = [_term(pull, tangents[pull.input], residuals) for pull in plan.pulls]
-        terms = [term for term in terms if term[0] is not None]
-        if not terms:
-            return NOTHING
-        values, masks = zip(*terms, strict=True)
-        mask = None if any(each is None for each in masks) else reduce(or_, masks)
-        total = sum(values[1:], start=values[0]), mask
-    value, mask = (part if part is None else _broadcast(part, output.shape) for part in total)
-    return value, mask
+    __slots__ = ("_pulls", "_residuals", "_tangents")
 
+    def __init__(
+        self, plan: ReversePlan, inputs: Sequence[Value], tangents: Sequence[Masked], outputs: Any, params: Params
+    ) -> None:
+        self._pulls = plan.pulls
+        _, self._residuals = plan.keep(inputs, outputs, params)
+        self._tangents = [tangents[pull.input] for pull in plan.pulls]
 
-def _term(pull: Pull, tangent: Masked, residuals: Sequence[Any]) -> Masked:
-    """What one input adds to a tangent."""
-    value, mask = pull.apply(tangent[0], residuals), tangent[1]
-    if value is None:
-        return NOTHING
-    if pull.rule.mask is not None:
-        chosen = _mask_of(pull, residuals)
-        mask = chosen if mask is None else mask & chosen
-    elif mask is None or pull.rule.names == ("ct",):  # times a number: zeros stay zeros
-        return value, mask
-    return in_role("select")(mask, value, 0), mask
+    # Element by element
 
+    def pointwise(self, shape: Shape) -> Masked:
+        """The sum over the inputs of each one's partial derivative times its tangent."""
+        pulls = self._pulls
+        if len(pulls) == 2 and pulls[0].rule.mask is not None and pulls[1].rule.mask is not None:
+            total, mask = self._chosen()
+        else:
+            total, mask = self._summed()
+        if total is not None and total.shape != shape:
+            total = in_role("broadcast")(total, shape)
+        if mask is not None and mask.shape != shape:
+            mask = in_role("broadcast")(mask, shape)
+        return total, mask
 
-def _chosen(pulls: Sequence[Pull], tangents: Sequence[Masked], residuals: Sequence[Any]) -> Masked:
-    """The tangent of what selects between two inputs: each element is from the one or the other."""
-    select = in_role("select")
-    first, second = (tangents[pull.input] for pull in pulls)
-    condition = _mask_of(pulls[0], residuals)
-    values = [pull.apply(tangents[pull.input][0], residuals) for pull in pulls]
-    value = select(condition, *values)
-    if first[1] is None and second[1] is None:
-        return value, None
-    mask = select(condition, *(True if each[1] is None else each[1] for each in (first, second)))
-    return select(mask, value, 0), mask
+    def _summed(self) -> Masked:
+        """The sum of what all inputs add; it is masked where all of that is."""
+        total: Any = None
+        masks: list[Any] | None = []  # None once something is not masked
+        for pull, (tangent, mask) in zip(self._pulls, self._tangents, strict=True):
+            value = pull.apply(tangent, self._residuals)
+            if value is None:
+                continue
+            if mask is not None or pull.rule.mask is not None:
+                value, mask = self._masked(pull, value, mask)  # noqa: PLW2901
+            total = value if total is None else total + value
+            masks = None if mask is None or masks is None else [*masks, mask]
+        return total, reduce(or_, masks) if masks else None
 
+    def _masked(self, pull: Pull, value: Any, mask: Any) -> Masked:
+        """What one input adds, 0 where nothing depends on it."""
+        if pull.rule.mask is not None:
+            chosen = self._mask_of(pull)
+            mask = chosen if mask is None else mask & chosen
+        elif pull.rule.names == ("ct",):  # times a number: zeros stay zeros
+            return value, mask
+        return in_role("select")(mask, value, 0), mask
 
-def _mask_of(pull: Pull, residuals: Sequence[Any]) -> Any:
-    """Where an operation selects from an input."""
-    assert pull.rule.mask is not None
-    return pull.rule.mask.function(*[residuals[slot] for slot in pull.mask_arguments])
+    def _chosen(self) -> Masked:
+        """The tangent of what selects between two inputs: each element is from the one or the other."""
+        select = in_role("select")
+        values = [
+            pull.apply(tangent, self._residuals) for pull, (tangent, _) in zip(self._pulls, self._tangents, strict=True)
+        ]
+        condition = self._mask_of(self._pulls[0])
+        value = select(condition, *values)
+        masks = [mask for _, mask in self._tangents]
+        if masks[0] is None and masks[1] is None:
+            return value, None
+        mask = select(condition, *[True if mask is None else mask for mask in masks])
+        return select(mask, value, 0), mask
 
+    def _mask_of(self, pull: Pull) -> Any:
+        """Where an operation selects from an input."""
+        assert pull.rule.mask is not None
+        return pull.rule.mask.function(*[self._residuals[slot] for slot in pull.mask_arguments])
 
-def _broadcast(value: Any, shape: tuple[int, ...]) -> Any:
-    return value if value.shape == shape else in_role("broadcast")(value, shape)
+    # Any reverse rule
+
+    def transposed(self, outputs: Any) -> Sequence[Masked]:
+        """The tangents by which the reverse rules, linear in the cotangent, multiply it."""
+        results = outputs if isinstance(outputs, tuple) else (outputs,)
+        cts, recording = _zeros_to_follow(results)
+        with _heard_by(recording):
+            given = tuple(cts) if isinstance(outputs, tuple) else cts[0]
+            pulled = [(pull.apply(given, self._residuals), None) for pull in self._pulls]
+        return _pulled_back(recording, cts, pulled, self._tangents)
 
 
 # ---- linear operations and products
@@ -195,19 +225,6 @@ def _heard_by(recording: Recording) -> Iterator[None]:
         remove_tape(recording)
 
 
-def _transposed(
-    plan: ReversePlan, inputs: Sequence[Value], tangents: Sequence[Masked], outputs: Any, params: Params
-) -> Sequence[Masked]:
-    """The tangents by which the reverse rules, linear in the cotangent, multiply it."""
-    _, residuals = plan.keep(inputs, outputs, params)
-    results = outputs if isinstance(outputs, tuple) else (outputs,)
-    cts, recording = _zeros_to_follow(results)
-    with _heard_by(recording):
-        given = tuple(cts) if isinstance(outputs, tuple) else cts[0]
-        pulled = [(pull.apply(given, residuals), None) for pull in plan.pulls]
-    return _pulled_back(recording, cts, pulled, [tangents[pull.input] for pull in plan.pulls])
-
-
 def push_through(
     plan: CallPlan, inputs: Sequence[Value], tangents: Sequence[Masked], results: Sequence[Value]
 ) -> Sequence[Masked]:
@@ -249,6 +266,7 @@ def _pulled_back(
     for (ct, _), (tangent, _) in zip(pulled, tangents, strict=True):
         if ct is not None and tangent is not None:
             # A rule without the sum over the axes of a broadcast, which is left to whoever calls it.
-            add(ct.key, (_broadcast(tangent, ct.shape), None), seeds, {})
+            whole = tangent if tangent.shape == ct.shape else in_role("broadcast")(tangent, ct.shape)
+            add(ct.key, (whole, None), seeds, {})
     found = pull_back(recording.records, seeds, [ct.key for ct in cts])
     return [(found.get(ct.key, ct), None) if is_floating(ct.dtype) else NOTHING for ct in cts]

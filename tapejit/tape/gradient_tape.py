@@ -1,8 +1,7 @@
 """`GradientTape`: records operations and gives gradients, with the names and semantics of TensorFlow's."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..primitive import Value, add_tape, current, in_role, remove_tape
 from ..pytree import LEAF, TreeDef, flatten, flatten_up_to, unflatten
 from ..tensor import Ones
 from ..variable import Variable
+from .jacobians import batch_jacobian_rows, checked_chunk, jacobian_rows
 from .recording import Recording
 from .reverse import pull_back
 
@@ -176,7 +176,13 @@ class GradientTape:
             self._end()
         return result
 
-    def jacobian(self, target: Any, sources: Any, unconnected_gradients: str | None = None) -> Any:
+    def jacobian(
+        self,
+        target: Any,
+        sources: Any,
+        unconnected_gradients: str | None = None,
+        chunk_size: int | None = None,
+    ) -> Any:
         """The derivative of each element of the target by each element of the sources.
 
         Parameters
@@ -187,20 +193,30 @@ class GradientTape:
             As in `gradient`.
         unconnected_gradients : {None, "none", "zero"}
             As in `gradient`.
+        chunk_size : int, optional
+            How many elements of the target to differentiate at once. By default all: that takes the memory of as many
+            reverse passes.
 
         Returns
         -------
         nest of Tensor or None
             Like `sources`; each of shape ``target.shape + source.shape``.
+
+        Raises
+        ------
+        ShapeError
+            If `chunk_size` is not positive.
         """
-        zero = _wants_zeros(unconnected_gradients)
+        zero, chunk = _wants_zeros(unconnected_gradients), checked_chunk("jacobian", chunk_size)
         self._begin("jacobian")
         value = _tensor_or_variable("jacobian: the target", target)
         _is_differentiable("jacobian", value)
         wanted, treedef = _flat("jacobian: a source", sources)
-        rows = self._rows(value, wanted, zero)
+        rows = jacobian_rows(self._recording.records, value, [source.key for source in wanted], chunk)
         self._end()
-        return unflatten(treedef, [_stacked(rows, index, value, source) for index, source in enumerate(wanted)])
+        return unflatten(
+            treedef, [_shaped(each, value.shape, source, zero) for each, source in zip(rows, wanted, strict=True)]
+        )
 
     def batch_jacobian(self, target: Any, source: Any, unconnected_gradients: str | None = None) -> Any:
         """The Jacobian of each row of the target by the same row of the source.
@@ -233,26 +249,12 @@ class GradientTape:
                 at_user_line(f"batch_jacobian: target {value.shape} and source {by.shape} must share their first axis")
             )
         self._begin("batch_jacobian")
-        batch, columns = value.shape[0], prod(value.shape[1:])
-        found = [
-            _result(pull_back(self._recording.records, {value.key: seed}, [by.key]), by, zero)
-            for seed in _basis(value, columns, batch)
-        ]
+        rows = batch_jacobian_rows(self._recording.records, value, by.key)
         self._end()
-        if any(row is None for row in found):
-            return None
         shape = (*value.shape, *by.shape[1:])
-        if not columns:
-            return in_role("zeros")(shape, by.dtype)
-        return in_role("reshape")(in_role("stack")(found, 1), shape)
-
-    def _rows(self, target: Value | Variable, sources: Sequence[Value | Variable], zero: bool) -> list[list[Any]]:
-        keys = [source.key for source in sources]
-        rows = []
-        for seed in _basis(target, prod(target.shape), 1):
-            found = pull_back(self._recording.records, {target.key: seed}, keys)
-            rows.append([_result(found, source, zero) for source in sources])
-        return rows
+        if rows is None:
+            return in_role("zeros")(shape, by.dtype) if zero and by.dtype.kind in ALL else None
+        return in_role("reshape")(ops.moveaxis(rows, 0, 1), shape)
 
     def _begin(self, operation: str) -> None:
         if self._freed:
@@ -365,23 +367,9 @@ def _result(found: dict[int, Any], source: Any, zero: bool) -> Any:
     return ct.settled() if type(ct) is Ones else ct
 
 
-def _basis(target: Any, columns: int, rows: int) -> Iterator[Any]:
-    """For each column a cotangent of the target's shape that is 1 in this column of each row and 0 elsewhere.
-
-    Where there is no column a cotangent without elements, which finds what is connected.
-    """
-    if not columns:
-        yield in_role("zeros")(target.shape, target.dtype)
-    for column in range(columns):
-        row = in_role("unit")(columns, column, target.dtype)
-        yield in_role("reshape")(in_role("broadcast")(row, (rows, columns)), target.shape)
-
-
-def _stacked(rows: list[list[Any]], index: int, target: Any, source: Any) -> Any:
-    column = [row[index] for row in rows]
-    if any(ct is None for ct in column):
-        return None
-    shape = (*target.shape, *source.shape)
-    if 0 in target.shape:
-        return in_role("zeros")(shape, source.dtype)
-    return in_role("reshape")(in_role("stack")(column, 0), shape)
+def _shaped(rows: Any, target: Shape, source: Any, zero: bool) -> Any:
+    """A Jacobian with the axes of its target and its source."""
+    shape = (*target, *source.shape)
+    if rows is None:
+        return in_role("zeros")(shape, source.dtype) if zero and source.dtype.kind in ALL else None
+    return in_role("reshape")(rows, shape)

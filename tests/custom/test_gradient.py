@@ -270,6 +270,61 @@ def test_an_implicit_function_by_an_opaque_call() -> None:
     np.testing.assert_allclose(found[1], 1 / (3 * found[0] ** 2 + 1))
 
 
+def newton(x: np.ndarray) -> np.ndarray:
+    y = np.zeros(x.shape)
+    for _ in range(50):
+        y = y - (y**3 + y - x) / (3 * y**2 + 1)
+    return y
+
+
+@tj.custom_gradient
+def opaque_root(x: Any) -> Any:
+    y = tj.numpy_function(newton, x, shape=x.shape, dtype=x.dtype)
+    return y, lambda upstream: upstream / (3 * y**2 + 1)
+
+
+@tj.custom_gradient
+def stopped_root(x: Any) -> Any:
+    target = tj.stop_gradient(x)
+    y = tj.zeros_like(x)
+    for _ in range(30):
+        y = y - (y**3 + y - target) / (3 * y**2 + 1)
+    return {"root": y}, lambda upstream: upstream / (3 * y**2 + 1)
+
+
+@pytest.mark.parametrize("function", [opaque_root, lambda x: stopped_root(x)["root"]], ids=["opaque", "stopped"])
+def test_a_gradient_that_uses_a_result_which_is_not_connected(function: Callable[..., Any]) -> None:
+    """To a second derivative it is the result with its rule, not a constant."""
+    y = newton(X)
+    expected = [y, 1 / (3 * y**2 + 1), -6 * y / (3 * y**2 + 1) ** 3]
+    assert_all_close(derivatives(function, tj.constant(X)), expected)
+    assert_all_close(derivatives(tj.compile(function, strict=True), tj.constant(X)), expected)
+    assert_all_close(tj.compile(lambda x: derivatives(function, x), strict=True)(tj.constant(X)), expected)
+    check_gradients(function, [X], order=3, tolerance=1e-5)
+    each = tj.vmap(lambda x: derivatives(function, x))
+    for call in (each, tj.compile(each, strict=True)):
+        assert_all_close(call(tj.constant(X)), expected)
+    outside = derivatives(tj.vmap(function), tj.constant(X))
+    assert_all_close(outside, expected)
+    assert_all_close(derivatives(tj.compile(tj.vmap(function), strict=True), tj.constant(X)), expected)
+
+
+def test_a_result_from_outside_stays_what_it_is() -> None:
+    constant = tj.constant(X)
+
+    @tj.custom_gradient
+    def function(x: Any) -> Any:
+        return constant, lambda upstream: upstream * 2
+
+    x = tj.constant(X)
+    with tj.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = function(x)
+        z = constant * 3
+    assert tape.gradient(y, x).tolist() == [2, 2, 2]
+    assert tape.gradient(z, x) is None
+
+
 def test_nan_passes_through() -> None:
     x = tj.constant([np.nan, 1.0])
     with tj.GradientTape() as tape:

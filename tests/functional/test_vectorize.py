@@ -358,6 +358,43 @@ def test_a_value_asked_for_inside_a_step_is_the_same_error() -> None:
         tj.compile(tj.vmap(lambda row: row if row[0] > 0 else -row))(X)
 
 
+# ---- rules of the user's own
+
+
+@tj.custom_gradient
+def with_gradient(x: Any, w: Any) -> Any:
+    return tj.sin(x) * w, lambda ct: (10 * ct * tj.cos(x) * w, 10 * tj.sum(ct * tj.sin(x)))
+
+
+@tj.custom_jvp
+def with_tangent(x: Any, w: Any) -> Any:
+    return tj.sin(x) * w
+
+
+@with_tangent.defjvp  # type: ignore[untyped-decorator]
+def _(primals: Any, tangents: Any) -> Any:
+    (x, w), (by_x, by_w) = primals, tangents
+    total = 0 * x if by_x is None else 10 * tj.cos(x) * w * by_x
+    return tj.sin(x) * w, total if by_w is None else total + 10 * tj.sin(x) * by_w
+
+
+@pytest.mark.parametrize("function", [with_gradient, with_tangent])
+def test_a_rule_of_the_users_holds_for_each_example(function: Any) -> None:
+    w = np.float64(2.0)
+    by_x, by_w = 10 * np.cos(X) * w, 10 * np.sin(X).sum(1)
+    inside = tj.vmap(tj.grad(lambda x, w: tj.sum(function(x, w)), argnums=(0, 1)), (0, None))
+    around = tj.grad(lambda x, w: tj.sum(tj.vmap(function, (0, None))(x, w)), argnums=(0, 1))
+    for each in (inside, tj.compile(inside)):
+        same(each(X, w)[0], by_x)
+        same(each(X, w)[1], by_w)
+    for each in (around, tj.compile(around)):
+        same(each(X, w)[0], by_x)
+        same(each(X, w)[1], by_w.sum())
+    if function is with_tangent:
+        found = tj.jvp(tj.vmap(function, (0, None)), (X, w), (np.ones_like(X), w))[1]
+        same(found, by_x + 10 * np.sin(X) * w)
+
+
 # ---- random numbers
 
 

@@ -296,6 +296,8 @@ ALONG: dict[str, Function] = {
     "sort": lambda x, axis: tj.sort(x, axis=axis),
     "argsort": lambda x, axis: tj.argsort(x, axis=axis),
     "add to every other": lambda x, axis: tj.scatter_add(x, (*[slice(None)] * axis, slice(None, None, 2)), 0.25),
+    "places": lambda x, axis: tj.searchsorted(tj.sort(tj.ravel(x)), 0.25 * tj.ravel(x), side="left"),
+    "places behind": lambda x, axis: tj.searchsorted(tj.sort(tj.ravel(x)), 0.5, side="right"),
     "set the first": lambda x, axis: tj.scatter_set(x, (*[slice(None)] * axis, [0, 0]), 0.25),
     "less at the first": lambda x, axis: tj.scatter_min(x, (*[slice(None)] * axis, [0, -1]), 0.25),
     "more at the first": lambda x, axis: tj.scatter_max(x, (*[slice(None)] * axis, [0, -1]), 0.25),

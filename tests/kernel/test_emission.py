@@ -17,6 +17,7 @@ from hypothesis import assume, given
 
 import tapejit as tj
 from tapejit.kernel.emission import emit
+from tapejit.kernel.text import Text
 from tapejit.lowering import LOWERED, Composite
 from tapejit.passes import lanes, prepare, statements
 from tapejit.primitive import REGISTRY, Primitive
@@ -263,3 +264,12 @@ def test_golden_file(name: str) -> None:
 
 def test_golden_files_are_all_tested() -> None:
     assert sorted(path.stem for path in GOLDEN.iterdir()) == sorted(GOLDEN_PROGRAMS)
+
+
+def test_no_value_has_the_name_of_a_loops_variable() -> None:
+    text = Text()
+    with text.counting("k", "3") as first, text.counting("k", "3") as second:
+        pass
+    assert text.fresh("k") not in {first, second}, "it might be a float, where the variable is an int"
+    with text.counting("k", "3") as again:
+        assert again == first

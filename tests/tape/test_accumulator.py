@@ -205,6 +205,9 @@ BEHIND: dict[str, Function] = {
     "a reduction": lambda x: tj.sqrt(tj.sum(tj.where(x > 0, x, 0)[:, None] ** 2, axis=1)),
     "a conversion": lambda x: tj.sqrt(tj.astype(tj.where(x > 0, x, 0), "float32")),
     "a product": lambda x: 1 / tj.where(x > 0, x, 0) * tj.where(x > 0, x, 0),
+    "a mask that is broadcast": lambda x: tj.sqrt(
+        tj.flip(tj.where(tj.constant([True, False]), tj.stack([x * x + 1, x], axis=1), 0))
+    ),
     "broadcasting": lambda x: tj.sqrt(tj.where(x > 0, x, 0)[:, None] * tj.ones((1, 2), "float64")),
 }
 
@@ -470,6 +473,25 @@ def test_tangents_pass_a_step_in_one_kernel() -> None:
     text = step.differentiated()[1].source()
     assert text.count("for ") == 1
     assert "exp(" not in text  # the result is there
+
+
+def test_a_step_that_assigns_assigns_once() -> None:
+    w = tj.Variable(np.array([1.0, 2.0]))
+
+    @tj.compile(strict=True)
+    def step(x: Any) -> Any:
+        y = w * x
+        w.assign_add(x)
+        return y + w * w
+
+    x = tj.constant(np.array([3.0, 5.0]))
+    for times in (1, 2):
+        with tj.ForwardAccumulator([x, w], [np.ones(2), np.ones(2)]) as accumulator:
+            y = step(x)
+        after = np.array([1.0, 2.0]) + times * x.numpy()
+        np.testing.assert_array_equal(w.numpy(), after)
+        before = after - x.numpy()
+        np.testing.assert_allclose(accumulator.jvp(y).numpy(), before + x.numpy() + 2 * after)
 
 
 def test_masks_pass_steps() -> None:
