@@ -71,6 +71,19 @@ def test_what_does_not_change_is_computed_outside_of_the_loop() -> None:
     assert {"exp", "sin", "broadcast_to"} <= set(operations(graph))
 
 
+def test_a_while_loop_computes_once_what_cannot_fail() -> None:
+    def function(x, w, i):
+        body = lambda n, y: [n + 1, y * tj.sum(tj.exp(w)) + w[i]]  # noqa: E731
+        return while_loop(lambda n, _: n < tj.max(i), body, [np.int64(0), x])[1]
+
+    graph = graph_of(function, (3,), (3,), np.array([0, 2, 1]))
+    params, _ = only(graph)
+    assert {"exp", "sum", "max"} <= set(operations(graph))
+    assert operations(params["condition"]) == ["less"]
+    assert "exp" not in operations(params["body"])
+    assert "gather" in operations(params["body"])
+
+
 def test_arrays_of_equal_slices_and_literals_are_no_slices() -> None:
     def function(x):
         equal, ones = tj.broadcast_to(x, (5, 3)), tj.ones((5, 3), x.dtype)
