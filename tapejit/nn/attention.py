@@ -37,6 +37,8 @@ class MultiHeadAttention(Layer):
         See `Layer`.
     """
 
+    rank = 3
+
     def __init__(
         self,
         num_heads: int,
@@ -117,9 +119,9 @@ class MultiHeadAttention(Layer):
         Tensor, shape (batch, t, features)
             With `return_attention_scores` in a tuple, followed by the weights, shape (batch, heads, t, s).
         """
-        q = self.as_input(query, rank=3)
-        v = q if value is None else self.as_input(value, rank=3)
-        k = v if key is None else self.as_input(key, rank=3)
+        q = self.as_input(query)
+        v = q if value is None else self.as_input(value)
+        k = v if key is None else self.as_input(key)
         if v.shape[:2] != k.shape[:2] or q.shape[0] != v.shape[0]:
             raise ShapeError(
                 at_user_line(

@@ -43,6 +43,8 @@ class Dense(Layer):
     [[4.0, 4.0]]
     """
 
+    least_rank = 2
+
     def __init__(
         self,
         units: int,
@@ -87,7 +89,7 @@ class Dense(Layer):
         inputs : array_like, shape (..., inputs)
             At least two axes.
         """
-        x = self.as_input(inputs, least=2)
+        x = self.as_input(inputs)
         self.check_channels(x.shape[-1], self.kernel.shape[0])
         out = ops.matmul(x, self.kernel)
         return self.activation(out if self.bias is None else out + self.bias)

@@ -35,6 +35,12 @@ class Layer(Module):
         See `Module`.
     """
 
+    rank: int | None = None
+    """How many axes an input must have; None if that may vary."""
+
+    least_rank = 0
+    """How many axes it must have at least."""
+
     def __init__(
         self,
         *,
@@ -118,23 +124,20 @@ class Layer(Module):
         """See `Module`."""
         if not self.built and args:
             shape = ops.asarray(args[0]).shape
+            self._check_rank(len(shape), shape)
             self.build_for((None, *shape[1:]))
 
     def own_losses(self) -> list[Tensor]:
         """See `Module`."""
         return [penalty(variable) for penalty, variable in self._penalties]
 
-    def as_input(self, inputs: Any, rank: int | None = None, least: int = 0) -> Tensor:
+    def as_input(self, inputs: Any) -> Tensor:
         """An input as a tensor of the layer's dtype.
 
         Parameters
         ----------
         inputs : array_like
             What the layer was called with.
-        rank : int, optional
-            How many axes it must have.
-        least : int
-            How many axes it must have at least.
 
         Raises
         ------
@@ -142,15 +145,14 @@ class Layer(Module):
             If it has another number of axes.
         """
         value = ops.asarray(inputs)
-        count = len(value.shape)
-        if (rank is not None and count != rank) or count < least:
-            wanted = f"{rank} axes" if rank is not None else f"at least {least} axes"
-            raise ShapeError(
-                at_user_line(
-                    f"{type(self).__name__} {self.name!r} takes {wanted}{self.axes_in_words()}, got {value.shape}"
-                )
-            )
+        self._check_rank(len(value.shape), value.shape)
         return value if value.dtype == self.dtype else ops.astype(value, self.dtype)
+
+    def _check_rank(self, count: int, shape: Shape) -> None:
+        if (self.rank is not None and count != self.rank) or count < self.least_rank:
+            wanted = f"{self.rank} axes" if self.rank is not None else f"at least {self.least_rank} axes"
+            title = f"{type(self).__name__} {self.name!r}"
+            raise ShapeError(at_user_line(f"{title} takes {wanted}{self.axes_in_words()}, got {shape}"))
 
     def axes_in_words(self) -> str:
         """What the axes of an input are, for messages."""

@@ -33,6 +33,8 @@ class BatchNormalization(Layer):
         See `Layer`.
     """
 
+    least_rank = 2
+
     def __init__(
         self,
         axis: int = -1,
@@ -77,7 +79,7 @@ class BatchNormalization(Layer):
         training : bool
             Whether the moments of the batch are used.
         """
-        x = self.as_input(inputs, least=2)
+        x = self.as_input(inputs)
         rank = len(x.shape)
         axis = self.axis % rank
         self.check_channels(x.shape[axis], self.moving_mean.shape[0])
@@ -126,6 +128,8 @@ class LayerNormalization(Layer):
         See `Layer`.
     """
 
+    least_rank = 2
+
     def __init__(
         self,
         axis: int | Sequence[int] = -1,
@@ -156,7 +160,7 @@ class LayerNormalization(Layer):
 
     def call(self, inputs: Any) -> Tensor:
         """The layer's result, of the input's shape."""
-        x = self.as_input(inputs, least=2)
+        x = self.as_input(inputs)
         rank = len(x.shape)
         axes = tuple(sorted(axis % rank for axis in self.axis))
         centred = x - ops.mean(x, axis=axes, keepdims=True)

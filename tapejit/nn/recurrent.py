@@ -45,6 +45,7 @@ class Recurrent(Layer):
         See `Layer`.
     """
 
+    rank = 3
     gates = 1
     state_count = 1
 
@@ -146,7 +147,7 @@ class Recurrent(Layer):
         Tensor, shape (batch, units) or (batch, time, units)
             See `return_sequences`; with `return_state` in a tuple, followed by the states.
         """
-        x = self.as_input(inputs, rank=3)
+        x = self.as_input(inputs)
         batch, times, features = x.shape
         self.check_channels(features, self.kernel.shape[0])
         states = self._first_states(initial_state, batch, x.dtype)
