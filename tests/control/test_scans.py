@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import tapejit as tj
+from tapejit.control.primitives import SCAN
+from tests.agreement import trace
 from tests.control.ways import assert_same, check, check_gradients, check_gradients_outside, gradients, in_numpy
 
 RNG = np.random.default_rng(3)
@@ -205,6 +207,10 @@ def test_rows_of_captures_are_scattered_once() -> None:
         return tj.sum(tj.scan(step, table[0], tj.constant(places))[0])
 
     check_gradients(program, table, W, orders=(1, 2))
+    scans = [node for node in trace(gradients(program, 1), [table, W]).raw.nodes() if node.op is SCAN]
+    assert len(scans) == 2
+    for node in scans:  # none of them carries a sum of tables
+        assert all(value.aval.shape != table.shape for value in node.inputs[: dict(node.params)["carries"]])
 
 
 @pytest.mark.parametrize("compiled", [False, True])
