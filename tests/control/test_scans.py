@@ -135,6 +135,17 @@ def test_fori_loop() -> None:
     for count in (0, 1, 4):
         np.testing.assert_allclose(step(H, np.array(count)), H * (1 + sum(range(count))), rtol=1e-12)
         np.testing.assert_allclose(step(H, count), H * (1 + sum(range(count))), rtol=1e-12)
+    half = H.astype(np.float32)
+    for start in (0, np.array(0)):  # the index is a Python int, which takes the dtype of arrays, and can be an index
+        found = check(
+            lambda x, n, s=start: tj.fori_loop(tj.asarray(s) + n, 3, lambda i, c: c + (i + 1) * x[i], 0.0),
+            half,
+            np.array(0),
+        )
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, half @ [1, 2, 3], rtol=1e-6)
+    found = check(lambda x: tj.fori_loop(0, 3, lambda i, c: c + (i + 1) * x[i], 0.0), half)
+    assert found.dtype == np.float32
     check_gradients(lambda x: tj.sum(tj.fori_loop(0, 4, lambda i, c: tj.sin(c * x + i), x)), H, orders=(1, 2))
 
 
