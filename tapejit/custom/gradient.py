@@ -233,14 +233,16 @@ def with_gradient(function: Any, forward: Forward, given: Arguments, plain: Forw
 
 
 def _bound(found: Result, inputs: tuple[Value, ...], params: Params) -> Any:
-    """The results with their rule; what the gradient may hold of them is the same to whoever hears of it."""
+    """The results with their rule; those which the gradient may hold itself are the same tensors, under new keys."""
     state = current()
-    results = state.interpreter.bind(WITH_GRADIENT, inputs, params)
+    results = list(state.interpreter.bind(WITH_GRADIENT, inputs, params))
     for place in found.loose:
         held: Any = found.values[place]
-        held.key = results[place].key
+        if type(held) is BASE[1]:
+            held.key = results[place].key
+            results[place] = held
     for tape in state.tapes:
-        tape.record(WITH_GRADIENT, inputs, results, params)
+        tape.record(WITH_GRADIENT, inputs, tuple(results), params)
     return results
 
 

@@ -177,3 +177,4 @@ def test_own_rules_hold_against_differences() -> None:
 
     check_grads(own, (X, X + 1), order=2)
     check_grads(exponential, (X,), order=2)
+    check_grads(lambda x: tj.fori_loop(0, 2, lambda _, c: 0.3 * exponential(c), x), (X,), order=2)
