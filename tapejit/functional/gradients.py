@@ -11,8 +11,9 @@ from typing import Any
 from ..aval import is_floating
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..primitive import Recorder, Value, add_tape, in_role, remove_tape
-from ..tape.accumulator import Tangents, matched
+from ..tape.accumulator import Tangents
 from ..tape.recording import Recording
+from ..tape.requests import matched
 from ..tape.reverse import add, pull_back
 from ..tensor import Ones
 from .arguments import (

@@ -116,6 +116,8 @@ def _diagonal(x: Any, labels: Labels, sizes: dict[str, int]) -> tuple[Any, Label
     kept = [axis for axis, label in enumerate(labels) if x.shape[axis] == sizes[label]]
     if len(kept) < len(labels):
         x, labels = reshape(x, tuple(x.shape[axis] for axis in kept)), tuple(labels[axis] for axis in kept)
+    if len(set(labels)) == len(labels):
+        return x, labels
     for label in [label for label, count in Counter(labels).items() for _ in range(count - 1)]:
         first = labels.index(label)
         second = labels.index(label, first + 1)
@@ -147,14 +149,14 @@ def _product(one: tuple[Any, Labels], other: tuple[Any, Labels], wanted: set[str
     lengths = dict(zip((*left, *right), (*x.shape, *y.shape), strict=True))
     x, y = _grouped(x, left, (batch, rows, inner)), _grouped(y, right, (batch, inner, columns))
     labels = (*batch, *rows, *columns)
-    return reshape(matmul(x, y), tuple(lengths[label] for label in labels)), labels
+    return _shaped(matmul(x, y), tuple(lengths[label] for label in labels)), labels
 
 
 def _aligned(x: Any, labels: Labels, target: Labels) -> Any:
     """The array with its axes in the order of `target`, of length 1 where it has no such label."""
     order = sorted(range(len(labels)), key=lambda axis: target.index(labels[axis]))
     moved = permute_dims(x, tuple(order)) if order != list(range(len(order))) else x
-    return reshape(moved, tuple(x.shape[labels.index(label)] if label in labels else 1 for label in target))
+    return _shaped(moved, tuple(x.shape[labels.index(label)] if label in labels else 1 for label in target))
 
 
 def _grouped(x: Any, labels: Labels, groups: tuple[list[str], ...]) -> Any:
@@ -162,7 +164,11 @@ def _grouped(x: Any, labels: Labels, groups: tuple[list[str], ...]) -> Any:
     order = tuple(labels.index(label) for group in groups for label in group)
     moved = permute_dims(x, order) if order != tuple(range(len(order))) else x
     lengths = [prod(x.shape[labels.index(label)] for label in group) for group in groups]
-    return reshape(moved, tuple(lengths if groups[0] else lengths[1:]))
+    return _shaped(moved, tuple(lengths if groups[0] else lengths[1:]))
+
+
+def _shaped(x: Any, shape: Shape) -> Any:
+    return x if x.shape == shape else reshape(x, shape)
 
 
 # ---- the plan

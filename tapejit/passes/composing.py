@@ -14,4 +14,6 @@ def traced(builder: Builder, function: Callable[..., Any], inputs: tuple[Node, .
     trace.place = place
     with interpreting(trace):
         result = function(*[TracedTensor(trace, node) for node in inputs], **params)
+    # It would be taken for the one that the graph itself captures at this position.
+    assert not trace.captures, f"{function} captures an array"
     return trace.node_of(result)

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..aval import Shape
 from ..graph import Node
-from ..lowering import Affine
-from .access import Load, linear_index
+from ..lowering import Affine, Scatter
+from .access import Fetch, Load, linear_index
 from .blocks import blocks_of, holds_partials
 from .loops import Leaf, Loop, item_in, leaves, shared_loops
 from .schedule import Schedule
@@ -275,6 +275,24 @@ def in_place(tree: Schedule, updates: Sequence[tuple[Node, Node]], last: bool = 
         return _is_read_before(variable, readers.get(variable, ()), writer, order)
 
     return tuple(all(fits(variable, writer) for writer in tree.placed[target]) for variable, target in updates)
+
+
+def scatters_in_place(tree: Schedule, old: Node, target: Node) -> bool:
+    """Whether what is written at computed indices of an array may be written there, and not to a copy of it.
+
+    It may if all that reads the array is done. What is written at one index only is computed before.
+    """
+    lowering = None if target.primitive is None else target.primitive.lowering
+    if not isinstance(lowering, Scatter) or target.inputs[0] is not old:
+        return False
+    (writer,) = tree.placed[target]
+    every = list(leaves(tree.items))
+    order = _positions(every)
+    readers = [leaf for leaf in _consumers(every).get(old, ()) if leaf is not writer]
+    if any(order[id(leaf)] > order[id(writer)] or shared_loops(leaf, writer) for leaf in readers):
+        return False
+    values = writer.statement.values.values()
+    return not writer.loops or not any(isinstance(each, (Fetch, Load)) and each.root is old for each in values)
 
 
 def _positions(every: Iterable[Leaf]) -> dict[int, int]:

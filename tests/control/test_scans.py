@@ -115,6 +115,17 @@ def test_no_iterations() -> None:
     np.testing.assert_array_equal(found[1], np.ones(3))
 
 
+def test_one_iteration_of_compositions() -> None:
+    def program(x: Any, w: Any) -> Any:
+        def body(c: Any, _: Any) -> Any:
+            c = tj.softmax(tj.checkpoint(lambda v: tj.log_softmax(v * w))(c))
+            return tj.scan(lambda v, e: (tj.softmax(v * e), None), c, w[:1])[0], None
+
+        return tj.sum(tj.scan(body, x, length=1)[0] ** 2)
+
+    check_gradients(program, H, H, orders=(1,))
+
+
 def test_fori_loop() -> None:
     assert check(lambda x: tj.fori_loop(2, 7, lambda i, c: c + i * x, x), H).tolist() == (H * 21).tolist()
     assert check(lambda x: tj.fori_loop(7, 2, lambda i, c: c + i * x, x), H).tolist() == H.tolist()

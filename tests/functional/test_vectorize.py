@@ -341,6 +341,30 @@ def test_all_of_it_is_one_kernel() -> None:
     assert (report["loop_nests"], report["intermediate_bytes"]) == (1, 0)
 
 
+def several(x: Any, matrix: Any, places: Any, w: Any) -> list[Any]:
+    """Operations of all families, most of them on a batch and something that is the same for all."""
+    y = tj.linalg.solve(matrix, x)
+    read = x[places] * w[:, 0][places]
+    return [
+        tj.matmul(w.T, matrix) @ w + tj.logsumexp(matrix @ w),
+        tj.scatter_add(tj.zeros(3, dtype="float64"), places, read) + tj.cumsum(y),
+        tj.concat([tj.pad(x, (1, 2), constant_values=0.5)[::-2], w[:, 1], tj.expand_dims(tj.max(y), 0)]),
+        tj.where(x > 0, tj.roll(tj.sort(x), 1), w[:, 0]),
+    ]
+
+
+def test_operations_in_a_kernel_are_those_of_eager_mode() -> None:
+    rng = np.random.default_rng(0)
+    matrices = rng.normal(size=(4, 3, 3)) + 4 * np.eye(3)
+    args = rng.normal(size=(4, 3)), matrices, rng.integers(0, 3, (4, 5)), tj.constant(W)
+    mapped = tj.vmap(several, (0, 0, 0, None))
+    step = tj.compile(mapped, strict=True)
+    singles = [several(*[tj.asarray(arg[number]) for arg in args[:3]], args[3]) for number in range(4)]
+    for place, (found, eager) in enumerate(zip(step(*args), mapped(*args), strict=True)):
+        np.testing.assert_allclose(found.numpy(), eager.numpy(), rtol=1e-12)
+        np.testing.assert_allclose(eager.numpy(), np.stack([one[place].numpy() for one in singles]), rtol=1e-12)
+
+
 def test_a_number_of_the_users_is_no_literal() -> None:
     def function(x: Any) -> Any:
         return tj.vmap(lambda row: row * rate)(x)
@@ -427,6 +451,22 @@ def test_a_draw_of_its_own_for_each(draw: Callable[..., Any]) -> None:
     for number, own in enumerate(other.split(4)):
         np.testing.assert_array_equal(found[number].numpy(), draw(own, x[number]).numpy())
     assert generator.get_state().tolist() == other.get_state().tolist()
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [lambda generator, x: generator.gamma((3,), x), lambda generator, x: generator.permutation(9),
+     lambda generator, x: generator.categorical(tj.zeros(50) + x, (3,))],
+)  # fmt: skip
+def test_draws_made_of_several(draw: Callable[..., Any]) -> None:
+    x = np.ones(4, np.float32)
+    apart, together = (
+        tj.vmap(lambda each: draw(tj.random.Generator(3), each), randomness=how)(x).numpy()
+        for how in ("different", "same")
+    )
+    assert len({row.tobytes() for row in apart}) == 4
+    np.testing.assert_allclose(together[1], draw(tj.random.Generator(3), tj.asarray(x[1])).numpy(), rtol=1e-6)
+    assert (together == together[0]).all()
 
 
 def test_draws_of_nested_batches() -> None:

@@ -23,6 +23,7 @@ def discrete(generator: tj.random.Generator) -> list[Any]:
         generator.choice(np.arange(4.0), (5,), p=weights),
         generator.choice(4, (3,), replace=False, p=weights),
         generator.binomial(5, 0.3, (4,)),
+        generator.poisson(np.array([0.0, 0.5, 9.0, 11.0, 400.0])),
     ]
 
 

@@ -1,10 +1,11 @@
-from math import sqrt
+from math import erf, lgamma, sqrt
 
 import numpy as np
 import pytest
 
 import tapejit as tj
 from tapejit.errors import ShapeError
+from tests.random.statistics import distance
 
 COUNT = 20_000
 
@@ -93,6 +94,27 @@ def test_what_can_not_be_chosen() -> None:
         generator.choice(np.zeros((0, 2)))
     with pytest.raises(ShapeError, match=r"p has shape \(2,\), there are 3"):
         generator.choice(3, p=[0.5, 0.5])
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.3, 4.0, 9.99, 10.0, 35.0])
+def test_poisson(mean: float) -> None:
+    draws = tj.random.Generator(7).poisson(np.float64(mean), (COUNT,))
+    assert draws.dtype == np.int64
+    most = int(mean + 9 * sqrt(mean) + 3)
+    counts = np.arange(most + 1)
+    logarithms = np.array([lgamma(count + 1) for count in counts])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = np.exp(np.where(counts == 0, 0, counts * np.log(mean)) - mean - logarithms)
+    assert_frequencies(draws.numpy(), expected)
+
+
+def test_large_means_of_poisson() -> None:
+    mean = 1e6
+    draws = tj.random.Generator(8).poisson(np.float64(mean), (COUNT,)).numpy()
+    z = (draws - mean) / sqrt(mean)
+    assert distance(z, np.vectorize(lambda x: (1 + erf(x / sqrt(2))) / 2)) < 1.95
+    assert tj.random.Generator(0).poisson([1.0, 20.0], (3, 2)).shape == (3, 2)
+    assert tj.random.Generator(0).poisson(3.0).shape == ()
 
 
 def test_binomial() -> None:

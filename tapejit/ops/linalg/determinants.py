@@ -4,13 +4,14 @@ Floor 4, above `spectra`. That of a singular matrix has a derivative too, the ma
 singular value decomposition.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...aval import Aval
 from ...families import Case, composite, floats, library_call
+from ...families.batching import stacked
 from ...lowering import Routine
 from ..annotations import ArrayLike
 from ..comparison import logical_or, where
@@ -18,11 +19,12 @@ from ..conversion import stop_gradient
 from ..elementwise import exp
 from ..product_reduction import prod
 from ..products import matmul, matrix_transpose
+from ..reductions import sum as total
 from ..shaping import Apply, expand_dims, reshape
-from ..triangles import diagonal
+from ..triangles import diagonal, trace
 from .matrices import check_square, diagonal_matrix, on_diagonal, regular_sample, square_matrices, square_rule
 from .spectra import decomposed, tall_svd
-from .systems import inverse
+from .systems import inverse, solve
 
 if TYPE_CHECKING:
     from ...tensor import Tensor
@@ -52,6 +54,10 @@ def _slogdet_vjp(ct: Any, x: Any) -> "Tensor":
     return weights * matrix_transpose(inverse(x))  # type: ignore[no-any-return]
 
 
+def _slogdet_jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
+    return None, trace(solve(inputs[0], tangents[0]), axis1=-2, axis2=-1)
+
+
 _slogdet: Callable[..., Any] = library_call(
     "slogdet",
     inputs=("x",),
@@ -59,6 +65,7 @@ _slogdet: Callable[..., Any] = library_call(
     lowering=Routine("slogdet", "(n,n)->(),()", lambda n: 2 * n**3 // 3),
     rule=_slogdet_rule,
     vjp={"x": _slogdet_vjp},
+    jvp=_slogdet_jvp,
     cases=(
         Case(regular_sample(n=3)),
         Case(regular_sample(2, n=2)),
@@ -154,6 +161,7 @@ cofactors: Apply = composite(
     rule=square_rule("cofactors"),
     vjp={"x": _cofactors_vjp},
     expand=_cofactors_expand,
+    batch=stacked,
     cases=(Case(regular_sample(n=3)), Case(regular_sample(2, n=2)), Case(regular_sample(n=1))),
     reference=lambda x: np.linalg.det(x)[..., None, None] * np.swapaxes(np.linalg.inv(x), -1, -2),
 )
@@ -184,7 +192,9 @@ _det: Apply = composite(
     impl=_det_impl,
     rule=_det_rule,
     vjp={"x": _det_vjp},
+    jvp=lambda inputs, tangents, out, params: total(cofactors(inputs[0]) * tangents[0], axis=(-2, -1)),
     expand=_det_expand,
+    batch=stacked,
     cases=(
         Case(regular_sample(n=3)),
         Case(regular_sample(2, n=2)),

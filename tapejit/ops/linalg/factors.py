@@ -3,6 +3,7 @@
 Floor 4, above `triangular`.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..joining import concat
 from ..products import matmul, matrix_transpose
 from ..shaping import Apply
 from ..slicing import slice_axis
+from ..triangles import tril
 from .matrices import (
     INDEFINITE,
     called,
@@ -24,7 +26,7 @@ from .matrices import (
     square_matrices,
     square_rule,
 )
-from .triangular import solve_upper
+from .triangular import solve_lower, solve_upper
 
 if TYPE_CHECKING:
     from ...tensor import Tensor
@@ -40,6 +42,13 @@ def _cholesky_vjp(ct: Any, out: Any) -> "Tensor":
     return 0.5 * (both + matrix_transpose(both))  # type: ignore[no-any-return]
 
 
+def _cholesky_jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
+    """Murray (2016), eq. 8: ``L Φ(L⁻¹ dx L⁻ᵀ)``."""
+    change = 0.5 * (tangents[0] + matrix_transpose(tangents[0]))
+    half: Any = solve_lower(out, change)
+    return matmul(out, lower_half(solve_lower(out, matrix_transpose(half))))
+
+
 _cholesky: Apply = library_call(
     "cholesky",
     inputs=("x",),
@@ -47,6 +56,7 @@ _cholesky: Apply = library_call(
     lowering=Routine("cholesky", "(n,n)->(n,n)", lambda n: n**3 // 3, INDEFINITE),
     rule=square_rule("cholesky"),
     vjp={"x": _cholesky_vjp},
+    jvp=_cholesky_jvp,
     # Larger matrices are tested along symmetric changes, to which the derivative belongs: tests/ops/linalg.
     cases=(Case(positive_sample(n=1)), Case(positive_sample(2, n=1)), Case(positive_sample(0, n=2))),
     reference=np.linalg.cholesky,
@@ -112,6 +122,16 @@ def _qr_vjp(ct: Any, out: Any) -> "Tensor":
     return matrix_transpose(solve_upper(r, matrix_transpose(total)))
 
 
+def _qr_jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
+    """``dx R⁻¹ = dQ + Q dR R⁻¹``, where ``Qᵀ dQ`` is skew and ``dR R⁻¹`` an upper triangle."""
+    q, r = out
+    change: Any = matrix_transpose(solve_lower(matrix_transpose(r), matrix_transpose(tangents[0])))
+    inside: Any = matmul(matrix_transpose(q), change)
+    lower: Any = tril(inside, k=-1)
+    turn = lower - matrix_transpose(lower)
+    return matmul(q, turn - inside) + change, matmul(inside - turn, r)
+
+
 _qr: Any = library_call(
     "qr",
     inputs=("x",),
@@ -119,6 +139,7 @@ _qr: Any = library_call(
     lowering=Routine("qr", "(m,n)->(m,n),(n,n)", lambda m, n: 4 * m * n**2 - 4 * n**3 // 3),
     rule=lambda x: (Aval(x.shape, x.dtype), Aval((*x.shape[:-2], x.shape[-1], x.shape[-1]), x.dtype)),
     vjp={"x": _qr_vjp},
+    jvp=_qr_jvp,
     cases=(Case(normal(3, 3)), Case(normal(2, 4, 2)), Case(normal(0, 3, 2)), Case(normal(3, 0)), Case(normal(1, 1))),
     multiple=True,
     partial=True,

@@ -3,7 +3,7 @@
 Floor 4, above `systems`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +144,10 @@ def _expm_vjp(ct: Any, x: Any) -> "Tensor":
     return slice_axis(slice_axis(both, last - 1, 0, n), last, n, 2 * n) * size  # type: ignore[no-any-return]
 
 
+def _expm_jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
+    return _expm_vjp(tangents[0], matrix_transpose(inputs[0]))
+
+
 _expm: Apply = library_call(
     "expm",
     inputs=("x",),
@@ -151,6 +155,7 @@ _expm: Apply = library_call(
     lowering=Routine("expm", "(n,n)->(n,n)", lambda n: 20 * n**3, SINGULAR),
     rule=square_rule("expm"),
     vjp={"x": _expm_vjp},
+    jvp=_expm_jvp,
     cases=(Case(normal(3, 3)), Case(normal(2, 2, 2)), Case(normal(0, 2, 2)), Case(normal(0, 0))),
     reference=exponential,
 )

@@ -3,6 +3,7 @@
 Floor 4, above `spectra`.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from ...aval import Aval, broadcast_shapes
 from ...errors import ShapeError, at_user_line
 from ...families import Case, composite, normal
+from ...families.batching import stacked
 from ..annotations import ArrayLike
 from ..comparison import greater, less_equal, where
 from ..products import matmul, matrix_transpose
@@ -57,12 +59,24 @@ def _pinv_vjp(ct: Any, x: Any, out: Any) -> "Tensor":
     return total + inner - matmul(matmul(inner, out), x)  # type: ignore[no-any-return]
 
 
+def _pinv_jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
+    """The same equation."""
+    x, change, flipped = inputs[0], tangents[0], matrix_transpose(out)
+    back = matrix_transpose(change)
+    outer: Any = matmul(matmul(out, flipped), back)
+    inner: Any = matmul(back, matmul(flipped, out))
+    inside = outer - matmul(matmul(outer, x), out) + inner - matmul(out, matmul(x, inner))
+    return inside - matmul(matmul(out, change), out)
+
+
 _pinv: Apply = composite(
     "pinv",
     impl=_pinv_impl,
     rule=lambda x, *, rtol: Aval((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype),
     vjp={"x": _pinv_vjp},
+    jvp=_pinv_jvp,
     expand=_pinv_expand,
+    batch=stacked,
     cases=(Case(normal(3, 3)), Case(normal(2, 4, 2)), Case(normal(2, 3)), Case(normal(0, 3, 2))),
     reference=np.linalg.pinv,
 )

@@ -4,6 +4,7 @@ Floor 4, above `matrices`. A reverse rule takes no part in what nobody asked for
 ones do no harm. Start reading at `eigh`.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..annotations import ArrayLike
 from ..comparison import where
 from ..products import matmul, matrix_transpose
 from ..shaping import expand_dims
+from ..triangles import diagonal
 from .matrices import UNSETTLED, called, diagonal_matrix, matrices, on_diagonal, on_finite, square_matrices
 
 if TYPE_CHECKING:
@@ -70,6 +72,13 @@ def _eigh_vjp(ct: Any, out: Any) -> "Tensor":
     return 0.5 * (both + matrix_transpose(both))  # type: ignore[no-any-return]
 
 
+def _eigh_jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
+    values, vectors = out
+    change = 0.5 * (tangents[0] + matrix_transpose(tangents[0]))
+    turned = matmul(matmul(matrix_transpose(vectors), change), vectors)
+    return diagonal(turned, axis1=-2, axis2=-1), matmul(vectors, _inverse_differences(values) * turned)
+
+
 def _eigh_rule(x: Aval) -> tuple[Aval, Aval]:
     return Aval(x.shape[:-1], x.dtype), Aval(x.shape, x.dtype)
 
@@ -81,6 +90,7 @@ _eigh: Any = library_call(
     lowering=Routine("eigh", "(n,n)->(n),(n,n)", lambda n: 9 * n**3, UNSETTLED),
     rule=_eigh_rule,
     vjp={"x": _eigh_vjp},
+    jvp=_eigh_jvp,
     # Larger matrices are tested along symmetric changes, to which the derivative belongs: tests/ops/linalg.
     cases=(Case(normal(1, 1)), Case(normal(2, 1, 1)), Case(normal(0, 2, 2)), Case(normal(0, 0))),
     multiple=True,
@@ -201,6 +211,20 @@ def _svd_vjp(ct: Any, out: Any) -> "Tensor":
     return matmul(left, vh)
 
 
+def _svd_jvp(inputs: Sequence[Any], tangents: Sequence[Any], out: Any, params: Mapping[str, Any]) -> Any:
+    """Townsend (2016), eqs. 14 to 17."""
+    u, s, vh = out
+    row, column, v = expand_dims(s, -2), expand_dims(s, -1), matrix_transpose(vh)
+    moved: Any = matmul(tangents[0], v)
+    turned: Any = matmul(matrix_transpose(u), moved)
+    back, factors = matrix_transpose(turned), _inverse_differences(s * s)
+    by_u: Any = matmul(u, factors * (turned * row + column * back))
+    by_v = matmul(v, factors * (column * turned + back * row))
+    if u.shape[-2] > u.shape[-1]:
+        by_u = by_u + (moved - matmul(u, turned)) / row
+    return by_u, diagonal(turned, axis1=-2, axis2=-1), matrix_transpose(by_v)
+
+
 def _svd_rule(x: Aval) -> tuple[Aval, Aval, Aval]:
     *batch, _, n = x.shape
     return Aval(x.shape, x.dtype), Aval((*batch, n), x.dtype), Aval((*batch, n, n), x.dtype)
@@ -223,6 +247,7 @@ tall_svd: Any = library_call(
     lowering=Routine("svd", "(m,n)->(m,n),(n),(n,n)", lambda m, n: 6 * m * n**2 + 20 * n**3, UNSETTLED),
     rule=_svd_rule,
     vjp={"x": _svd_vjp},
+    jvp=_svd_jvp,
     cases=(Case(_apart(m=3, n=3)), Case(_apart(2, m=4, n=2)), Case(normal(0, 3, 2)), Case(normal(3, 0))),
     multiple=True,
     partial=True,
