@@ -3,7 +3,6 @@
 Input ``i`` of the operation is argument ``i + 1`` of its body, whose first argument is the index.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -172,17 +171,10 @@ def carried_depends(graph: Graph, carries: int) -> tuple[int, ...]:
         state = following
 
 
-_MOST_FORMS = 256
-_FORMS: "OrderedDict[Any, ScanForm]" = OrderedDict()
-
-
 def form_of(params: Params) -> ScanForm:
     """The scan with these params: the same object for the same body, so that what was found of it is not lost."""
     form = ScanForm(**params)
-    key = (form.graph, form.carries, form.slices, form.length, form.reverse)
-    known = _FORMS.setdefault(key, form)
-    if len(_FORMS) > _MOST_FORMS:
-        _FORMS.popitem(last=False)
+    known: ScanForm = form.body.notes.setdefault((form.carries, form.slices, form.length, form.reverse), form)
     return known
 
 
