@@ -75,6 +75,7 @@ from .compositions import (
     silu,
 )
 from .conversion import astype, ceil, clip, floor, fmod, round, stop_gradient, trunc
+from .convolution import conv, conv_transpose, depthwise_conv
 from .creation import (
     arange,
     eye,
@@ -118,6 +119,7 @@ from .norms import norm
 from .opaque import numpy_function
 from .order_statistics import median, nanmedian, nanquantile, percentile, quantile
 from .padding import pad
+from .pooling import average_pool, max_pool
 from .powers import cbrt, power, reciprocal, square
 from .powers import power as pow
 from .product_reduction import prod
@@ -170,6 +172,7 @@ __all__ = [
     "atan2",
     "atanh",
     "average",
+    "average_pool",
     "bincount",
     "bitwise_and",
     "bitwise_invert",
@@ -184,6 +187,8 @@ __all__ = [
     "clip",
     "concat",
     "constant",
+    "conv",
+    "conv_transpose",
     "convolve",
     "copysign",
     "correlate",
@@ -198,6 +203,7 @@ __all__ = [
     "cumulative_prod",
     "cumulative_sum",
     "deg2rad",
+    "depthwise_conv",
     "diag",
     "diagflat",
     "diagonal",
@@ -263,6 +269,7 @@ __all__ = [
     "matmul",
     "matrix_transpose",
     "max",
+    "max_pool",
     "maximum",
     "mean",
     "median",
