@@ -19,6 +19,7 @@ from .indices import offset, slope
 from .instructions import I64, Value
 from .packing import scratch
 from .straight import Known, Scalars, TextError, Typed
+from .terms import terms_of
 from .tile_shape import SCRATCH_BYTES, Target
 from .tiles import product, tiled_product
 from .vector_lines import Vectors
@@ -99,10 +100,12 @@ class _Tiles:
                 self.scope[part.id] = scalars.value(part)
         self.scope[nest.column] = Typed("int64", I64(0))
         self.scope[nest.row] = scalars.value(nest.first)
-        left, left_first, left_step, right, right_first, right_step, count = nest.product.args
+        left, left_first, left_step, right, right_first, right_step, count, *outer = nest.product.args
         self.left = self._matrix(left, left_first, slope(left_first, nest.row), offset(left_step))
         self.right = self._matrix(right, right_first, offset(right_step), slope(right_first, nest.column))
         self.terms = offset(count)
+        numbers = [offset(each) for each in (left_step, right_step, count, *outer)]
+        self.outer = terms_of(numbers)[:-1]
         self.dtype = self.scope[_name(left)].type[:-1]
 
     @property
@@ -125,7 +128,7 @@ class _Tiles:
                 value is nest.product and slope(index, nest.column) == 1
             ):
                 result = self._matrix(pointer, index, slope(index, nest.row), slope(index, nest.column))
-                product(self.b, self.dtype, shape, self.left, self.right, result, self.target)
+                product(self.b, self.dtype, shape, self.left, self.right, result, self.target, self.outer)
                 return
         size = rows * nest.columns * np.dtype(self.dtype).itemsize
         if nest.columns % lanes and size <= SCRATCH_BYTES and nest.runs_on():
@@ -136,7 +139,9 @@ class _Tiles:
         def finish(b: ir.IRBuilder, row: Value, column: Value, value: Value, lanes: int, mask: Value | None) -> None:
             self._lines(b.add(start, row), column, value, lanes, mask)
 
-        tiled_product(self.b, self.dtype, shape, self.left, self.right, finish, self.target, once=True)
+        tiled_product(
+            self.b, self.dtype, shape, self.left, self.right, finish, self.target, once=True, outer=self.outer
+        )
 
     def _stored(self, shape: tuple[int, int, int]) -> None:
         """Rows that do not fill their vectors: once all are computed, the lines for all elements as one long row."""
@@ -144,7 +149,7 @@ class _Tiles:
         rows, columns, _ = shape
         count = rows * columns
         at = scratch(b, dtype)
-        product(b, dtype, shape, self.left, self.right, Matrix(at, columns, 1), self.target)
+        product(b, dtype, shape, self.left, self.right, Matrix(at, columns, 1), self.target, self.outer)
 
         def some(first: Value, mask: Value | None) -> None:
             value = load_vector(b, dtype, b.gep(at, [first]), lanes, mask)

@@ -1,11 +1,11 @@
 """Convolutions of any number of spatial axes, channels last.
 
-Floor 4, above `products`. One primitive, without padding, bilinear in its two inputs: what pads is a `pad` before it,
-and both derivatives are convolutions themselves, of the cotangent with the flipped kernel and of the input with the
-cotangent. For the compiler it is a matrix product with what lies under the kernel, laid side by side.
+Floor 4, above `products` and `windowing`. One primitive, without padding, bilinear in its two inputs: what pads is a
+`pad` before it, and both derivatives are convolutions themselves, of the cotangent with the flipped kernel and of the
+input with the cotangent. Of stacks of inputs each has a kernel of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,17 @@ import numpy as np
 
 from ..aval import Aval, Shape
 from ..errors import ShapeError, at_user_line
-from ..families import Case, composite, in_common_dtype, normal
+from ..families import Case, contraction, in_common_dtype, normal
+from ..families.batching import stacked
+from ..lowering import Convolution
+from ..primitive import claim
 from .annotations import ArrayLike
-from .joining import concat, stack
 from .padding import pad
 from .products import matmul
+from .reductions import sum as added_up
 from .shaping import Apply, permute_dims, reshape
 from .slicing import flip, strided_slice, unslice
+from .windowing import windows as in_windows
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -42,12 +46,19 @@ def _lengths(spatial: Ints, kernel: Ints, strides: Ints, dilations: Ints) -> Int
 
 
 def _rule(x: Aval, kernel: Aval, *, strides: Ints, dilations: Ints) -> Aval:
-    rank = len(strides)
-    if len(x.shape) != rank + 2 or len(kernel.shape) != rank + 2:
+    rank, count = len(strides), len(kernel.shape)
+    lead = count - rank - 2
+    if lead < 0 or len(x.shape) != count:
         raise ShapeError(
             at_user_line(
                 f"conv: an input {x.shape} and a kernel {kernel.shape} where both have {rank + 2} axes: batch, "
                 f"{rank} of space, channels; and {rank} of space, channels in, channels out"
+            )
+        )
+    if x.shape[:lead] != kernel.shape[:lead]:
+        raise ShapeError(
+            at_user_line(
+                f"conv: the input {x.shape} and the kernel {kernel.shape} differ in their {lead} leading axes"
             )
         )
     if x.shape[-1] != kernel.shape[-2]:
@@ -57,94 +68,79 @@ def _rule(x: Aval, kernel: Aval, *, strides: Ints, dilations: Ints) -> Aval:
                 f"takes {kernel.shape[-2]}"
             )
         )
-    return Aval(
-        (x.shape[0], *_lengths(x.shape[1:-1], kernel.shape[:-2], strides, dilations), kernel.shape[-1]), x.dtype
-    )
+    lengths = _lengths(x.shape[lead + 1 : -1], kernel.shape[lead:-2], strides, dilations)
+    return Aval((*x.shape[: lead + 1], *lengths, kernel.shape[-1]), x.dtype)
 
 
-def _windows(x: np.ndarray, kernel: Ints, lengths: Ints, strides: Ints, dilations: Ints) -> np.ndarray:
-    """A view, shape (batch, *lengths, *kernel, channels), of what lies under the kernel."""
-    batch, *steps, channel = x.strides
-    moved = [step * stride for step, stride in zip(steps, strides, strict=True)]
-    inner = [step * dilation for step, dilation in zip(steps, dilations, strict=True)]
-    shape = (x.shape[0], *lengths, *kernel, x.shape[-1])
-    return np.lib.stride_tricks.as_strided(x, shape, (batch, *moved, *inner, channel), writeable=False)
+def _under(x: Any, kernel: Any, strides: Ints, dilations: Ints) -> dict[str, Ints]:
+    """The params of the windows of `x` under a kernel."""
+    rank = len(strides)
+    size = kernel.shape[-2 - rank : -2]
+    lengths = _lengths(x.shape[-1 - rank : -1], size, strides, dilations)
+    return {"lengths": lengths, "taps": size, "strides": strides, "dilations": dilations}
 
 
 def _impl(x: np.ndarray, kernel: np.ndarray, *, strides: Ints, dilations: Ints) -> np.ndarray:
-    rank = len(strides)
-    size = kernel.shape[:-2]
-    lengths = _lengths(x.shape[1:-1], size, strides, dilations)
+    params = _under(x, kernel, strides, dilations)
+    lead, lengths = x.shape[: -1 - len(strides)], params["lengths"]
     if 0 in (*lengths, *kernel.shape, *x.shape):
-        return np.zeros((x.shape[0], *lengths, kernel.shape[-1]), x.dtype)
-    under = _windows(x, size, lengths, strides, dilations)
-    terms = prod(size) * x.shape[-1]
-    rows = under.reshape(x.shape[0] * prod(lengths), terms)  # a copy
-    out = rows @ kernel.reshape(terms, kernel.shape[-1])
-    return out.reshape(*under.shape[: rank + 1], kernel.shape[-1])
+        return np.zeros((*lead, *lengths, kernel.shape[-1]), x.dtype)
+    terms = prod(params["taps"]) * x.shape[-1]
+    rows = in_windows(x, **params).reshape(*lead[:-1], lead[-1] * prod(lengths), terms)  # a copy
+    out = rows @ kernel.reshape(*lead[:-1], terms, kernel.shape[-1])
+    return out.reshape(*lead, *lengths, kernel.shape[-1])
 
 
 def _by_input(ct: Any, kernel: Any, x_shape: Shape, strides: Ints, dilations: Ints) -> Any:
     """The cotangent, spread out by the strides among zeros, under the kernel turned round."""
-    size, rank = kernel.shape[:-2], len(strides)
-    spans = _spans(size, dilations)
-    lengths = tuple(length + span - 1 for length, span in zip(x_shape[1:-1], spans, strict=True))
-    starts = (0, *(span - 1 for span in spans), 0)
-    spread = unslice(ct, (ct.shape[0], *lengths, ct.shape[-1]), starts, (1, *strides, 1))
-    axes = tuple(range(rank))
-    turned = permute_dims(flip(kernel, axis=axes), (*axes, rank + 1, rank))
+    rank = len(strides)
+    first = len(x_shape) - rank - 1
+    before = tuple(range(first - 1))
+    axes = tuple(range(first - 1, first - 1 + rank))
+    spans = _spans(tuple(kernel.shape[axis] for axis in axes), dilations)
+    lengths = tuple(length + span - 1 for length, span in zip(x_shape[first:-1], spans, strict=True))
+    starts = (*(0,) * first, *(span - 1 for span in spans), 0)
+    spread = unslice(ct, (*ct.shape[:first], *lengths, ct.shape[-1]), starts, (*(1,) * first, *strides, 1))
+    turned = permute_dims(flip(kernel, axis=axes), (*before, *axes, first + rank, first + rank - 1))
     return _conv(spread, turned, strides=(1,) * rank, dilations=dilations)
 
 
 def _by_kernel(ct: Any, x: Any, kernel_shape: Shape, strides: Ints, dilations: Ints) -> Any:
     """The input, its channels as a batch, under the cotangent, whose batch are the channels."""
     rank = len(strides)
-    axes = tuple(range(1, rank + 1))
+    batch = len(kernel_shape) - rank - 2
+    before, axes, channels = tuple(range(batch)), tuple(range(batch + 1, batch + 1 + rank)), batch + 1 + rank
     out = _conv(
-        permute_dims(x, (rank + 1, *axes, 0)),
-        permute_dims(ct, (*axes, 0, rank + 1)),
+        permute_dims(x, (*before, channels, *axes, batch)),
+        permute_dims(ct, (*before, *axes, batch, channels)),
         strides=dilations,
         dilations=strides,
     )
     # Where the strides leave a rest of the input over there are more places than the kernel has.
-    lengths = (out.shape[0], *kernel_shape[:-2], out.shape[-1])
+    lengths = (*out.shape[: batch + 1], *kernel_shape[batch:-2], out.shape[-1])
     if lengths != out.shape:
-        out = strided_slice(out, (0,) * (rank + 2), (1,) * (rank + 2), lengths)
-    return permute_dims(out, (*axes, 0, rank + 1))
+        out = strided_slice(out, (0,) * len(lengths), (1,) * len(lengths), lengths)
+    return permute_dims(out, (*before, *axes, batch, channels))
 
 
 def _expand(x: Any, kernel: Any, *, strides: Ints, dilations: Ints) -> Any:
-    """One product of matrices with all places under the kernel side by side, or one for each place of the result."""
-    size, spatial = kernel.shape[:-2], x.shape[1:-1]
-    lengths = _lengths(spatial, size, strides, dilations)
-    if prod(lengths) < prod(size):
-        return _place_by_place(x, kernel, lengths, strides, dilations)
-    batch, channels = x.shape[0], x.shape[-1]
-    parts = [
-        _spread(x, [at * dilation for at, dilation in zip(place, dilations, strict=True)], strides, lengths)
-        for place in product(*map(range, size))
-    ]
-    rows = concat(parts, axis=-1) if len(parts) > 1 else parts[0]
-    terms = prod(size) * channels
-    out = matmul(reshape(rows, (batch * prod(lengths), terms)), reshape(kernel, (terms, kernel.shape[-1])))
-    return reshape(out, (batch, *lengths, kernel.shape[-1]))
+    """The product of matrices whose rows are windows, copied side by side; a sum where one of them is a vector."""
+    params = _under(x, kernel, strides, dilations)
+    *lead, batch = x.shape[: -1 - len(strides)]
+    lengths, channels = params["lengths"], kernel.shape[-1]
+    terms = prod(params["taps"]) * x.shape[-1]
+    under = in_windows(x, **params)
+    m = batch * prod(lengths)
+    if min(m, channels, terms) > 1 and m * channels * terms > LOOPS:
+        out = matmul(reshape(under, (*lead, m, terms)), reshape(kernel, (*lead, terms, channels)))
+        return reshape(out, (*lead, batch, *lengths, channels))
+    summed = tuple(range(len(lead) + 1 + len(lengths), len(under.shape)))
+    weights = reshape(kernel, (*lead, *(1,) * (1 + len(lengths)), *kernel.shape[len(lead) :]))
+    return added_up(reshape(under, (*under.shape, 1)) * weights, summed)
 
 
-def _place_by_place(x: Any, kernel: Any, lengths: Ints, strides: Ints, dilations: Ints) -> Any:
-    size, batch = kernel.shape[:-2], x.shape[0]
-    terms = prod(size) * x.shape[-1]
-    weights = reshape(kernel, (terms, kernel.shape[-1]))
-    places = [
-        matmul(
-            reshape(
-                _spread(x, [at * stride for at, stride in zip(place, strides, strict=True)], dilations, size),
-                (batch, terms),
-            ),
-            weights,
-        )
-        for place in product(*map(range, lengths))
-    ]
-    return reshape(stack(places, axis=1), (batch, *lengths, kernel.shape[-1]))
+LOOPS = 512
+"""Convolutions of at most so many multiplications are sums that fuse with what comes before and after."""
 
 
 def _spread(x: Any, starts: Sequence[int], steps: Ints, lengths: Ints) -> Any:
@@ -154,6 +150,9 @@ def _spread(x: Any, starts: Sequence[int], steps: Ints, lengths: Ints) -> Any:
 
 def _reference(x: Any, kernel: Any, *, strides: Ints, dilations: Ints) -> np.ndarray:
     """Sums over the kernel's places, as in the definition."""
+    if len(x.shape) > len(strides) + 2:
+        every = [_reference(one, other, strides=strides, dilations=dilations) for one, other in zip(x, kernel)]  # noqa: B905
+        return np.stack(every)
     lengths = _lengths(x.shape[1:-1], kernel.shape[:-2], strides, dilations)
     out = np.zeros((x.shape[0], *lengths, kernel.shape[-1]), x.dtype)
     for place in product(*map(range, kernel.shape[:-2])):
@@ -165,21 +164,13 @@ def _reference(x: Any, kernel: Any, *, strides: Ints, dilations: Ints) -> np.nda
     return out
 
 
-def _jvp(inputs: Sequence[Any], tangents: Sequence[Any], _out: Any, params: Mapping[str, Any]) -> Any:
-    """Linear in each of the two."""
-    terms = [
-        _conv(*[tangent if at == place else value for at, value in enumerate(inputs)], **params)
-        for place, tangent in enumerate(tangents)
-        if tangent is not None
-    ]
-    return sum(terms[1:], start=terms[0])
-
-
-_conv: Apply = composite(
+_conv: Apply = contraction(
     "conv",
     impl=_impl,
     rule=_rule,
     vjp={"x": _by_input, "kernel": _by_kernel},
+    lowering=Convolution(_expand),
+    batch=stacked,
     cases=(
         Case(normal(2, 5, 4, 2), normal(3, 2, 2, 3), strides=(1, 1), dilations=(1, 1)),
         Case(normal(1, 7, 6, 1), normal(2, 3, 1, 2), strides=(2, 3), dilations=(1, 1)),
@@ -188,9 +179,8 @@ _conv: Apply = composite(
         Case(normal(2, 3, 1), normal(1, 1, 2), strides=(2,), dilations=(1,)),
     ),
     reference=_reference,
-    expand=_expand,
-    jvp=_jvp,
 )
+claim("convolution", _conv)
 
 
 def conv(

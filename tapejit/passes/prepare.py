@@ -13,6 +13,7 @@ from ..lowering import Alias, Composite, Contraction, Pointwise, Reduction, View
 from ..primitive import Primitive, in_role
 from ..tensor import quietly
 from .composing import traced
+from .convolutions import convolutions
 from .inlining import inlined
 from .products import product_with_steady, steady_axes, sum_of_products, transposed, used_once
 from .regions import Regions
@@ -36,7 +37,8 @@ def _prepared(graph: Graph, known: dict[str, Graph]) -> Graph:
     builder = Builder()
     graph = inlined(builder, graph)
     graph = _with_regions(builder, _rewritten(builder, graph, "expand", _expand), known)
-    for name, rewrite in (("products", _products), ("simplify", _simplify)):
+    passes = (("convolutions", convolutions), ("products", _products), ("simplify", _simplify))
+    for name, rewrite in passes:
         graph = _rewritten(builder, graph, name, rewrite)
     transposes = functools.partial(transposed, once=used_once(graph.nodes(), graph.roots))
     return _rewritten(builder, graph, "transposes", transposes).pruned()
