@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import ast
 import ctypes
-import itertools
 import functools
+import itertools
 import linecache
 import math
 import weakref

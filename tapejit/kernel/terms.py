@@ -1,4 +1,4 @@
-"""What the elements of a product are summed over, as loops of LLVM instructions: one axis, or several inside each other.
+"""What the elements of a product are summed over, as loops of LLVM instructions: one axis, or several.
 
 Long sums are sums of blocks. Written with llvmlite's `ir` alone. Used by `tiles`.
 """
@@ -27,7 +27,7 @@ class Steps(NamedTuple):
 
     left: int
     right: int
-    count: int | Value
+    length: int | Value
 
 
 def terms_of(numbers: Sequence[int]) -> tuple[Steps, ...]:
@@ -38,7 +38,7 @@ def terms_of(numbers: Sequence[int]) -> tuple[Steps, ...]:
 
 def count_of(axes: Sequence[Steps]) -> int:
     """How many terms a sum over all of these axes has; their lengths are known."""
-    return prod(int(steps.count) for steps in axes)
+    return prod(int(steps.length) for steps in axes)
 
 
 def moved(b: ir.IRBuilder, at: Pointers, steps: Steps, index: Value) -> Pointers:
@@ -88,7 +88,7 @@ def summed(
             found = term(moved(b, here, steps, I64(p)), b.add(index, I64(p)), found)
         return found
 
-    return counted(b, steps.count, one, accumulators, 1 if inner else unrolled)
+    return counted(b, steps.length, one, accumulators, 1 if inner else unrolled)
 
 
 def each_block(
@@ -116,8 +116,8 @@ def each_block(
         What is carried in the end.
     """
     inside, place = 1, len(axes) - 1
-    while inside * int(axes[place].count) <= BLOCK:
-        inside *= int(axes[place].count)
+    while inside * int(axes[place].length) <= BLOCK:
+        inside *= int(axes[place].length)
         place -= 1
     most = BLOCK // inside
 
@@ -125,16 +125,16 @@ def each_block(
         steps = axes[depth]
         if depth < place:
             return counted(
-                b, steps.count, lambda index, *each: around(depth + 1, moved(b, at, steps, index), each), carried
+                b, steps.length, lambda index, *each: around(depth + 1, moved(b, at, steps, index), each), carried
             )
 
         def some(index: Value, *carried: Value) -> list[Value]:
             first = b.mul(index, I64(most))
-            left_over = b.sub(I64(steps.count), first)
+            left_over = b.sub(I64(steps.length), first)
             count = b.select(b.icmp_signed("<", left_over, I64(most)), left_over, I64(most))
-            part = steps._replace(count=count)
+            part = steps._replace(length=count)
             return block(moved(b, at, steps, first), first, (part, *axes[depth + 1 :]), *carried)
 
-        return counted(b, -(-int(steps.count) // most), some, carried)
+        return counted(b, -(-int(steps.length) // most), some, carried)
 
     return around(0, at, carried)

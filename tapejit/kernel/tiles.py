@@ -45,7 +45,7 @@ Finish = Callable[[ir.IRBuilder, Value, Value, Value, int, Any], object]
 """``finish(builder, row, column, value, lanes, mask)`` emits what happens with one finished vector."""
 
 
-def tiled_product(  # noqa: PLR0917 - two matrices, their lengths, and what becomes of the product
+def tiled_product(  # noqa: PLR0913, PLR0917 - two matrices, their lengths, and what becomes of the product
     b: ir.IRBuilder,
     dtype: str,
     shape: tuple[int, int, int],
@@ -189,9 +189,7 @@ class _Tile:
             return self._block(left, I64(0), at, terms, start, unrolled)
         return self._blocks(left, at, terms, start)
 
-    def _blocks(
-        self, left: Matrix, at: Pointers, terms: Sequence[Steps], start: list[Value]
-    ) -> list[Value]:
+    def _blocks(self, left: Matrix, at: Pointers, terms: Sequence[Steps], start: list[Value]) -> list[Value]:
         """The sum of the blocks' sums, which wait in memory while a block is computed."""
         b, dtype = self.b, self.product.dtype
         lanes = self.strip.lanes
@@ -360,7 +358,7 @@ def product(  # noqa: PLR0917 - three matrices and their lengths
     return called
 
 
-def dot(  # noqa: PLR0917 - two operands and what is summed over
+def dot(
     b: ir.IRBuilder,
     dtype: str,
     terms: Sequence[Steps],

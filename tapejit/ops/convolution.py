@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 Ints = tuple[int, ...]
 
 
-def _spans(kernel: Ints, dilations: Ints) -> Ints:
+def spans_of(kernel: Ints, dilations: Ints) -> Ints:
     """How long a dilated kernel is."""
     return tuple((length - 1) * dilation + 1 for length, dilation in zip(kernel, dilations, strict=True))
 
 
-def _lengths(spatial: Ints, kernel: Ints, strides: Ints, dilations: Ints) -> Ints:
+def lengths_of(spatial: Ints, kernel: Ints, strides: Ints, dilations: Ints) -> Ints:
     """The lengths of the result."""
-    spans = _spans(kernel, dilations)
+    spans = spans_of(kernel, dilations)
     return tuple(
         max((length - span) // stride + 1, 0) for length, span, stride in zip(spatial, spans, strides, strict=True)
     )
@@ -57,9 +57,7 @@ def _rule(x: Aval, kernel: Aval, *, strides: Ints, dilations: Ints) -> Aval:
         )
     if x.shape[:lead] != kernel.shape[:lead]:
         raise ShapeError(
-            at_user_line(
-                f"conv: the input {x.shape} and the kernel {kernel.shape} differ in their {lead} leading axes"
-            )
+            at_user_line(f"conv: the input {x.shape} and the kernel {kernel.shape} differ in their {lead} leading axes")
         )
     if x.shape[-1] != kernel.shape[-2]:
         raise ShapeError(
@@ -68,7 +66,7 @@ def _rule(x: Aval, kernel: Aval, *, strides: Ints, dilations: Ints) -> Aval:
                 f"takes {kernel.shape[-2]}"
             )
         )
-    lengths = _lengths(x.shape[lead + 1 : -1], kernel.shape[lead:-2], strides, dilations)
+    lengths = lengths_of(x.shape[lead + 1 : -1], kernel.shape[lead:-2], strides, dilations)
     return Aval((*x.shape[: lead + 1], *lengths, kernel.shape[-1]), x.dtype)
 
 
@@ -76,7 +74,7 @@ def _under(x: Any, kernel: Any, strides: Ints, dilations: Ints) -> dict[str, Int
     """The params of the windows of `x` under a kernel."""
     rank = len(strides)
     size = kernel.shape[-2 - rank : -2]
-    lengths = _lengths(x.shape[-1 - rank : -1], size, strides, dilations)
+    lengths = lengths_of(x.shape[-1 - rank : -1], size, strides, dilations)
     return {"lengths": lengths, "taps": size, "strides": strides, "dilations": dilations}
 
 
@@ -87,22 +85,76 @@ def _impl(x: np.ndarray, kernel: np.ndarray, *, strides: Ints, dilations: Ints) 
         return np.zeros((*lead, *lengths, kernel.shape[-1]), x.dtype)
     terms = prod(params["taps"]) * x.shape[-1]
     rows = in_windows(x, **params).reshape(*lead[:-1], lead[-1] * prod(lengths), terms)  # a copy
-    out = rows @ kernel.reshape(*lead[:-1], terms, kernel.shape[-1])
+    out: np.ndarray = rows @ kernel.reshape(*lead[:-1], terms, kernel.shape[-1])
     return out.reshape(*lead, *lengths, kernel.shape[-1])
 
 
 def _by_input(ct: Any, kernel: Any, x_shape: Shape, strides: Ints, dilations: Ints) -> Any:
-    """The cotangent, spread out by the strides among zeros, under the kernel turned round."""
+    """The cotangent, among zeros, under the kernel turned round."""
+    if all(stride == 1 or dilation == 1 for stride, dilation in zip(strides, dilations, strict=True)):
+        return _by_phases(ct, kernel, x_shape, strides, dilations)
     rank = len(strides)
     first = len(x_shape) - rank - 1
-    before = tuple(range(first - 1))
     axes = tuple(range(first - 1, first - 1 + rank))
-    spans = _spans(tuple(kernel.shape[axis] for axis in axes), dilations)
+    spans = spans_of(tuple(kernel.shape[axis] for axis in axes), dilations)
     lengths = tuple(length + span - 1 for length, span in zip(x_shape[first:-1], spans, strict=True))
     starts = (*(0,) * first, *(span - 1 for span in spans), 0)
     spread = unslice(ct, (*ct.shape[:first], *lengths, ct.shape[-1]), starts, (*(1,) * first, *strides, 1))
-    turned = permute_dims(flip(kernel, axis=axes), (*before, *axes, first + rank, first + rank - 1))
+    turned = permute_dims(flip(kernel, axis=axes), (*range(first - 1 + rank), first + rank, first + rank - 1))
     return _conv(spread, turned, strides=(1,) * rank, dilations=dilations)
+
+
+def _by_phases(ct: Any, kernel: Any, x_shape: Shape, strides: Ints, dilations: Ints) -> Any:
+    """The elements of `x` that differ by a multiple of the strides in place are channels of one convolution.
+
+    ``x[stride * q + r]`` meets ``ct[q - j]`` under ``kernel[stride * j + r]``, so that no zeros are spread between the
+    elements of the cotangent. All `q` and `j` are for one axis of space; `r` are its phases.
+    """
+    rank = len(strides)
+    first = len(x_shape) - rank - 1
+    lead, size, channels = x_shape[: first - 1], kernel.shape[first - 1 : -2], kernel.shape[-2:]
+    phases = tuple(map(min, strides, size))
+    taps = tuple(-(-length // phase) for length, phase in zip(size, phases, strict=True))
+    lengths = tuple(-(-length // stride) for length, stride in zip(x_shape[first:-1], strides, strict=True))
+    spans = spans_of(taps, dilations)
+    places = ct.shape[first:-1]
+    around = [(span - 1, length - place) for span, length, place in zip(spans, lengths, places, strict=True)]
+    spread = _padded(ct, [*[(0, 0)] * first, *around, (0, 0)])
+    more = [(0, tap * phase - length) for tap, phase, length in zip(taps, phases, size, strict=True)]
+    weights = _padded(kernel, [*[(0, 0)] * len(lead), *more, (0, 0), (0, 0)])
+    # (tap, phase) of each axis of space, channels in, channels out: all taps, channels out, all phases, channels in.
+    pairs = [length for pair in zip(taps, phases, strict=True) for length in pair]
+    weights = reshape(weights, (*lead, *pairs, *channels))
+    front, begin = tuple(range(len(lead))), len(lead)
+    weights = flip(weights, axis=tuple(range(begin, begin + 2 * rank, 2)))
+    end = begin + 2 * rank
+    order = (*front, *range(begin, end, 2), end + 1, *range(begin + 1, end, 2), end)
+    weights = reshape(permute_dims(weights, order), (*lead, *taps, channels[1], prod(phases) * channels[0]))
+    out = _conv(spread, weights, strides=(1,) * rank, dilations=dilations)
+    return _joined(out, phases, strides, x_shape)
+
+
+def _joined(out: Any, phases: Ints, strides: Ints, x_shape: Shape) -> Any:
+    """An array of `x_shape` whose phases are channels of `out`, those first that are not zeros."""
+    if all(stride == 1 for stride in strides):
+        return out
+    rank, before = len(strides), x_shape[: -1 - len(strides)]
+    lengths, count = out.shape[len(before) : -1], len(before)
+    out = reshape(out, (*before, *lengths, *phases, x_shape[-1]))
+    order = [axis for place in range(count, count + rank) for axis in (place, place + rank)]
+    out = permute_dims(out, (*range(count), *order, count + 2 * rank))
+    widths = [(0, 0)] * len(out.shape)
+    for axis, (stride, phase) in enumerate(zip(strides, phases, strict=True)):
+        widths[count + 2 * axis + 1] = (0, stride - phase)
+    whole = [length * stride for length, stride in zip(lengths, strides, strict=True)]
+    out = reshape(_padded(out, widths), (*before, *whole, x_shape[-1]))
+    if out.shape == x_shape:
+        return out
+    return strided_slice(out, (0,) * len(x_shape), (1,) * len(x_shape), x_shape)
+
+
+def _padded(x: Any, widths: Sequence[tuple[int, int]]) -> Any:
+    return pad(x, widths) if any(map(any, widths)) else x
 
 
 def _by_kernel(ct: Any, x: Any, kernel_shape: Shape, strides: Ints, dilations: Ints) -> Any:
@@ -143,17 +195,12 @@ LOOPS = 512
 """Convolutions of at most so many multiplications are sums that fuse with what comes before and after."""
 
 
-def _spread(x: Any, starts: Sequence[int], steps: Ints, lengths: Ints) -> Any:
-    """A slice of the spatial axes."""
-    return strided_slice(x, (0, *starts, 0), (1, *steps, 1), (x.shape[0], *lengths, x.shape[-1]))
-
-
 def _reference(x: Any, kernel: Any, *, strides: Ints, dilations: Ints) -> np.ndarray:
     """Sums over the kernel's places, as in the definition."""
     if len(x.shape) > len(strides) + 2:
         every = [_reference(one, other, strides=strides, dilations=dilations) for one, other in zip(x, kernel)]  # noqa: B905
         return np.stack(every)
-    lengths = _lengths(x.shape[1:-1], kernel.shape[:-2], strides, dilations)
+    lengths = lengths_of(x.shape[1:-1], kernel.shape[:-2], strides, dilations)
     out = np.zeros((x.shape[0], *lengths, kernel.shape[-1]), x.dtype)
     for place in product(*map(range, kernel.shape[:-2])):
         index = tuple(
@@ -177,6 +224,7 @@ _conv: Apply = contraction(
         Case(normal(1, 7, 2), normal(2, 2, 2), strides=(2,), dilations=(3,)),
         Case(normal(1, 6, 6, 1), normal(5, 5, 1, 1), strides=(1, 1), dilations=(1, 1)),
         Case(normal(2, 3, 1), normal(1, 1, 2), strides=(2,), dilations=(1,)),
+        Case(normal(1, 9, 8, 1), normal(3, 2, 1, 2), strides=(2, 3), dilations=(2, 1)),
     ),
     reference=_reference,
 )
@@ -240,17 +288,17 @@ def conv(
             )
         )
     steps, apart = each_axis("conv", "strides", strides, rank), each_axis("conv", "dilations", dilations, rank)
-    widths = pad_widths("conv", padding, array.shape[1:-1], _spans(weights.shape[:-2], apart), steps)
+    widths = pad_widths("conv", padding, array.shape[1:-1], spans_of(weights.shape[:-2], apart), steps)
     if any(before or behind for before, behind in widths):
         array = pad(array, ((0, 0), *widths, (0, 0)))
-    spans = _spans(weights.shape[:-2], apart)
+    spans = spans_of(weights.shape[:-2], apart)
     if any(span > length for span, length in zip(spans, array.shape[1:-1], strict=True)):
         raise ShapeError(
             at_user_line(
                 f"conv: a kernel of {spans} places is longer than the input of {array.shape[1:-1]}; use padding='same'"
             )
         )
-    return _conv(array, weights, strides=steps, dilations=apart)  # type: ignore[no-any-return]
+    return _conv(array, weights, strides=steps, dilations=apart)
 
 
 def each_axis(operation: str, name: str, given: int | Sequence[int], rank: int) -> Ints:
@@ -352,7 +400,7 @@ def conv_transpose(
         )
     steps = each_axis("conv_transpose", "strides", strides, rank)
     apart = each_axis("conv_transpose", "dilations", dilations, rank)
-    spans = _spans(weights.shape[:-2], apart)
+    spans = spans_of(weights.shape[:-2], apart)
     lengths = _transposed_lengths(array.shape[1:-1], spans, steps, padding, output_padding)
     widths = pad_widths("conv_transpose", padding, lengths, spans, steps)
     padded = tuple(length + sum(pair) for length, pair in zip(lengths, widths, strict=True))
@@ -387,76 +435,3 @@ def _transposed_lengths(
         (place - 1) * stride + span - 2 * width + one
         for place, stride, span, width, one in zip(places, strides, spans, around, extra, strict=True)
     )
-
-
-def depthwise_conv(
-    x: ArrayLike,
-    kernel: ArrayLike,
-    /,
-    strides: int | Sequence[int] = 1,
-    padding: str | Sequence[tuple[int, int]] = "valid",
-    dilations: int | Sequence[int] = 1,
-) -> "Tensor":
-    """A convolution of each channel by itself.
-
-    Parameters
-    ----------
-    x : array_like, shape (batch, *space, channels)
-        Any number of spatial axes, at least one.
-    kernel : array_like, shape (*size, channels, multiplier)
-        So many results for each channel.
-    strides, padding, dilations
-        See `conv`.
-
-    Returns
-    -------
-    Tensor, shape (batch, *places, channels * multiplier)
-        The results of one channel beside each other.
-
-    Raises
-    ------
-    ShapeError
-        If numbers of axes or channels don't fit, or the kernel is longer than the padded input.
-    ValueError
-        For another padding, or a stride or dilation below 1.
-
-    Examples
-    --------
-    >>> tj.depthwise_conv(tj.ones((1, 3, 2)), tj.ones((2, 2, 1))).shape
-    (1, 2, 2)
-    """
-    array, weights = in_common_dtype("depthwise_conv", (x, kernel))
-    rank = len(array.shape) - 2
-    if rank < 1 or len(weights.shape) != rank + 2 or array.shape[-1] != weights.shape[-2]:
-        raise ShapeError(
-            at_user_line(
-                f"depthwise_conv: an input {array.shape} (batch, space, channels) and a kernel {weights.shape} (space, "
-                "channels, multiplier) don't fit"
-            )
-        )
-    steps = each_axis("depthwise_conv", "strides", strides, rank)
-    apart = each_axis("depthwise_conv", "dilations", dilations, rank)
-    size = weights.shape[:-2]
-    spans = _spans(size, apart)
-    widths = pad_widths("depthwise_conv", padding, array.shape[1:-1], spans, steps)
-    if any(before or behind for before, behind in widths):
-        array = pad(array, ((0, 0), *widths, (0, 0)))
-    lengths = _lengths(array.shape[1:-1], size, steps, apart)
-    if 0 in lengths:
-        raise ShapeError(at_user_line(f"depthwise_conv: a kernel of {spans} places is longer than {array.shape[1:-1]}"))
-    channels, multiplier = weights.shape[-2:]
-    taps = [
-        reshape(
-            _spread(array, [at * dilation for at, dilation in zip(place, apart, strict=True)], steps, lengths),
-            (array.shape[0], *lengths, channels, 1),
-        )
-        * reshape(
-            strided_slice(weights, (*place, 0, 0), (1,) * (rank + 2), (*(1,) * rank, channels, multiplier)),
-            (channels, multiplier),
-        )
-        for place in product(*map(range, size))
-    ]
-    total = taps[0]
-    for tap in taps[1:]:
-        total = total + tap
-    return reshape(total, (array.shape[0], *lengths, channels * multiplier))

@@ -97,4 +97,4 @@ def windows(x: ArrayLike, /, *, lengths: Ints, taps: Ints, strides: Ints, dilati
     Tensor, shape (..., *lengths, *taps, channels), dtype of `x`
         It shares the memory of `x`: ``out[..., o, k, c] = x[..., o * stride + k * dilation, c]``.
     """
-    return _windows(as_array(x), lengths=lengths, taps=taps, strides=strides, dilations=dilations)  # type: ignore[no-any-return]
+    return _windows(as_array(x), lengths=lengths, taps=taps, strides=strides, dilations=dilations)

@@ -13,6 +13,7 @@ from ..graph import Builder, Graph, Literal, Node, Part, Region, regions_of, wit
 from ..lowering import (
     Affine,
     Contraction,
+    Convolution,
     Pieces,
     Pointwise,
     Reduction,
@@ -364,7 +365,7 @@ def _steady(
 def _always_succeeds(node: Node) -> bool:
     """Whether it can be computed though nobody may want it: without checks, and in known time."""
     lowerings = (each.primitive.lowering for each in reached(node) if each.primitive is not None)
-    return all(isinstance(each, (Pointwise, Reduction, View, Pieces, Contraction)) for each in lowerings)
+    return all(isinstance(each, (Pointwise, Reduction, View, Pieces, Contraction, Convolution)) for each in lowerings)
 
 
 def _is_worth_moving(node: Node, captures: dict[Node, Node]) -> bool:

@@ -236,7 +236,9 @@ def necessarily_stored(graph: Graph, targets: Collection[Node]) -> set[Node]:
     stored = {*graph.inputs, *targets}
     for node in graph.nodes():
         lowering = None if node.primitive is None else node.primitive.lowering
-        if isinstance(lowering, (Reduction, Contraction, Convolution, Scan, Scatter, Routine)) or isinstance(node.op, Part):
+        if isinstance(lowering, (Reduction, Contraction, Convolution, Scan, Scatter, Routine)) or isinstance(
+            node.op, Part
+        ):
             stored.add(node)
         if isinstance(lowering, REGIONS):
             stored.update((node, *sources_of(node)))

@@ -114,7 +114,7 @@ def in_order(left: np.ndarray, right: np.ndarray, fused: bool) -> float:
     total = 0.0
     for block in range(0, len(left), BLOCK):
         found = 0.0
-        for x, y in zip(left[block:][: BLOCK].tolist(), right[block:][: BLOCK].tolist(), strict=True):
+        for x, y in zip(left[block:][:BLOCK].tolist(), right[block:][:BLOCK].tolist(), strict=True):
             found = float(Fraction(x) * Fraction(y) + Fraction(found)) if fused else x * y + found
         total = total + found if block else found
     return total
