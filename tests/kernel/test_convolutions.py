@@ -192,7 +192,7 @@ def test_integers_are_convolved_too() -> None:
 
 @pytest.mark.parametrize("level", ["x86-64-v2", "x86-64-v3"])
 @pytest.mark.parametrize("name", ["channels", "strides"])
-def test_other_targets(name: str, level: str, build_for: Callable[[str], None]) -> None:
+def test_other_targets(name: str, level: str, build_for: Callable[[str], None]) -> None:  # noqa: F811 - the fixture
     shape = SHAPES[name]
     arguments = drawn(shape, "float32")
     traced = trace(convolution(shape), arguments)
