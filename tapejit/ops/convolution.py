@@ -81,7 +81,7 @@ def _impl(x: np.ndarray, kernel: np.ndarray, *, strides: Ints, dilations: Ints) 
     terms = prod(size) * x.shape[-1]
     rows = under.reshape(x.shape[0] * prod(lengths), terms)  # a copy
     out = rows @ kernel.reshape(terms, kernel.shape[-1])
-    return out.reshape(*under.shape[: rank + 1], kernel.shape[-1])
+    return np.reshape(out, (*under.shape[: rank + 1], kernel.shape[-1]))
 
 
 def _by_input(ct: Any, kernel: Any, x_shape: Shape, strides: Ints, dilations: Ints) -> Any:
@@ -260,7 +260,7 @@ def conv(
                 f"conv: a kernel of {spans} places is longer than the input of {array.shape[1:-1]}; use padding='same'"
             )
         )
-    return _conv(array, weights, strides=steps, dilations=apart)  # type: ignore[no-any-return]
+    return _conv(array, weights, strides=steps, dilations=apart)
 
 
 def each_axis(operation: str, name: str, given: int | Sequence[int], rank: int) -> Ints:

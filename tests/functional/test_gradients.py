@@ -249,7 +249,7 @@ def test_linearize_of_compiled_functions() -> None:
         np.testing.assert_allclose(second.numpy(), np.exp(y) * by_y, rtol=1e-14)
     found = tj.grad(lambda v: tj.sum(along(v, w)[0]))(v)
     np.testing.assert_allclose(found.numpy(), 4 * np.cos(x))
-    inside = tj.compile(lambda x, v: tj.linearize(tj.compile(lambda x: tj.sin(x)), x)[1](v), strict=True)  # noqa: PLW0108
+    inside = tj.compile(lambda x, v: tj.linearize(tj.compile(lambda x: tj.sin(x)), x)[1](v), strict=True)
     np.testing.assert_allclose(inside(x, v).numpy(), np.cos(x) * v)
     assert inside.report()["loop_nests"] == 1
 

@@ -454,7 +454,7 @@ def _product(draft: Draft) -> Drawn:
 
 
 WITH_MATRIX: dict[str, Function] = {
-    "solve": lambda a, x: tj.linalg.solve(a, x),  # noqa: PLW0108 (the same form for all)
+    "solve": lambda a, x: tj.linalg.solve(a, x),
     "inverse": lambda a, x: tj.linalg.inv(a) * x,
     "log determinant": lambda a, x: tj.linalg.slogdet(a)[1],
     "cholesky": lambda a, x: tj.linalg.cholesky(a),
