@@ -58,6 +58,8 @@ class Value(Typed):
 
     __slots__ = ()
     key: int
+    borrowed = False
+    """Whether its memory is the user's, for the length of one operation."""
 
     def settled(self) -> "Value":
         """The value as an ordinary one, which no longer takes the dtype of what it meets."""
