@@ -509,6 +509,16 @@ def remove_tape(tape: Recorder) -> Any:
     return under
 
 
+@contextmanager
+def heard_by(tape: Recorder, *, forward: bool = False) -> Iterator[None]:
+    """A block in which `tape` hears what is bound, besides those that do anyway; `forward` as in `add_tape`."""
+    add_tape(tape, forward=forward)
+    try:
+        yield
+    finally:
+        remove_tape(tape)
+
+
 def listened_to(interpreter: Interpreter, tapes: tuple[Recorder, ...], forward: int = 0) -> State:
     """The state in which `interpreter` computes and `tapes` listen."""
     if tapes:
