@@ -5,6 +5,7 @@ from types import ModuleType
 from benchmarks.workload import Limit, Workload
 from benchmarks.workloads import (
     black_scholes,
+    bundle_adjustment,
     chains,
     diagonal_lstm,
     functions,
@@ -17,6 +18,7 @@ from benchmarks.workloads import (
     mlp_adam,
     pendulum,
     products,
+    rosenbrock,
     runge_kutta,
     scans,
     softmax_regression,
@@ -41,13 +43,14 @@ STEPS = _named(
     gaussian_mixture,
     diagonal_lstm,
     runge_kutta,
+    rosenbrock,
 )
 """What one step costs, once it is compiled."""
 
 FUNCTIONS = _named(functions)
 """What one element of an elementwise function costs; small workloads that share their processes."""
 
-AGREEMENT = _named(gaussian_mixture, diagonal_lstm, pendulum, hmc_step)
+AGREEMENT = _named(gaussian_mixture, diagonal_lstm, bundle_adjustment, rosenbrock, pendulum, hmc_step)
 """What is held against the peer's numbers in float64."""
 
 FIRST_CALLS = _named(chains, mlp_adam, scans)

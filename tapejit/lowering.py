@@ -106,8 +106,8 @@ class Contraction:
 class Scan:
     """Running results along the axis in the param ``axis``, each made of the one before and an element of ``x``.
 
-    They are combined by add, multiply, maximum, minimum or logaddexp. With "recurrence" there is an input before ``x``,
-    of the same shape: the result before is multiplied by its element, then that of ``x`` is added.
+    They are combined by add, multiply, maximum or minimum. With "recurrence" there is an input before ``x``, of the
+    same shape: the result before is multiplied by its element, then that of ``x`` is added.
     """
 
     combine: str = "add"

@@ -1,7 +1,8 @@
 """Scans of different lengths: neither what their first call costs nor the text of the kernel grows with them.
 
-64 leaky units are driven by a sequence; the mean of squares of what they do is differentiated by their weights. The longest scan is also run so that it keeps everything for the reverse pass, and so that it keeps the
-state at every 316th step, the root of its length, and computes the rest again.
+64 leaky units are driven by a sequence; the mean of squares of their states is differentiated by their weights. The
+longest scan is also run so that it keeps everything for the reverse pass, and so that it keeps the state at every 316th
+step, the root of its length, and computes the rest again.
 """
 
 import math

@@ -4,14 +4,14 @@ In eager mode a loop is Python. Elsewhere it is traced once, and is one operatio
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from .. import ops
 from ..aval import Aval
 from ..families import as_array
 from ..primitive import current
-from ..pytree import TreeDef, flatten, unflatten
+from ..pytree import LEAF, TreeDef, flatten, unflatten
 from .applied import apply_scan
 from .bodies import Step, Words, checked_carry, traced_body
 from .form import ScanForm
@@ -128,7 +128,8 @@ def _stacked(column: Sequence[Any], loop: Loop, began_weak: bool) -> Any:
     """One leaf of the results of all iterations."""
     first = 0 if not loop.reverse else len(column) - 1
     values = [as_array(leaf) for leaf in column]
-    aval = values[first - 1].aval  # of another iteration, where there is one
+    another = values[first - 1]  # of an iteration that is not the first, where there is one
+    aval = another.aval
     if began_weak and values[first].aval != aval and values[first].shape == aval.shape:
         # The first one had Python numbers, which had no dtype yet.
         values[first] = (
@@ -136,8 +137,7 @@ def _stacked(column: Sequence[Any], loop: Loop, began_weak: bool) -> Any:
         )
     for value in values:
         if value.aval != aval:
-            tree = flatten(0)[1]
-            raise _other_results(loop.words, tree, [values[first]], tree, [value])
+            raise _other_results(loop.words, LEAF, [another], LEAF, [value])
     return joined(values)
 
 
@@ -152,8 +152,3 @@ def _other_results(
         f"{words.operation}: {words.function} gives {in_words(before_tree, earlier)} in one iteration and "
         f"{in_words(after_tree, later)} in another, which can't be stacked: nest, shapes and dtypes must be the same",
     )
-
-
-def with_length(loop: Loop, length: int) -> Loop:
-    """The loop, over another number of iterations."""
-    return replace(loop, length=length)

@@ -5,8 +5,7 @@ them are handed to the function as they are.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from ..aval import Aval, is_floating
 from ..errors import DtypeError, RuleError, ShapeError, at_user_line
 from ..families import as_array
-from ..primitive import BASE, READERS, Params, Primitive, State, Value, add_tape, current, interpreting, remove_tape
+from ..primitive import BASE, READERS, Value, current
 from ..pytree import LEAF, TreeDef, flatten, flatten_up_to, unflatten
 from ..variable import Variable
 
@@ -78,7 +77,7 @@ def arguments_of(given: Sequence[Any]) -> Arguments:
 
 
 def _as_value(leaf: Any) -> Any:
-    if isinstance(leaf, Value):
+    if type(leaf) is BASE[1] or isinstance(leaf, Value):
         return leaf
     if type(leaf) in READERS or isinstance(leaf, (np.ndarray, np.generic)) or hasattr(type(leaf), "__tensor__"):
         return as_array(leaf)
@@ -118,61 +117,7 @@ def bound(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     return given.args
 
 
-# --- running the function -----------------------------------------------------------------------------------
-
-
-class Reads:
-    """Hears which variables are read that a tape would watch by itself."""
-
-    def __init__(self) -> None:
-        self.variables: dict[int, Variable] = {}
-
-    def record(self, primitive: Primitive, inputs: tuple[Value, ...], outputs: Any, params: Params) -> None:
-        """Operations are no reads."""
-
-    def record_read(self, variable: Any, value: Value) -> None:  # noqa: ARG002 (the protocol of recorders)
-        """Note a trainable one."""
-        if variable.trainable and is_floating(variable.dtype):
-            self.variables[variable.key] = variable
-
-    def follows(self, values: tuple[Value, ...]) -> int:  # noqa: ARG002
-        """Nothing."""
-        return 0
-
-    def record_call(self, plan: Any, inputs: tuple[Value, ...], results: tuple[Value, ...]) -> None:
-        """Calls are no reads."""
-
-
-@contextmanager
-def reading() -> Iterator[Reads]:
-    """A block in which reads of variables are heard, beside what tapes hear."""
-    reads = Reads()
-    add_tape(reads)
-    try:
-        yield reads
-    finally:
-        remove_tape(reads)
-
-
-@contextmanager
-def unheard(state: State) -> Iterator[Reads]:
-    """A block in which tapes hear nothing."""
-    reads = Reads()
-    with interpreting(state.interpreter, (reads,)):
-        yield reads
-
-
-def check_reads(label: str, reads: Reads, given: Arguments) -> None:
-    """Hold that a function reads no variables but its arguments, as its rule knows of no others.
-
-    Raises
-    ------
-    RuleError
-        If it does.
-    """
-    names = [each.name or "a Variable" for key, each in reads.variables.items() if key not in given.variables]
-    if names:
-        raise RuleError(at_user_line(f"{label} reads {', '.join(names)}: pass it as an argument"))
+# --- what it gives ------------------------------------------------------------------------------------------
 
 
 def results_of(label: str, result: Any) -> tuple[list[Value], TreeDef]:
@@ -189,12 +134,6 @@ def results_of(label: str, result: Any) -> tuple[list[Value], TreeDef]:
         types = ", ".join(str(value.aval) for value in values) or "nothing"
         raise RuleError(at_user_line(f"{label} returned {types}; a derivative needs a floating result"))
     return values, treedef
-
-
-def is_heard() -> bool:
-    """Whether anyone listens: here, around a map over batches, or when what is traced here runs."""
-    state = current()
-    return bool(state.tapes) or state.interpreter is not BASE[0].interpreter
 
 
 # --- what a rule gives --------------------------------------------------------------------------------------
@@ -220,6 +159,8 @@ def aligned(label: str, what: str, treedef: TreeDef, given: Any) -> list[Any]:
         If the nests differ.
     """
     members = treedef.children
+    if members == (LEAF,) and isinstance(given, Value):
+        return [given]
     found = _matched(treedef, given)
     if found is None and len(members) == 1:
         found = _matched(members[0], given)
@@ -268,6 +209,8 @@ def fitting(label: str, what: str, given: Any, aval: Aval) -> Value | None:
     """
     if given is None:
         return None
+    if type(given) is BASE[1] and given.array.shape == aval.shape and given.array.dtype is aval.dtype:
+        return given  # type: ignore[no-any-return]
     if isinstance(given, (bool, int, float)) and aval.shape == () and not isinstance(given, Value):
         return current().interpreter.number(given, aval.dtype)
     value = as_array(given)

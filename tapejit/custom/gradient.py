@@ -2,17 +2,15 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..aval import Aval
 from ..errors import RuleError, at_user_line
 from ..graph import trace_region
-from ..primitive import BASE, Value, add_tape, bind, current, in_role, new_key, remove_tape
+from ..primitive import BASE, Params, Value, current, in_role
 from ..pytree import TreeDef, unflatten
-from ..tape.recording import Recording
 from ..variable import Variable
 from .arguments import (
     Arguments,
@@ -21,11 +19,10 @@ from .arguments import (
     bound,
     described,
     fitting,
-    is_heard,
-    reading,
     results_of,
     type_in_words,
 )
+from .hearing import is_heard, watching
 from .rules import WITH_GRADIENT, Call, Linear, floating, inside, without_own
 
 _VARIABLES = "variables"
@@ -81,7 +78,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     label = f"custom_gradient: {described(f)}"
 
     def forward(given: Arguments) -> "Result":
-        with reading() as reads:
+        with watching(given.values) as heard:
             returned = f(*given.given)
         if not (isinstance(returned, (tuple, list)) and len(returned) == 2 and callable(returned[1])):
             raise RuleError(
@@ -91,7 +88,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
                 )
             )
         result, gradient = returned
-        variables = [each for key, each in reads.variables.items() if key not in given.variables]
+        variables = heard.variables(given)
         if variables and not _takes_variables(gradient):
             names = ", ".join(each.name or "a Variable" for each in variables)
             raise RuleError(
@@ -101,7 +98,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
                 )
             )
         values, treedef = results_of(label, result)
-        return Result(label, values, treedef, given, gradient, variables)
+        return Result(label, values, treedef, given, gradient, variables, loose=heard.loose(values))
 
     @functools.wraps(f)
     def function(*args: Any, **kwargs: Any) -> Any:
@@ -142,6 +139,8 @@ class Result:
         What else the gradient is by.
     nested : bool
         Whether the cotangents are one nest like the result.
+    loose : tuple of int
+        Positions of floating results that tapes don't see to depend on anything.
     kept : list
         Where to put the result with its rule, for a gradient that asks for it.
     """
@@ -153,6 +152,7 @@ class Result:
     gradient: Callable[..., Any]
     variables: Sequence[Variable] = ()
     nested: bool = False
+    loose: Sequence[int] = ()
     kept: list[Any] | None = None
 
     def gradients(self, cts: Sequence[Value]) -> list[Value | None]:
@@ -211,15 +211,12 @@ def with_gradient(function: Any, forward: Forward, given: Arguments, plain: Forw
         found = forward(given)
         return unflatten(found.treedef, found.values)
     with inside(function) as again:
-        before = new_key()
-        with _watched(given.values) as recording:
-            found = (plain if again and plain is not None else forward)(given)
+        found = (plain if again and plain is not None else forward)(given)
         by: Sequence[Value] = (*given.values, *[variable.read_value() for variable in found.variables])
         linear: Linear = Call(lambda cts, _: found.gradients(cts))
         captures: Sequence[Value] = ()
         own: tuple[int | None, ...] = ()
         seeds = floating(found.values)
-        loose = [place for place in seeds if _is_loose(found.values[place], before, recording)]
         avals = tuple([found.values[place].aval for place in seeds])
         if again:
             linear, captures = _called_later(function, forward, found), given.tensors
@@ -227,37 +224,26 @@ def with_gradient(function: Any, forward: Forward, given: Arguments, plain: Forw
         elif current().interpreter is not BASE[0].interpreter:
             linear, taken, connected = _traced(found, avals)
             by = [by[place] for place in connected]
-            captures, own = without_own(taken, {found.values[place].key: place for place in loose})
+            captures, own = without_own(taken, {found.values[place].key: place for place in found.loose})
     params = {"results": len(found.values), "by": len(by), "seeds": seeds, "avals": avals, "rule": linear, "own": own}
-    results = bind(WITH_GRADIENT, (*found.values, *by, *captures), params)
-    for place in loose:
-        held: Any = found.values[place]  # by the gradient, perhaps
-        held.key = results[place].key
-    result = unflatten(found.treedef, results)
+    result = unflatten(found.treedef, _bound(found, (*found.values, *by, *captures), params))
     if found.kept is not None:
         found.kept.append(result)
     return result
 
 
-@contextmanager
-def _watched(values: Sequence[Value]) -> Iterator[Recording]:
-    """A block in which it is recorded what depends on values."""
-    recording = Recording(watch_accessed=True)
-    for value in values:
-        recording.watch(value)
-    add_tape(recording)
-    try:
-        yield recording
-    finally:
-        remove_tape(recording)
-
-
-def _is_loose(value: Value, before: int, recording: Recording) -> bool:
-    """Whether a result was made by the function, but in ways that tapes don't see: an opaque call, behind a stop.
-
-    To a gradient that uses it, it then is the result with its rule: a second derivative would take it for constant.
-    """
-    return value.key > before and not recording.follows((value,))
+def _bound(found: Result, inputs: tuple[Value, ...], params: Params) -> Any:
+    """The results with their rule; those which the gradient may hold itself are the same tensors, under new keys."""
+    state = current()
+    results = list(state.interpreter.bind(WITH_GRADIENT, inputs, params))
+    for place in found.loose:
+        held: Any = found.values[place]
+        if type(held) is BASE[1]:
+            held.key = results[place].key
+            results[place] = held
+    for tape in state.tapes:
+        tape.record(WITH_GRADIENT, inputs, tuple(results), params)
+    return results
 
 
 def _traced(found: Result, avals: tuple[Aval, ...]) -> tuple[Linear, Sequence[Value], list[int]]:

@@ -15,15 +15,13 @@ from .arguments import (
     aligned,
     arguments_of,
     bound,
-    check_reads,
     described,
     fitting,
-    is_heard,
     results_of,
     type_in_words,
-    unheard,
 )
-from .rules import WITH_TANGENT, Call, Linear, floating, inside
+from .hearing import alone, is_heard
+from .rules import WITH_TANGENT, Call, Linear, floating, inside, without_own
 from .static import positions_checked, split_arguments
 
 Rule = Callable[..., Any]
@@ -82,7 +80,7 @@ class custom_jvp:  # noqa: N801 (a decorator)
         jvp : callable
             ``jvp(*nondiff_args, primals, tangents) -> (result, tangent)``.
         """
-        self._rule = jvp
+        self._rule = lambda static, primals, tangents, _: jvp(*static, primals, tangents)
         return jvp
 
     def defjvps(self, *partials: Rule | None) -> None:
@@ -101,10 +99,9 @@ class custom_jvp:  # noqa: N801 (a decorator)
         if self._static:
             raise RuleError(at_user_line(f"{self._label}: defjvps knows no static arguments; use defjvp"))
 
-        def jvp(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+        def rule(_: Any, primals: tuple[Any, ...], tangents: tuple[Any, ...], result: Any) -> tuple[Any, Any]:
             if len(partials) != len(primals):
                 raise RuleError(at_user_line(f"{self._label}: {len(partials)} partials for {len(primals)} arguments"))
-            result = self(*primals)
             terms = [
                 partial(tangent, result, *primals)
                 for partial, tangent in zip(partials, tangents, strict=True)
@@ -112,7 +109,7 @@ class custom_jvp:  # noqa: N801 (a decorator)
             ]
             return result, functools.reduce(_added, terms) if terms else None
 
-        self._rule = jvp
+        self._rule = rule
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The result of the function."""
@@ -120,23 +117,26 @@ class custom_jvp:  # noqa: N801 (a decorator)
             raise RuleError(at_user_line(f"{self._label} has no rule: give it with defjvp or defjvps"))
         args = bound(self._function, args, kwargs) if kwargs else args
         if not is_heard():
-            return self._function(*args)
+            values, treedef = results_of(self._label, self._function(*args))
+            return unflatten(treedef, values)
         static, others = split_arguments(self._label, self._static, args)
         given = arguments_of(others)
-        with unheard(current()) as reads:
+        with alone() as heard:
             result = self._function(*static.joined(given.given))
-        check_reads(self._label, reads, given)
+        heard.refuse_variables(self._label, given)
         values, treedef = results_of(self._label, result)
-        rule = _Tangents(self._label, functools.partial(self._rule, *static.values), given, values, treedef)
-        by, captures = given.values, given.tensors
+        rule = _Tangents(self._label, functools.partial(self._rule, static.values), given, values, treedef)
+        by = given.values
+        captures: Sequence[Value] = given.tensors
         avals = tuple([value.aval for value in by])
         linear: Linear = Call(rule)
+        own: tuple[int | None, ...] = (*[None] * len(captures), *range(len(values)))
         with inside(self) as again:
             if not again and current().interpreter is not BASE[0].interpreter:
-                linear, captures = trace_region(lambda *tangents: rule.dense(tangents), avals, self._label)
+                linear, taken = trace_region(lambda *tangents: rule.dense(tangents), avals, self._label)
+                captures, own = without_own(taken, {v.key: place for place, v in enumerate(values) if heard.is_own(v)})
         params = {"results": len(values), "by": len(by), "seeds": floating(values), "avals": avals, "rule": linear}
-        params["own"] = (None,) * len(captures)
-        return unflatten(treedef, bind(WITH_TANGENT, (*values, *by, *captures), params))
+        return unflatten(treedef, bind(WITH_TANGENT, (*values, *by, *captures), {**params, "own": own}))
 
 
 def _added(left: Any, right: Any) -> Any:
@@ -155,13 +155,14 @@ class _Tangents:
     values: Sequence[Value]
     treedef: TreeDef
 
-    def __call__(self, tangents: Sequence[Value], tensors: Sequence[Value]) -> list[Value | None]:
-        """As for `Call`; `tensors` take the places of those among the arguments."""
-        given = self.given.replaced(tensors)
+    def __call__(self, tangents: Sequence[Value], captures: Sequence[Value]) -> list[Value | None]:
+        """As for `Call`; the captures take the places of the tensors among the arguments, and of the results."""
+        count = len(captures) - len(self.values)
+        given, result = self.given.replaced(captures[:count]), unflatten(self.treedef, captures[count:])
         moving: list[Any] = [None] * len(given.leaves)
         for place, tangent in zip(given.by, tangents, strict=True):
             moving[place] = tangent
-        returned = self.rule(given.given, unflatten(given.treedef, moving))
+        returned = self.rule(given.given, unflatten(given.treedef, moving), result)
         label = f"{self.label}: the tangent of its rule"
         if not (isinstance(returned, (tuple, list)) and len(returned) == 2):
             raise RuleError(
@@ -179,5 +180,5 @@ class _Tangents:
         avals = [value.aval for value in self.values if is_floating(value.dtype)]
         return [
             in_role("zeros")(aval.shape, aval.dtype) if tangent is None else tangent
-            for tangent, aval in zip(self(tangents, self.given.tensors), avals, strict=True)
+            for tangent, aval in zip(self(tangents, (*self.given.tensors, *self.values)), avals, strict=True)
         ]

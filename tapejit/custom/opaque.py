@@ -12,6 +12,7 @@ from ..primitive import Value, claim
 from ..pytree import flatten, unflatten
 from .arguments import Arguments, arguments_of, described, results_of
 from .gradient import Result, with_gradient
+from .hearing import watching
 from .rules import refusing
 
 
@@ -26,7 +27,8 @@ def _with_gradient(
     label = f"numpy_function: {described(function.call)}"
 
     def forward(given: Arguments) -> Result:
-        found = call(*given.given)
+        with watching(given.values) as heard:
+            found = call(*given.given)
         kept: list[Any] = []
 
         def rule(ct: Any) -> Any:
@@ -37,7 +39,9 @@ def _with_gradient(
 
         by_numpy = gradient is None and _by_numpy(label, numpy_gradient, given, found, function.vectorized)
         leaves, treedef = results_of(label, found)
-        return Result(label, leaves, treedef, given, by_numpy or rule, nested=True, kept=kept)
+        return Result(
+            label, leaves, treedef, given, by_numpy or rule, nested=True, loose=heard.loose(leaves), kept=kept
+        )
 
     return with_gradient(function, forward, arguments_of(values))
 

@@ -142,9 +142,7 @@ def _computed_by(function: Callable[..., Any], scalar: ScalarFunction) -> Callab
         result, shape = np.asarray(function(*arrays)), np.broadcast_shapes(*[array.shape for array in arrays])
         if result.shape != shape:
             raise ShapeError(
-                at_user_line(
-                    f"primitive: the NumPy function of {scalar.name} gave the shape {result.shape}, not {shape}"
-                )
+                at_user_line(f"primitive: {scalar.name}: its NumPy function gave the shape {result.shape}, not {shape}")
             )
         return result.astype(arrays[0].dtype if scalar.result is None else scalar.result, copy=False)
 

@@ -10,7 +10,7 @@ inputs after those, and results of the operation itself. Start reading at `Linea
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..aval import Aval, is_floating
@@ -32,6 +32,7 @@ from ..primitive import (
     current,
     in_role,
     interpreting,
+    new_key,
     remove_tape,
 )
 from ..tape.recording import Recording
@@ -42,9 +43,16 @@ _NOTHING: Masked = (None, None)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """A linear function as Python: ``function(operands, captures) -> values``, each may be None."""
+    """A linear function as Python: ``function(operands, captures) -> values``, each may be None.
+
+    `number` tells it from others in the text of regions, by which these are compared.
+    """
 
     function: Callable[[Sequence[Value], Sequence[Value]], Sequence[Value | None]]
+    number: int = field(default_factory=new_key)
+
+    def __repr__(self) -> str:
+        return f"rule {self.number}"
 
 
 Linear = Call | Region
@@ -159,15 +167,17 @@ def _joint_of_tangent(active: int, count: int, params: Params) -> CallPlan:
     return CallPlan(inputs, seeds if inputs else (), _places_of_captures(count, params), pull)
 
 
-def _forward_of_tangent(inputs: Sequence[Any], tangents: Sequence[Any], _outputs: Any, params: Params) -> list[Any]:
-    """The forward rule as the user gave it; it asks for no results."""
+def _forward_of_tangent(inputs: Sequence[Any], tangents: Sequence[Any], outputs: Any, params: Params) -> list[Any]:
+    """The forward rule as the user gave it."""
     results, by, seeds = params["results"], params["by"], params["seeds"]
     moving = tangents[results : results + by]
     found: list[Any] = [None] * results
     if all(tangent is None for tangent in moving):
         return found
     operands = [_or_zeros(tangent, aval) for tangent, aval in zip(moving, params["avals"], strict=True)]
-    moved = apply_linear(params["rule"], operands, inputs[results + by :], range(len(seeds)))
+    both = (*inputs, *outputs)
+    captures = [both[place] for place in _places_of_captures(len(inputs), params)]
+    moved = apply_linear(params["rule"], operands, captures, range(len(seeds)))
     for place, tangent in zip(seeds, moved, strict=True):
         found[place] = tangent
     return found

@@ -5,20 +5,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import RuleError, at_user_line
-from ..primitive import current
+from ..pytree import unflatten
 from .arguments import (
     Arguments,
     arguments_of,
     bound,
-    check_reads,
     described,
-    is_heard,
-    reading,
     results_of,
     type_in_words,
-    unheard,
 )
 from .gradient import Result, with_gradient
+from .hearing import alone, is_heard, watching
 from .static import positions_checked, split_arguments
 
 
@@ -84,27 +81,28 @@ class custom_vjp:  # noqa: N801 (a decorator)
             raise RuleError(at_user_line(f"{self._label} has no rule: give it with defvjp(fwd, bwd)"))
         args = bound(self._function, args, kwargs) if kwargs else args
         if not is_heard():
-            return self._function(*args)
+            values, treedef = results_of(self._label, self._function(*args))
+            return unflatten(treedef, values)
         static, others = split_arguments(self._label, self._static, args)
         fwd, bwd = self._rules
         given = arguments_of(others)
 
         def forward(given: Arguments) -> Result:
-            with reading() as reads:
+            with watching(given.values) as heard:
                 returned = fwd(*static.joined(given.given))
-            check_reads(self._label, reads, given)
+            heard.refuse_variables(self._label, given)
             if not (isinstance(returned, (tuple, list)) and len(returned) == 2):
                 raise RuleError(
                     at_user_line(f"{self._label}: fwd must return (result, residuals), got {type_in_words(returned)}")
                 )
             values, treedef = results_of(self._label, returned[0])
             gradient = functools.partial(bwd, *static.values, returned[1])
-            return Result(self._label, values, treedef, given, gradient, nested=True)
+            return Result(self._label, values, treedef, given, gradient, nested=True, loose=heard.loose(values))
 
         def plain(given: Arguments) -> Result:
-            with unheard(current()) as reads:
+            with alone() as heard:
                 result = self._function(*static.joined(given.given))
-            check_reads(self._label, reads, given)
+            heard.refuse_variables(self._label, given)
             return Result(self._label, *results_of(self._label, result), given, bwd, nested=True)
 
         return with_gradient(self, forward, given, plain)

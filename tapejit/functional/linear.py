@@ -22,6 +22,8 @@ class LinearMap:
         What is followed.
     """
 
+    only_pushes = True  # of a call of a whole function it asks for no way back
+
     def __init__(self, tangents: Sequence[Value]) -> None:
         self._sources = [tangent.key for tangent in tangents]
         self._active = set(self._sources)

@@ -35,8 +35,8 @@ def vmap(
     out_axes : int, None or nest
         Where the batch is to be in each result; None for a result that is the same for all.
     randomness : {"error", "same", "different"}
-        What a draw of random numbers inside does: it is refused; all examples get the same numbers; or each draws as a
-        generator of its own, one of ``generator.split(size)``.
+        What a draw of random numbers inside does: it is refused; all examples get the same numbers; or each gets
+        numbers of its own, at each draw from a new generator, one of ``generator.split(size)``.
 
     Returns
     -------

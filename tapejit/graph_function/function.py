@@ -8,12 +8,13 @@ from typing import Any
 from ..graph import Graph, Input
 from ..graph.connections import bits_of, connections, positions_of, union
 from ..graph.replay import replay
-from ..primitive import BASE, CallPlan, Masked, State, Value, Wanted, current
+from ..primitive import BASE, STATE, CallPlan, Masked, State, Value, Wanted, current
 from ..variable import holding
 from .compiled import CompiledGraph, Setting
-from .joint import Pattern, along, differentiate
+from .joint import Pattern, differentiate
 from .needs import needed
 from .reverse import ReverseGraph, places_read, reverse_graph, with_residuals
+from .tangents import Tangential
 
 Run = Callable[[Sequence[Any]], list[Any]]
 _NOT_CONNECTED: Masked = (None, None)
@@ -39,6 +40,7 @@ class GraphFunction:
         self._lock = threading.RLock()
         self._differentiable: int | None = None
         self._followed: dict[int, _Followed] = {}
+        self._tangential = Tangential(graph, partial(_derived, graph, setting))
 
     def __call__(self, arguments: Sequence[Any]) -> list[Any]:
         """The outputs, for values of the graph's arguments; every active tape hears of the call."""
@@ -51,15 +53,43 @@ class GraphFunction:
             with holding(self._setting.trace.variables):  # tapes hear of the values that the kernel reads
                 values = self._inputs(arguments, state)
                 active = [tape.follows(values) for tape in state.tapes]
-                followed = self._followed_by(union(active))
-                results = () if followed is None else tuple(followed.run(_arrays(arguments)))
-            if followed is not None:
-                for tape, inputs in zip(state.tapes, active, strict=True):
-                    plan = followed.plan(inputs)
-                    if plan.inputs:
-                        tape.record_call(plan, values, results)
-                return list(results[: len(self._graph.outputs)])
+                if union(active) & self._follows():
+                    return self._heard(arguments, values, state, active)
         return self._run(arguments)
+
+    def _heard(
+        self, arguments: Sequence[Any], values: tuple[Value, ...], state: State, active: Sequence[int]
+    ) -> list[Any]:
+        """The outputs of a call that recorders follow, each these inputs of it."""
+        pulling = union(
+            bits for tape, bits in zip(state.tapes, active, strict=True) if not getattr(tape, "only_pushes", False)
+        )
+        if pulling & self._follows():
+            followed = self._followed_by(union(active))
+            results, plan = tuple(followed.run(_arrays(arguments))), followed.plan
+        elif active[-1] and state.forward and not self._graph.updates:
+            return self._with_tangents(values, state)
+        else:
+            results, plan = tuple(self._run(arguments)), self._tangential.plan
+        for tape, bits in zip(state.tapes, active, strict=True):
+            made = plan(bits)
+            if made.inputs:
+                tape.record_call(made, values, results)
+        return list(results[: len(self._graph.outputs)])
+
+    def _with_tangents(self, values: tuple[Value, ...], state: State) -> list[Any]:
+        """The outputs of a call that the last recorder follows, which works forward: its tangents come with them.
+
+        All before it hear of both as one function of inputs and tangents.
+        """
+        last: Any = state.tapes[-1]
+        token = STATE.set(state.before(last))
+        try:
+            results, tangents = self._tangential.with_values(values, last.of_all(values))
+        finally:
+            STATE.reset(token)
+        last.keep(results, tangents)
+        return list(results)
 
     def kernels(self) -> Iterator[CompiledGraph]:
         """What was compiled here, the graph itself first, then what tapes made necessary."""
@@ -67,6 +97,8 @@ class GraphFunction:
             yield self._plain
         for followed in tuple(self._followed.values()):
             yield from followed.kernels()
+        for function in self._tangential.functions():
+            yield from function.kernels()
 
     def _run(self, arguments: Sequence[Any]) -> list[Any]:
         with self._lock:
@@ -85,15 +117,18 @@ class GraphFunction:
         numbers = [interpreter.number(number, dtype) for dtype, number in trace.typed_numbers()]
         return (*arguments, *reads, *captures, *numbers)
 
-    def _followed_by(self, followed: int) -> "_Followed | None":
-        """What runs for tapes that follow these inputs; None where that makes no difference."""
+    def _follows(self) -> int:
+        """The bits of the inputs on which any output depends."""
         with self._lock:
             if self._differentiable is None:
                 connected = connections(self._graph)
                 self._differentiable = union(connected.get(node, 0) for node in self._graph.outputs)
-            active = followed & self._differentiable
-            if not active:
-                return None
+            return self._differentiable
+
+    def _followed_by(self, followed: int) -> "_Followed":
+        """What runs for tapes that follow these inputs."""
+        with self._lock:
+            active = followed & self._follows()
             if active not in self._followed:
                 self._followed[active] = _Followed(self._graph, self._setting, active)
             return self._followed[active]
@@ -122,14 +157,14 @@ class _Followed:
         self._plans: dict[int, tuple[tuple[int, ...], ...]] = {}
         self._patterns: dict[Any, Pattern] = {}
         self._reverse: dict[Any, tuple[ReverseGraph, GraphFunction]] = {}
-        self._forward: dict[Any, tuple[ReverseGraph, GraphFunction]] = {}
+        self._tangential = Tangential(self._graph, partial(_derived, self._graph, setting))
         self._active, self._read = active, places_read(self._graph, joint)
         self.run = CompiledGraph(self._graph, setting, f"{setting.name}_with_residuals", self._residuals)
 
     def kernels(self) -> Iterator[CompiledGraph]:
         """What was compiled for calls that tapes follow, in the order of the derivatives."""
         yield self.run
-        for _, function in (*self._reverse.values(), *self._forward.values()):
+        for function in (*(made for _, made in self._reverse.values()), *self._tangential.functions()):
             yield from function.kernels()
 
     def plan(self, followed: int) -> CallPlan:
@@ -138,7 +173,7 @@ class _Followed:
             if followed not in self._plans:
                 self._plans[followed] = self._planned(followed)
             inputs, results, kept = self._plans[followed]
-        return CallPlan(inputs, results, kept, partial(self._pull, inputs, kept), push=self._push)
+        return CallPlan(inputs, results, kept, partial(self._pull, inputs, kept), push=self._tangential.push)
 
     def _planned(self, followed: int) -> tuple[tuple[int, ...], ...]:
         """The inputs that cotangents go to, the results that depend on them, and what to keep."""
@@ -202,53 +237,34 @@ class _Followed:
             if found is None:
                 joint = self._joints.pop(pattern, None) or differentiate(self._graph, pattern)
                 reverse = reverse_graph(self._graph, joint, places)
-                found = self._reverse[pattern, places] = reverse, self._derivative(reverse, "gradient", "ct")
+                found = self._reverse[pattern, places] = (
+                    reverse,
+                    _derived(self._graph, self._setting, reverse, "gradient", "ct"),
+                )
         return found
 
-    def _push(self, inputs: Sequence[Value], tangents: Sequence[Masked], results: Sequence[Value]) -> list[Masked]:
-        """The pass along tangents: see `CallPlan`."""
-        arrived = tuple(
-            (place, mask is not None) for place, (tangent, mask) in enumerate(tangents) if tangent is not None
-        )
-        forward, function = self._forward_of(arrived)
-        given = [value for place, _ in arrived for value in tangents[place] if value is not None]
-        values = (*inputs, *results, *given)
-        found = function([values[place] for place in forward.operands])
-        return [
-            (None if tangent is None else found[tangent], None if mask is None else found[mask])
-            for tangent, mask in forward.gradients
-        ]
 
-    def _forward_of(self, arrived: tuple[tuple[int, bool], ...]) -> "tuple[ReverseGraph, GraphFunction]":
-        """The pass along tangents of these inputs, from them and all inputs and results."""
-        with self._lock:
-            found = self._forward.get(arrived)
-            if found is None:
-                known = range(len(self._graph.inputs) + len(self._graph.outputs))
-                forward = reverse_graph(self._graph, along(self._graph, arrived), known)
-                found = self._forward[arrived] = forward, self._derivative(forward, "tangent", "tangent")
-        return found
+def _derived(graph: Graph, given: Setting, made: ReverseGraph, kind: str, arriving: str) -> GraphFunction:
+    """The function of a pass through `graph`, whose name says what `kind` it is of, and `arriving` what arrives."""
+    names = _names(graph, given, made.operands, arriving)
+    name = f"{given.name}_{kind}"
+    return GraphFunction(made.graph, Setting(made.trace, frozenset(), name, names, given.cache, given.strict))
 
-    def _derivative(self, graph: ReverseGraph, kind: str, arriving: str) -> GraphFunction:
-        """The function of a pass, whose name says what `kind` it is of, and `arriving` what arrives."""
-        names, given = self._names(graph.operands, arriving), self._setting
-        name = f"{given.name}_{kind}"
-        return GraphFunction(graph.graph, Setting(graph.trace, frozenset(), name, names, given.cache, given.strict))
 
-    def _names(self, operands: Sequence[int], arriving: str) -> dict[Input, str]:
-        """Names for the text of a pass: the user's for the inputs, for results what computed them."""
-        values = (*self._graph.inputs, *self._graph.outputs)
-        names: dict[Input, str] = {}
-        for position, place in enumerate(operands):
-            node = values[place] if place < len(values) else None
-            if node is None:
-                name = arriving
-            elif isinstance(node.op, Input):
-                name = self._setting.names.get(node.op, node.op.kind)
-            else:
-                name = node.primitive.name if node.primitive else "result"
-            names[Input("argument", position)] = name
-        return names
+def _names(graph: Graph, given: Setting, operands: Sequence[int], arriving: str) -> dict[Input, str]:
+    """Names for the text of a pass: the user's for the inputs, for results what computed them."""
+    values = (*graph.inputs, *graph.outputs)
+    names: dict[Input, str] = {}
+    for position, place in enumerate(operands):
+        node = values[place] if place < len(values) else None
+        if node is None:
+            name = arriving
+        elif isinstance(node.op, Input):
+            name = given.names.get(node.op, node.op.kind)
+        else:
+            name = node.primitive.name if node.primitive else "result"
+        names[Input("argument", position)] = name
+    return names
 
 
 def _arrays(values: Sequence[Any]) -> list[Any]:

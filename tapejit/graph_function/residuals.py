@@ -39,6 +39,7 @@ def residuals(joint: Joint, available: Collection[Node]) -> list[Node]:
     read = _read(joint)
     region = in_order(read, given)
     computed = set(joint.forward.values())
+    computed.update(node.inputs[0] for node in joint.forward.values() if isinstance(node.op, Part))
     forward = set(computed)  # with what can be made of it; a rule may have captured something else
     forward.update(node for node in region if all(value in forward for value in node.inputs))
     keeping = [_price_of_keeping(node, node in computed) if node in forward else None for node in region]

@@ -60,6 +60,7 @@ from .scalar_functions import ScalarFunction, known_functions
 from .straight import Call, TextError
 from .tile_shape import target_of
 from .tiles import dot
+from .vectors import multiply_add
 
 NUMBA = {name: types.boolean if name == "bool" else getattr(types, name) for name in runtime.DTYPES}
 _DTYPE_OF = {numba_type: dtype for dtype, numba_type in NUMBA.items()}
@@ -163,6 +164,13 @@ def _resolve_select(condition: Any, chosen: Any, other: Any) -> Typed:
     if condition != types.boolean or chosen != other:
         raise _wrong("select", (condition, chosen, other), "takes a boolean and two operands of one dtype")
     return chosen, (condition, chosen, other), lambda b, flag, left, right: b.select(flag, left, right)
+
+
+def _resolve_multiply_add(*given: Any) -> Typed:
+    if len(given) != 3 or len(set(given)) != 1 or kind(_DTYPE_OF.get(given[0], "bool")) != "f":
+        raise _wrong("multiply_add", given, "takes three floats of one dtype")
+    fma = target_of(target_cpu()[1]).fma
+    return given[0], given, lambda b, x, y, total: multiply_add(b, _DTYPE_OF[given[0]], x, y, total, fma)
 
 
 def _resolve_combine(name: str) -> Resolve:
@@ -405,6 +413,7 @@ def _prepared() -> _Prepared:
         "min": _fixed(types.int64, (types.int64,) * 2, lambda b, *two: extreme("minimum")(b, "int64", *two)),
         "max": _fixed(types.int64, (types.int64,) * 2, lambda b, *two: extreme("maximum")(b, "int64", *two)),
         "philox_word": _fixed(types.uint64, (types.uint64, types.uint64, types.int64, types.int64), philox_word),
+        "multiply_add": _resolve_multiply_add,
         "combine_pairwise": _resolve_combine("add"),
         "combine_pairwise_product": _resolve_combine("mul"),
         **{f"gemm_{dtype}": _gemm(dtype) for dtype in FLOATS},

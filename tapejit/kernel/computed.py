@@ -61,6 +61,8 @@ class Computed:
     def _initial(self, leaf: Leaf) -> None:
         node = leaf.statement.node
         number = initial_number(node)
+        if number is None and self._addresses.pointer(node.inputs[0]) == self._addresses.pointer(node):
+            return  # what a loop carries on is written where it is
         with self._text.counting("i", str(node.aval.size)) as variable:
             if number is not None:
                 value = ex.unparse(ex.literal(number.value, node.aval.dtype))

@@ -27,6 +27,8 @@ from .vectors import counted, load_vector, mask_of
 WORTH_TURNING = 8
 """Rows are turned over if loops read at least so many elements of them, one after the other."""
 
+_SIDE_BY_SIDE = (4, 2, 1)
+
 _CALLS = {"maximum": "maximum", "minimum": "minimum", "logical_or": "or", "logical_and": "and"}
 
 
@@ -60,6 +62,7 @@ class LaneLoop:
                 around[part.id] = scalars.value(part)
         first, stop = (scalars.value(tree).value for tree in (ast.Constant(0), *self.bounds)[-2:])
         lanes = target.lanes("float64" if "float64*" in {each.type for each in around.values()} else "float32")
+        lanes *= self._together(lanes)
         slots = {name: variable(b, scope[name].value) for name in self.carried}
         private = {name: _room(b, around[name].type, count, lanes) for name, count in self._private().items()}
         rows = {
@@ -89,6 +92,14 @@ class LaneLoop:
             some(b.add(first, b.mul(whole, I64(lanes))), mask)
         for name, slot in slots.items():
             scope[name] = Typed(scope[name].type, b.load(slot))
+
+    def _together(self, lanes: int) -> int:
+        """How many vectors go side by side, so that the sums of one need not wait for those of another."""
+        match self.bounds:
+            case [ast.Constant(int(count))] if not (self.carried or self._private() or self._rows()):
+                vectors = -(-count // lanes)
+                return next(each for each in _SIDE_BY_SIDE if each * -(-vectors // each) == vectors)
+        return 1
 
     def _private(self) -> dict[str, int]:
         """The pointers to scratch that each iteration has for itself, and how many elements it has."""

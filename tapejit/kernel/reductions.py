@@ -100,7 +100,10 @@ class Reductions:
         """Combine a value into the accumulator for `loop`."""
         combine = leaf.statement.combine or ""
         target = self._accumulator(leaf, owner(leaf, loop))
-        if self._text.in_lanes and combine in _IN_ORDER:
+        factors = _factors(value) if loop.columns or leaf.loops[0].columns else None
+        if factors is not None:
+            self._text.line(f"{target} = multiply_add({', '.join(factors)}, {target})")
+        elif self._text.in_lanes and combine in _IN_ORDER:
             self._text.line(f"{target} = {ex.unparse(ex.binary(target, _IN_ORDER[combine], value))}")
         else:
             self._text.line(f"{target} = {_COMBINE[combine]}({target}, {value})")
@@ -194,6 +197,14 @@ class Reductions:
             with self._text.loops_over([around for _, around in members]):
                 for leaf, _ in members:
                     write(leaf, loop)
+
+
+def _factors(value: str) -> tuple[str, str] | None:
+    """What is multiplied, where a value is a product."""
+    match ast.parse(value, mode="eval").body:
+        case ast.BinOp(left, ast.Mult(), right):
+            return ex.unparse(left), ex.unparse(right)
+    return None
 
 
 def _alike(nest: Sequence[Loop], other: Sequence[Loop]) -> bool:

@@ -172,6 +172,11 @@ def accumulate(accumulator: Scalar, x: Scalar) -> Scalar:
     return accumulator + x
 
 
+def multiply_add(x: Scalar, y: Scalar, total: Scalar) -> Scalar:
+    """One more product in a sum that keeps its order; rounded once by compiled kernels if the CPU can."""
+    return total + x * y
+
+
 def accumulate_product(accumulator: Scalar, x: Scalar) -> Scalar:
     """One multiplication of a product; compiled kernels may reorder it."""
     return accumulator * x
@@ -289,8 +294,8 @@ NAMES: Final[Mapping[str, Any]] = {
     **{
         function.__name__: function
         for function in (
-            erf, erfc, select, sigmoid, softplus, power, accumulate, accumulate_product, philox_word, shifted, span,
-            status, combine_pairwise, combine_pairwise_product, gemm_float64,
+            erf, erfc, select, sigmoid, softplus, power, accumulate, accumulate_product, multiply_add, philox_word,
+            shifted, span, status, combine_pairwise, combine_pairwise_product, gemm_float64,
         )
     },
     "gemm_float32": gemm_float32,

@@ -18,6 +18,8 @@ Lower = Callable[..., Value]  # (builder, dtype, *arguments) -> 0
 
 RUN = 16
 """Up to this length insertion is faster than merging."""
+TOGETHER = 16
+"""How many values are searched for at a time."""
 
 
 def _less(b: ir.IRBuilder, dtype: str, x: Value, y: Value) -> Value:
@@ -145,31 +147,61 @@ def _argsort(b: ir.IRBuilder, dtype: str, *arguments: Value) -> Value:
     return I64(0)
 
 
+class _Search:
+    """Writes a binary search for several values at a time, so that their loads wait for memory together.
+
+    The number of steps depends on the length alone, and a step has no branch.
+    """
+
+    def __init__(self, b: ir.IRBuilder, dtype: str, side: str, arguments: tuple[Value, ...]) -> None:
+        self._b = b
+        self._dtype = dtype
+        self._on_the_left = side == "left"
+        self._x, self._stride, self._values, self._step, self._out, self._n, self._m = arguments
+
+    def search(self) -> None:
+        """Find all values."""
+        b = self._b
+        groups = b.udiv(self._m, I64(TOGETHER))
+        for_(b, groups, lambda number: self._group(b.mul(number, I64(TOGETHER)), TOGETHER))
+        done = b.mul(groups, I64(TOGETHER))
+        for_(b, b.sub(self._m, done), lambda number: self._group(b.add(done, number), 1))
+
+    def _group(self, first: Value, size: int) -> None:
+        b = self._b
+        numbers = [b.add(first, I64(lane)) for lane in range(size)]
+        wanted = [b.load(b.gep(self._values, [b.mul(number, self._step)])) for number in numbers]
+        lows, left = [variable(b, I64(0)) for _ in numbers], variable(b, self._n)
+
+        def halve() -> None:
+            half = b.lshr(b.load(left), I64(1))
+            for low, value in zip(lows, wanted, strict=True):
+                here = b.load(low)
+                before = self._is_before(b.sub(b.add(here, half), I64(1)), value)
+                # No select: LLVM would make a branch of it, which nobody can predict.
+                b.store(b.add(here, b.and_(half, b.sext(before, I64))), low)
+            b.store(b.sub(b.load(left), half), left)
+
+        while_(b, lambda: b.icmp_signed(">", b.load(left), I64(1)), halve)
+        with b.if_then(b.icmp_signed(">", self._n, I64(0))):
+            for low, value in zip(lows, wanted, strict=True):
+                here = b.load(low)
+                b.store(b.add(here, b.zext(self._is_before(here, value), I64)), low)
+        for number, low in zip(numbers, lows, strict=True):
+            b.store(b.load(low), b.gep(self._out, [number]))
+
+    def _is_before(self, place: Value, value: Value) -> Value:
+        """Whether an element is before the place of a value: on its left, or not on its right."""
+        b = self._b
+        element = b.load(b.gep(self._x, [b.mul(place, self._stride)]))
+        if self._on_the_left:
+            return _less(b, self._dtype, element, value)
+        return b.not_(_less(b, self._dtype, value, element))
+
+
 def _search(side: str) -> Lower:
-    """Binary search: on the left of equal elements, or on their right."""
-
     def lower(b: ir.IRBuilder, dtype: str, *arguments: Value) -> Value:
-        x, stride, values, step, out, n, m = arguments
-
-        def one(number: Value) -> None:
-            wanted = b.load(b.gep(values, [b.mul(number, step)]))
-            low, count = variable(b, I64(0)), variable(b, n)
-
-            def halve() -> None:
-                first, left = b.load(low), b.load(count)
-                half = b.lshr(left, I64(1))
-                middle = b.add(first, half)
-                element = b.load(b.gep(x, [b.mul(middle, stride)]))
-                before = (
-                    _less(b, dtype, element, wanted) if side == "left" else b.not_(_less(b, dtype, wanted, element))
-                )
-                b.store(b.select(before, b.add(middle, I64(1)), first), low)
-                b.store(b.select(before, b.sub(b.sub(left, half), I64(1)), half), count)
-
-            while_(b, lambda: b.icmp_signed(">", b.load(count), I64(0)), halve)
-            b.store(b.load(low), b.gep(out, [number]))
-
-        for_(b, m, one)
+        _Search(b, dtype, side, arguments).search()
         return I64(0)
 
     return lower

@@ -1,5 +1,6 @@
 """The lines of a kernel while it is being written: indentation, names that are taken, loops that are open."""
 
+import builtins
 import keyword
 import re
 from collections.abc import Iterator, Sequence
@@ -37,7 +38,7 @@ def identifier(text: str) -> str:
 
 def is_reserved(name: str) -> bool:
     """Whether a name means something in all kernels."""
-    return name in _RESERVED or name in {"cast", "const"} or keyword.iskeyword(name)
+    return name in {*_RESERVED, "cast", "const"} or hasattr(builtins, name) or keyword.iskeyword(name)
 
 
 class Text:

@@ -234,4 +234,4 @@ def lower_on(b: ir.IRBuilder, name: str, lower: Lower, operands: Sequence[Value]
 
 
 _ACCUMULATING = frozenset(("accumulate", "accumulate_product"))
-_ALSO_ON_VECTORS = frozenset(("select", "bool_", *DTYPES))
+_ALSO_ON_VECTORS = frozenset(("select", "bool_", "multiply_add", *DTYPES))

@@ -5,7 +5,7 @@ gives one, is made where rules of the user's own are (`custom`).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..aval import Aval, checked_shape, parse_dtype
 from ..errors import ShapeError, at_user_line
 from ..families import Case, as_array, library_call, normal
 from ..lowering import Opaque
-from ..primitive import BatchRule, Params, in_role
+from ..primitive import BatchRule, Params, in_role, new_key
 from ..pytree import LEAF, TreeDef, flatten, flatten_up_to, unflatten
 from .annotations import ArrayLike
 from .shaping import Apply
@@ -35,11 +35,14 @@ class _Function:
         The nest that it returns.
     vectorized : bool
         Whether it takes a batch of inputs as well.
+    number : int
+        Tells it from others in the text of regions, by which these are compared.
     """
 
     call: Callable[..., Any]
     results: TreeDef = LEAF
     vectorized: bool = False
+    number: int = field(default_factory=new_key)
 
     @property
     def name(self) -> str:
@@ -47,7 +50,7 @@ class _Function:
         return str(getattr(self.call, "__name__", type(self.call).__name__))
 
     def __repr__(self) -> str:
-        return self.name
+        return f"{self.name} {self.number}"
 
 
 def _called(*arrays: np.ndarray, function: _Function, avals: tuple[Aval, ...]) -> tuple[np.ndarray, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..aval import Aval
 from ..families import Case, as_array, composite, uniform
+from ..families.batching import aligned
 from .annotations import ArrayLike
 from .arithmetic import abs as size
 from .arithmetic import maximum, minimum
@@ -103,6 +104,7 @@ _normal_quantile: Apply = composite(
     rule=lambda p: Aval(p.shape, p.dtype),
     vjp={"p": _vjp},
     expand=lambda p: _quantile(p, _Traceable),
+    batch=aligned,
     cases=(Case(uniform(0.1, 0.9, 40)), Case(uniform(0.08, 0.92, 2, 3)), Case(uniform(0.2, 0.8, 0))),
     reference=_impl,
 )

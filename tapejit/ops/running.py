@@ -14,13 +14,13 @@ from ..aval import Aval, broadcast_shapes, normalize_axis
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..families import Case, as_array, in_common_dtype, integers, library_call, normal, spaced, uniform
 from ..families.batching import along
-from ..lowering import Scan
+from ..lowering import Composite, Scan
 from ..primitive import TangentRule, in_role
 from .annotations import ArrayLike, DtypeLike
-from .comparison import equal, isnan, logical_and, logical_not, logical_or, where
+from .comparison import equal, isfinite, isnan, logical_and, logical_not, logical_or, where
 from .compositions import floating
 from .conversion import astype
-from .elementwise import exp
+from .elementwise import exp, log
 from .joining import concat
 from .reductions import accumulated, cumsum
 from .shaping import ravel, reshape
@@ -432,6 +432,14 @@ def _less(x: Any, out: Any) -> Any:
     return exp(where(equal(out, -_INF), -_INF, x - out))
 
 
+def _logcumsumexp_expand(x: Any, *, axis: int) -> Any:
+    """Sums shifted by the running maximum: a recurrence whose factors are known before it starts."""
+    highest = _cummax(x, axis=axis)
+    shift = where(isfinite(highest), highest, 0)
+    factors = exp(_before(shift, axis, 0) - shift)
+    return log(_recurrence(factors, exp(x - shift), axis=axis)) + shift
+
+
 def _logcumsumexp_slope(ct: Any, x: Any, out: Any, axis: int) -> Any:
     """The shares of an element in all later sums, none of which is larger than 1: a recurrence from the other end."""
     shares = _less(_before(out, axis, -_INF), out)
@@ -447,7 +455,7 @@ _logcumsumexp: Any = library_call(
     jvp=lambda inputs, tangents, out, params: _recurrence(
         _less(_before(out, params["axis"], -_INF), out), tangents[0] * _less(inputs[0], out), axis=params["axis"]
     ),
-    lowering=Scan("logaddexp"),
+    lowering=Composite(_logcumsumexp_expand),
     batch=along,
     reference=lambda x, axis=None: np.logaddexp.accumulate(x if axis is not None else np.ravel(x), axis or 0),
     cases=(

@@ -17,8 +17,12 @@ from ..lowering import Affine, IndexMap, ScanRegion, SwitchRegion, View, WhileRe
 from ..primitive import in_role
 from .access import linear_index
 from .composing import traced
+from .orientation import may_be_turned
 
 REGIONS = (ScanRegion, WhileRegion, SwitchRegion)
+
+LONG = 16
+"""Iterations that are worth a copy of a matrix."""
 
 _BYTE = np.dtype(np.uint8)
 _INDEX = np.dtype(np.int64)
@@ -136,7 +140,8 @@ def sources_of(node: Node) -> list[Node]:
     lowering = None if node.primitive is None else node.primitive.lowering
     first = dict(node.params)["carries"] if isinstance(lowering, (ScanRegion, WhileRegion)) else 0
     carried = [value for value in node.inputs[:first] if not value.aval.shape]
-    found = [behind_views(value) for value in (*carried, *node.inputs[first:])]
+    found = [behind_views(value) for value in carried]
+    found += [root_of_capture(value, dict(node.params)) for value in node.inputs[first:]]
     return [root for root in found if not isinstance(root.op, Literal)]
 
 
@@ -145,6 +150,15 @@ def behind_views(value: Node) -> Node:
     while _index(value) is not None:
         value = value.inputs[0]
     return value
+
+
+def root_of_capture(value: Node, params: dict[str, Any]) -> Node:
+    """The stored value that a body reads a capture from: a transposed small matrix is copied before a long loop."""
+    root = behind_views(value)
+    if params.get("length", 0) < LONG or not may_be_turned(value.aval) or isinstance(root.op, Literal):
+        return root
+    steps = dict(position_of(value, root, (Affine.axis(0), Affine.axis(1))).terms)
+    return value if steps.get(0) == 1 and steps.get(1, 0) > 1 else root
 
 
 def _index(value: Node) -> IndexMap | None:
@@ -224,7 +238,7 @@ class _Maker:
         index = self._input("index", Aval((), _INDEX), params["length"])
         carried = tuple(self._carried(value) for value in node.inputs[:count])
         slices = [self._sliced(value, node.where) for value in node.inputs[count:sliced]]
-        captures = [self._captured(value) for value in node.inputs[sliced:]]
+        captures = [self._captured(value, root_of_capture(value, params)) for value in node.inputs[sliced:]]
         found = self._outputs(params["body"], [index, *carried, *slices, *captures])
         return self._body(found[count:], carried, found[:count], index)
 
@@ -259,9 +273,9 @@ class _Maker:
     def _carried(self, value: Node) -> Node:
         return self._input("carried" if value.aval.shape else "scalar", value.aval)
 
-    def _captured(self, value: Node) -> Node:
+    def _captured(self, value: Node, root: Node | None = None) -> Node:
         """A value of the outside by way of the stored value behind its views."""
-        root = behind_views(value)
+        root = root or behind_views(value)
         if root not in self._known:
             self._known[root] = self._stand_in(root)
         return self._through(value, root, self._known[root])

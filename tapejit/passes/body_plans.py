@@ -15,7 +15,7 @@ from .lanes import mark_lanes
 from .loops import Item, Leaf, Loop, leaves
 from .schedule import Schedule, schedule
 from .stages import Stage
-from .storage import Place, in_place, padded, places_of, storage_axes
+from .storage import Place, in_place, padded, places_of, scatters_in_place, storage_axes
 from .targets import targets_of, written_early
 
 
@@ -158,10 +158,14 @@ def _planned(body: Body) -> _Planned:
     places |= inner.places
     for position, node in enumerate(graph.inputs):
         places[node] = Place("body", position, _axes(node))
-    fits = in_place(tree, updates, last=False)
+    fits = [
+        fit and not written_early(target)
+        for (_, target), fit in zip(updates, in_place(tree, updates, last=False), strict=True)
+    ]
+    scattered = [scatters_in_place(tree, variable, target) for variable, target in updates]
     found = {
-        variable: Carry(variable, target, None if fit and not written_early(target) else _spare(variable))
-        for (variable, target), fit in zip(updates, fits, strict=True)
+        variable: Carry(variable, target, None if one or other else _spare(variable))
+        for (variable, target), one, other in zip(updates, fits, scattered, strict=True)
     }
     for carry in found.values():
         if carry.spare is not None and carry.spare.aval.shape:

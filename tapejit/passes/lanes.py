@@ -28,7 +28,7 @@ MOST_INSIDE = 256
 def mark_lanes(items: Sequence[Item]) -> None:
     """Mark the loops that run in lanes, each as far out as can be."""
     for loop in _loops(items):
-        if _runs_in_lanes(loop):
+        if _runs_in_lanes(loop) or loop.columns:
             loop.lanes = True
         elif loop.extent:
             mark_lanes(loop.body)

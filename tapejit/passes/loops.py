@@ -78,6 +78,8 @@ class Loop:
     """Whether nothing else may join it."""
     lanes: bool = False
     """Whether several iterations run at once (see `lanes`)."""
+    columns: bool = False
+    """Whether it goes along a matrix times a vector, of which it computes neighbours at once; see `rows`."""
     tiled: bool = False
     """Whether it goes over the rows of a matrix product, with a loop over its columns inside: both run in tiles."""
     split: bool = False

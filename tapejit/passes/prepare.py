@@ -56,6 +56,8 @@ def _with_regions(builder: Builder, graph: Graph, known: dict[str, Graph]) -> Gr
     for _ in range(_ROUNDS):
         before = graph.roots
         graph = _rewritten(builder, graph, "regions", Regions(graph, prepared).rewrite)
+        # A loop that runs once leaves its body here, as it was traced.
+        graph = _rewritten(builder, inlined(builder, graph), "expand", _expand)
         if graph.roots == before:
             break
     return graph

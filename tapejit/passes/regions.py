@@ -10,10 +10,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..graph import Builder, Graph, Literal, Node, Part, Region, regions_of, with_regions
-from ..lowering import Affine, Pointwise, ScanRegion, SwitchRegion, WhileRegion
+from ..lowering import (
+    Affine,
+    Contraction,
+    Pieces,
+    Pointwise,
+    Reduction,
+    ScanRegion,
+    SwitchRegion,
+    View,
+    WhileRegion,
+)
 from ..primitive import in_role
-from .bodies import behind_views, first_slice, position_of
+from .bodies import LONG, behind_views, first_slice, position_of
 from .composing import traced
+from .orientation import may_be_turned, oriented, transposed
 from .rebuilding import closed, copied, is_literal, reached
 
 HELD = 1 << 20
@@ -104,7 +115,7 @@ class Regions:
         loop = _Loop(index, carried, slices, [*captures, *steady], stacked)
         if length == 1:
             return found | loop.once(builder, node.where)
-        loop = loop.prepared(self._prepare).without_steady(builder)
+        loop = loop.prepared(self._prepare).without_steady(builder).oriented(builder, length, node.where)
         found |= loop.steady_results(builder, length, node.where)
         return found | loop.bound(builder, node, params)
 
@@ -126,6 +137,8 @@ class Regions:
         given = [_Given(*two) for two in zip(arguments[count:], inputs[count:], strict=True)]
         captures = [*given, *fixed]
         first = [each.argument for each in carried]
+        steady = _steady(builder, arguments, captures, [tested, *(each.following for each in carried)])
+        captures += [each for each in steady if _always_succeeds(each.argument)]
         names = ("condition", "body")
         roots = ([tested], [each.following for each in carried])
         regions, captures = self._regions(first, captures, roots)
@@ -229,22 +242,21 @@ class _Loop:
 
     def without_steady(self, builder: Builder) -> "_Loop":
         """With what depends on captures alone computed outside."""
-        outside = {each.argument: each.value for each in self.captures}
-        moving = set(self.arguments()) - outside.keys()
-        order = Graph(tuple(self.arguments()), tuple(self.roots()), ()).nodes()
-        steady: set[Node] = set()
-        for node in order:
-            if node not in moving and all(value in steady for value in node.inputs):
-                steady.add(node)
-        users = [value for node in order if node not in steady for value in node.inputs]
-        border = dict.fromkeys(behind_views(node) for node in (*users, *self.roots()) if node in steady)
-        moved = [node for node in border if node not in outside and _is_worth_moving(node, outside)]
-        if not moved:
+        moved = _steady(builder, self.arguments(), self.captures, self.roots())
+        return replace(self, captures=[*self.captures, *moved])
+
+    def oriented(self, builder: Builder, length: int, where: str) -> "_Loop":
+        """With copies of matrices that are better read the other way round."""
+        values = {each.argument: each.value for each in self.captures if may_be_turned(each.argument.aval)}
+        if length < LONG or not values:
             return self
-        captures = [*self.captures]
-        for node, value in zip(moved, copied(builder, moved, outside), strict=True):
-            captures.append(_Given(node, value))
-        return replace(self, captures=captures)
+        roots, turned = oriented(self.roots(), values)
+        if not turned:
+            return self
+        more = [_Given(new, traced(builder, transposed, (values[matrix],), where)) for matrix, new in turned.items()]
+        carried = [replace(each, following=root) for each, root in zip(self.carried, roots, strict=False)]
+        stacked = dict(zip(self.stacked, roots[len(carried) :], strict=True))
+        return replace(self, carried=carried, stacked=stacked, captures=[*self.captures, *more])
 
     def steady_results(self, builder: Builder, length: int, where: str) -> dict[int, Node]:
         """The stacked results that are the same at each index; they are no longer the loop's."""
@@ -330,6 +342,29 @@ def _read(graph: Graph, known: set[Node] = frozenset()) -> set[Node]:  # type: i
             found.add(node)
             stack.extend(() if node in known else node.inputs)
     return found
+
+
+def _steady(
+    builder: Builder, arguments: Sequence[Node], captures: Sequence[_Given], roots: Sequence[Node]
+) -> list[_Given]:
+    """What a body computes of captures alone and is better computed once, with the outside's value for it."""
+    outside = {each.argument: each.value for each in captures}
+    moving = set(arguments) - outside.keys()
+    order = Graph(tuple(arguments), tuple(roots), ()).nodes()
+    steady: set[Node] = set()
+    for node in order:
+        if node not in moving and all(value in steady for value in node.inputs):
+            steady.add(node)
+    users = [value for node in order if node not in steady for value in node.inputs]
+    border = dict.fromkeys(behind_views(node) for node in (*users, *roots) if node in steady)
+    moved = [node for node in border if node not in outside and _is_worth_moving(node, outside)]
+    return [_Given(*two) for two in zip(moved, copied(builder, moved, outside), strict=True)]
+
+
+def _always_succeeds(node: Node) -> bool:
+    """Whether it can be computed though nobody may want it: without checks, and in known time."""
+    lowerings = (each.primitive.lowering for each in reached(node) if each.primitive is not None)
+    return all(isinstance(each, (Pointwise, Reduction, View, Pieces, Contraction)) for each in lowerings)
 
 
 def _is_worth_moving(node: Node, captures: dict[Node, Node]) -> bool:

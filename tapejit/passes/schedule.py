@@ -18,7 +18,7 @@ from .checks import checks_of
 from .keeping import wanted_by_many, worth_keeping
 from .loops import Item, Leaf, Loop, item_in, leaves, shared_loops
 from .parts import costly_pieces, statements_for
-from .rows import costly_in_rows, goes_with
+from .rows import arranged, costly_in_rows, goes_with, in_columns
 from .statements import Statement, copy_statement, necessarily_stored
 
 CANDIDATES = 4
@@ -62,6 +62,7 @@ class Schedule:
         for axis in remaining:
             loop = variable[axis] = Loop(statement.extents[axis], alone=statement.check is not None)
             loop.tiled = bool(own) and axis == remaining[-2]
+            loop.columns = self.inside and len(around) == 1 and in_columns(statement)
             _append(around[-1], loop)
             around.append(loop)
         leaf = Leaf(statement, tuple(around[1:]), tuple(variable[axis] for axis in range(len(statement.extents))))
@@ -269,6 +270,8 @@ def _built(
         if node in stored and node not in inputs and node not in tree.placed:
             if node not in statements:
                 statements[node] = statements_for(node, stored, inside)
+                if inside:
+                    statements[node] = [arranged(statement) for statement in statements[node]]
             for statement in statements[node]:
                 tree.add(statement)
     for target, source in copies:

@@ -6,13 +6,11 @@ reading at `Tangents.record`.
 """
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .. import ops
-from ..aval import Aval, is_floating
-from ..errors import DtypeError, ShapeError, at_user_line
-from ..families import NUMERIC
+from ..aval import is_floating
+from ..errors import at_user_line
 from ..primitive import (
     STATE,
     CallPlan,
@@ -26,11 +24,11 @@ from ..primitive import (
     in_role,
     remove_tape,
 )
-from ..pytree import TreeDef, flatten, flatten_up_to, leaf_paths, unflatten
+from ..pytree import leaf_paths, unflatten
 from ..tensor import Ones
 from ..variable import Variable
 from .forward import push_forward, push_through
-from .gradient_tape import _flat, _wants_zeros
+from .requests import flat, matched, wants_zeros
 
 _UNKNOWN = (None, None, None)
 
@@ -52,6 +50,7 @@ class Tangents:
     """The tangents of all that depends on what is differentiated by, each as long as its value lives."""
 
     __slots__ = ("_forget", "_known")
+    only_pushes = True  # of a call of a whole function it asks for no way back
 
     def __init__(self) -> None:
         self._known = _Known()
@@ -73,6 +72,11 @@ class Tangents:
         reference = _Reference(value, self._forget)
         reference.key = key = value.key
         self._known[key] = tangent, mask, reference
+
+    def forget(self, keys: Iterable[int]) -> None:
+        """Let go of tangents before their values go."""
+        for key in keys:
+            self._known.pop(key, None)
 
     def outside(self) -> State:
         """The state in which tangents are computed."""
@@ -98,9 +102,10 @@ class Tangents:
             found = push_forward(primitive, inputs, tangents, outputs, params)
         finally:
             STATE.reset(token)
-        self._keep(outputs if primitive.multiple else (outputs,), found)
+        self.keep(outputs if primitive.multiple else (outputs,), found)
 
-    def _keep(self, results: Sequence[Value], tangents: Sequence[Masked]) -> None:
+    def keep(self, results: Sequence[Value], tangents: Sequence[Masked]) -> None:
+        """Give results their tangents; None where there is none."""
         for result, (tangent, mask) in zip(results, tangents, strict=True):
             if tangent is not None and is_floating(result.dtype):
                 self.watch(result, tangent, mask)
@@ -123,7 +128,7 @@ class Tangents:
             found = push_through(plan, inputs, tangents, results)
         finally:
             STATE.reset(token)
-        self._keep(results, found)
+        self.keep(results, found)
 
 
 class ForwardAccumulator:
@@ -174,7 +179,7 @@ class ForwardAccumulator:
     """
 
     def __init__(self, primals: Any, tangents: Any) -> None:
-        values, treedef = _flat("ForwardAccumulator: a primal", primals)
+        values, treedef = flat("ForwardAccumulator: a primal", primals)
         paths = leaf_paths(primals, "primals")
         self._tangents = Tangents()
         self._active = False
@@ -214,8 +219,8 @@ class ForwardAccumulator:
         nest of Tensor or None
             Like `target`; each of its target's shape and dtype.
         """
-        zero = _wants_zeros(unconnected_gradients)
-        values, treedef = _flat("jvp: a target", target)
+        zero = wants_zeros(unconnected_gradients)
+        values, treedef = flat("jvp: a target", target)
         return unflatten(treedef, [self._result(value, zero) for value in values])
 
     def _result(self, target: Value | Variable, zero: bool) -> Any:
@@ -223,82 +228,3 @@ class ForwardAccumulator:
         if tangent is None:
             return in_role("zeros")(target.shape, target.dtype) if zero and is_floating(target.dtype) else None
         return tangent.settled() if type(tangent) is Ones else tangent
-
-
-def matched(
-    what: str, treedef: TreeDef, primals: Sequence[Aval], given: Any, paths: Sequence[str], optional: bool = False
-) -> list[Any]:
-    """Tangents or cotangents of values, each of its value's shape and dtype.
-
-    Parameters
-    ----------
-    what : str
-        What they are, for messages.
-    treedef : TreeDef
-        The nest of the values.
-    primals : sequence of Aval
-        Their types.
-    given : nest
-        What the user gave for them.
-    paths : sequence of str
-        What to call the values in messages.
-    optional : bool
-        Whether None may stand for one, and comes back.
-
-    Raises
-    ------
-    ShapeError, DtypeError
-        If a nest, a shape or a dtype differs, or a value is not floating.
-    """
-    leaves = flatten_up_to(treedef, given)
-    if leaves is None:
-        raise ShapeError(
-            at_user_line(f"{what} must have the nest of the values: {_nest(treedef)}, got {_nest(flatten(given)[1])}")
-        )
-    return [
-        None if optional and leaf is None else _fitting(what, leaf, aval, path)
-        for leaf, aval, path in zip(leaves, primals, paths, strict=True)
-    ]
-
-
-def _fitting(what: str, given: Any, primal: Aval, path: str) -> Any:
-    if not is_floating(primal.dtype):
-        raise DtypeError(
-            at_user_line(
-                f"{what}: {path} is {primal}, which is not differentiable; convert it with tj.astype(t, 'float32') "
-                "first"
-            )
-        )
-    number = isinstance(given, Value) and given.aval.weak and given.dtype.kind in NUMERIC
-    written = number or type(given) in (int, float) or isinstance(given, (list, tuple))
-    value = ops.asarray(given, primal.dtype if written else None)
-    if value.shape != primal.shape:
-        raise ShapeError(at_user_line(f"{what}: {path} has shape {primal.shape}, what is given for it {value.shape}"))
-    if value.dtype != primal.dtype:
-        raise DtypeError(
-            at_user_line(
-                f"{what}: {path} is {primal.dtype.name}, what is given for it {value.dtype.name}; convert it with "
-                f"tj.astype(v, {primal.dtype.name!r})"
-            )
-        )
-    return value.kept()
-
-
-def _nest(treedef: TreeDef) -> str:
-    """A nest in words."""
-    return repr(unflatten(treedef, _Stars()))
-
-
-class _Star:
-    def __repr__(self) -> str:
-        return "*"
-
-
-class _Stars:
-    """As many leaves as are asked for."""
-
-    def __iter__(self) -> "_Stars":
-        return self
-
-    def __next__(self) -> _Star:
-        return _Star()

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..aval import PYTHON_NUMBERS, Shape, is_floating
-from ..errors import DtypeError, ShapeError, TapeError, at_user_line, warn
+from ..aval import Shape, is_floating
+from ..errors import ShapeError, TapeError, at_user_line, warn
 from ..families import ALL
 from ..primitive import Value, add_tape, current, in_role, remove_tape
 from ..pytree import LEAF, TreeDef, flatten, flatten_up_to, unflatten
@@ -16,6 +16,7 @@ from ..tensor import Ones
 from ..variable import Variable
 from .jacobians import batch_jacobian_rows, checked_chunk, jacobian_rows
 from .recording import Recording
+from .requests import flat, tensor_or_variable, wants_zeros
 from .reverse import pull_back
 
 
@@ -91,7 +92,7 @@ class GradientTape:
         """
         if self._freed:
             raise TapeError(at_user_line("GradientTape.watch: the tape's records were freed; enter it again first"))
-        for value in _flat("watch", tensor)[0]:
+        for value in flat("watch", tensor)[0]:
             if is_floating(value.dtype):
                 self._recording.watch(value)
             else:
@@ -158,7 +159,7 @@ class GradientTape:
         TapeError
             If the tape is not persistent and a gradient was taken already.
         """
-        zero = unconnected_gradients is not None and _wants_zeros(unconnected_gradients)
+        zero = unconnected_gradients is not None and wants_zeros(unconnected_gradients)
         if self._freed or not self._persistent:
             self._begin("gradient")
         records = self._recording.records
@@ -169,7 +170,7 @@ class GradientTape:
         if isinstance(sources, (Value, Variable)):
             result = _result(pull_back(records, seeds, (sources.key,)), sources, zero)
         else:
-            wanted, treedef = _flat("gradient: a source", sources)
+            wanted, treedef = flat("gradient: a source", sources)
             found = pull_back(records, seeds, [source.key for source in wanted])
             result = unflatten(treedef, [_result(found, source, zero) for source in wanted])
         if not self._persistent:
@@ -207,11 +208,11 @@ class GradientTape:
         ShapeError
             If `chunk_size` is not positive.
         """
-        zero, chunk = _wants_zeros(unconnected_gradients), checked_chunk("jacobian", chunk_size)
+        zero, chunk = wants_zeros(unconnected_gradients), checked_chunk("jacobian", chunk_size)
         self._begin("jacobian")
-        value = _tensor_or_variable("jacobian: the target", target)
+        value = tensor_or_variable("jacobian: the target", target)
         _is_differentiable("jacobian", value)
-        wanted, treedef = _flat("jacobian: a source", sources)
+        wanted, treedef = flat("jacobian: a source", sources)
         rows = jacobian_rows(self._recording.records, value, [source.key for source in wanted], chunk)
         self._end()
         return unflatten(
@@ -240,10 +241,10 @@ class GradientTape:
         ShapeError
             If the first axes differ.
         """
-        zero = _wants_zeros(unconnected_gradients)
-        value = _tensor_or_variable("batch_jacobian: the target", target)
+        zero = wants_zeros(unconnected_gradients)
+        value = tensor_or_variable("batch_jacobian: the target", target)
         _is_differentiable("batch_jacobian", value)
-        by = _tensor_or_variable("batch_jacobian: the source", source)
+        by = tensor_or_variable("batch_jacobian: the source", source)
         if not value.shape or not by.shape or value.shape[0] != by.shape[0]:
             raise ShapeError(
                 at_user_line(f"batch_jacobian: target {value.shape} and source {by.shape} must share their first axis")
@@ -273,32 +274,9 @@ class GradientTape:
             self._recording = self._recording.without_records()
 
 
-def _tensor_or_variable(what: str, value: Any) -> Any:
-    kind = value.__class__  # a traced Python number says that it is one
-    if kind not in PYTHON_NUMBERS and isinstance(value, (Value, Variable)):
-        return value
-    raise DtypeError(
-        at_user_line(
-            f"{what} must be a tensor or a variable, got {kind.__name__}; make one with tj.constant or tj.Variable"
-        )
-    )
-
-
-def _flat(what: str, nest: Any) -> tuple[list[Any], TreeDef]:
-    """The members of a nest, which is more than None: a function that forgot its ``return`` gives that."""
-    leaves, treedef = flatten(_tensor_or_variable(what, nest) if nest is None else nest)
-    return [_tensor_or_variable(what, leaf) for leaf in leaves], treedef
-
-
-def _wants_zeros(unconnected: str | None) -> bool:
-    if unconnected not in (None, "none", "zero"):
-        raise ValueError(at_user_line(f"unconnected_gradients must be 'none' or 'zero', got {unconnected!r}"))
-    return unconnected == "zero"
-
-
 def _seeds(nest: Any, output_gradients: Any) -> dict[int, Any]:
     """Cotangents of the differentiable targets; a target named twice counts twice."""
-    targets, treedef = _flat("gradient: a target", nest)
+    targets, treedef = flat("gradient: a target", nest)
     given = _weights(targets, treedef, output_gradients)
     seeds: dict[int, Any] = {}
     for target, weight in zip(targets, given, strict=True):

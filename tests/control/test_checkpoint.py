@@ -10,6 +10,9 @@ import pytest
 
 import tapejit as tj
 from tapejit.errors import TapejitError
+from tapejit.graph.connections import connections
+from tapejit.graph_function.reverse import with_residuals
+from tests.agreement import trace
 from tests.control.test_scans import XS, H, W, recurrence
 from tests.control.ways import assert_same, check, check_gradients, check_gradients_outside, gradients, in_numpy
 
@@ -123,16 +126,16 @@ def test_making_variables_is_refused() -> None:
 
 
 def deep(wrap: Callable[[Any], Any]) -> Callable[..., Any]:
-    """Four blocks, each of four layers that a gradient needs the values of."""
+    """Three blocks, each of three layers that a gradient needs the values of."""
     weights = tj.constant(np.random.default_rng(1).normal(size=(64, 64)) / 8)
 
     def block(x: Any) -> Any:
-        for _ in range(4):
+        for _ in range(3):
             x = tj.tanh(x @ weights)
         return x
 
     def program(x: Any) -> Any:
-        for _ in range(4):
+        for _ in range(3):
             x = wrap(block)(x)
         return tj.sum(x**2)
 
@@ -141,22 +144,16 @@ def deep(wrap: Callable[[Any], Any]) -> Callable[..., Any]:
 
 def test_a_compiled_step_keeps_less() -> None:
     x = np.random.default_rng(3).normal(size=(64, 64))
-    found = {}
-    for name, wrap in (("plain", lambda f: f), ("checkpoint", tj.checkpoint)):
-        inside = tj.compile(gradients(deep(wrap), 1), strict=True)
-        outside = tj.compile(deep(wrap), strict=True)
-        source = tj.constant(x)
-        with tj.GradientTape() as tape:
-            tape.watch(source)
-            y = outside(source)
-        found[name] = [inside(x)[0], tape.gradient(y, source)]
-        found[name, "bytes"] = [
-            inside.report()["intermediate_bytes"],
-            max(kernel["residual_bytes"] for kernel in outside.report()["differentiated"]),
-        ]
-    assert_same(found["checkpoint"], found["plain"])
-    for less, more in zip(found["checkpoint", "bytes"], found["plain", "bytes"], strict=True):
-        assert less < 0.6 * more
+    workspace, kept, found = [], [], []
+    for wrap in (tj.checkpoint, lambda f: f):
+        workspace.append(trace(gradients(deep(wrap), 1), [x]).emitted().layout.workspace)
+        graph = trace(deep(wrap), [x]).raw
+        followed, _, _ = with_residuals(graph, connections(graph), 1)
+        kept.append(sum(node.aval.nbytes for node in followed.outputs[1:]))
+        found.append(in_numpy(gradients(deep(wrap), 1), x))
+    assert_same(found[0], found[1])
+    assert workspace[0] < 0.6 * workspace[1]
+    assert kept[0] < 0.4 * kept[1]
 
 
 # Scans
@@ -209,15 +206,13 @@ def long(policy: Any, length: int) -> Callable[..., Any]:
 
 
 def test_memory_of_compiled_scans() -> None:
-    found, sizes = {}, {}
+    sizes = {}
     for policy in ("all", "carries", "sqrt"):
-        step = tj.compile(long(policy, 100_000), strict=True)
-        found[policy] = step(X, X + 1)
-        sizes[policy] = step.report()["intermediate_bytes"]
-    assert_same(found["sqrt"], found["all"])
-    assert_same(found["carries"], found["all"])
+        sizes[policy] = trace(long(policy, 100_000), [X, X + 1]).emitted().layout.workspace
     assert sizes["carries"] < sizes["all"]
     assert sizes["sqrt"] < 0.03 * sizes["all"]
+    found = [tj.compile(long(policy, 100_000), strict=True)(X, X + 1) for policy in ("carries", "sqrt")]
+    assert_same(found[1], found[0])
 
 
 def test_memory_of_eager_scans() -> None:

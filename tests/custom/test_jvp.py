@@ -96,6 +96,26 @@ def test_a_matrix_product() -> None:
     check_gradients(product, [rng.normal(size=(2, 3)), rng.normal(size=(3, 2))], order=2)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_partials_get_the_result(compiled: bool) -> None:
+    """The function is not called again for it."""
+    calls = []
+
+    def counted(x: np.ndarray) -> np.ndarray:
+        calls.append(x.shape)
+        return np.exp(x)
+
+    @tj.custom_jvp
+    def exponential(x: Any) -> Any:
+        return {"y": tj.numpy_function(counted, x, shape=x.shape, dtype=x.dtype)}
+
+    exponential.defjvps(lambda t, result, x: {"y": t * result["y"]})
+    function = lambda x: derivatives(lambda x: exponential(x)["y"], x)  # noqa: E731
+    call = tj.compile(function, strict=True) if compiled else function
+    assert_all_close(call(tj.constant(X)), [np.exp(X)] * 3)
+    assert calls == [(3,)]
+
+
 def test_inside_it_tapes_hear_nothing() -> None:
     """The memory of an iteration is free again once it is over."""
 

@@ -65,6 +65,31 @@ def test_a_gradient_in_numpy_has_no_derivative(compiled: bool) -> None:
     np.testing.assert_allclose(tj.grad(lambda x: tj.sum(call(x)))(x).numpy(), np.cosh(X))
 
 
+@pytest.mark.parametrize("way", ["eager", "compiled", "outside", "twice from outside"])
+def test_the_function_is_called_once(way: str) -> None:
+    """But for a second derivative from outside, which needs the result again where nobody kept it."""
+    calls = []
+
+    def counted(x: np.ndarray) -> np.ndarray:
+        calls.append(x.shape)
+        return np.exp(x)
+
+    def function(x: Any) -> Any:
+        return tj.numpy_function(counted, x, shape=x.shape, dtype=x.dtype, gradient=lambda x, out, ct: ct * out)
+
+    whole = lambda x: derivatives(function, x)  # noqa: E731
+    step = tj.compile(function, strict=True)
+    ways = {
+        "eager": whole,
+        "compiled": tj.compile(whole, strict=True),
+        "outside": lambda x: [tj.grad(lambda x: tj.sum(step(x)))(x)],
+        "twice from outside": lambda x: derivatives(step, x),
+    }
+    found = ways[way](tj.constant(X))
+    assert_all_close(found, [np.exp(X)] * len(found))
+    assert calls == [(3,)] * (2 if way == "twice from outside" else 1)
+
+
 def solve(a: Any, b: Any, **options: Any) -> Any:
     """The solution and the residual's norm, of which the first alone has a gradient."""
 
@@ -121,6 +146,17 @@ def test_a_vectorized_function_is_called_once() -> None:
     found = tj.vmap(lambda x: tj.numpy_function(doubled, x, shape=3, dtype="float64", vectorized=True))(batch)
     assert calls == [(4, 3)]
     assert found.tolist() == (2 * batch).tolist()
+
+
+def test_functions_of_one_name_in_two_loops() -> None:
+    def run(x: Any, function: Callable[..., Any]) -> Any:
+        return tj.scan(lambda c, _: (tj.numpy_function(function, c, shape=3, dtype="float64"), None), x, length=2)[0]
+
+    step = tj.compile(lambda x: (run(x, lambda a: a + 1), run(x, lambda a: a * 5)))
+    with pytest.warns(errors.TapejitWarning, match="numpy_function"):
+        one, other = step(tj.constant(X))
+    assert one.tolist() == (X + 2).tolist()
+    assert other.tolist() == (X * 25).tolist()
 
 
 def test_what_is_wrong() -> None:

@@ -16,6 +16,14 @@ import tapejit as tj
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PROGRAMS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 
+# Arguments for programs that would take seconds.
+SHORTER = {
+    "character_lstm": ("--steps", "10", "--draw", "50"),
+    "hmc_sampler": ("--draws", "1000"),
+    "ode_fit": ("--steps", "100"),
+}
+DRAWING = ("fit_physics", "hmc_sampler", "ode_fit")
+
 # Start (w, b), and (w, b) after 500 steps.
 RECORDED = (
     ((0.3, 0.1), (1.9939865, -1.0019997)),
@@ -41,7 +49,7 @@ def run(name: str, *arguments: str, folder: Path | None = None) -> subprocess.Co
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_an_example_runs_as_a_program(name: str) -> None:
-    done = run(name)
+    done = run(name, *SHORTER.get(name, ()))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
 
@@ -56,8 +64,9 @@ def test_an_example_takes_what_its_help_names_and_nothing_else(name: str, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-def test_a_picture_in_a_folder_that_is_not_there_is_refused_before_the_work(tmp_path: Path) -> None:
-    done = run("fit_physics", "nope/x.png", folder=tmp_path)
+@pytest.mark.parametrize("name", DRAWING)
+def test_a_picture_in_a_folder_that_is_not_there_is_refused_before_the_work(name: str, tmp_path: Path) -> None:
+    done = run(name, "nope/x.png", folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "there is no folder nope for the picture\n"
 
@@ -157,6 +166,64 @@ def test_the_picture_of_the_physical_model(tmp_path: Path) -> None:
     path = tmp_path / "fit.png"
     program.draw(path, np.array(program.CERTIFIED))
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_counted_pelts_are_all_there() -> None:
+    program: Any = load("ode_fit")
+    hares, lynxes = program.pelts
+    assert (program.year[0], program.year[-1], len(program.year)) == (1900, 1920, 21)
+    assert (round(hares.sum(), 1), round(lynxes.sum(), 1)) == (715.7, 423.5)
+
+
+def test_hares_and_lynxes(tmp_path: Path) -> None:
+    program: Any = load("ode_fit")
+    results = program.main(100, tmp_path / "fit.png")
+    # By JAX in float64: the same steps, Newton's method until the gradient was below 1e-12.
+    expected = (5.40159338e-01, 2.71653919e-02, 7.96386580e-01, 2.36946716e-02, 3.46024089e01, 5.84450022e00)
+    deviations = (0.05916291, 0.00384493, 0.0839375, 0.00328956, 2.80630619, 0.48298271)
+    np.testing.assert_allclose(results["parameters"], expected, rtol=1e-8)
+    np.testing.assert_allclose(results["deviations"], deviations, rtol=1e-5)
+    assert results["squares"] == pytest.approx(2.0186626805330743, rel=1e-12)
+    assert np.all(np.abs(results["parameters"] - program.PUBLISHED) < deviations)
+    assert program.descend_compiled.report()["eager_because"] is None
+    assert (tmp_path / "fit.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_eight_schools(tmp_path: Path) -> None:
+    program: Any = load("hmc_sampler")
+    results = program.main(1000, tmp_path / "posterior.png")
+    draws = results["draws"]
+    errors = draws.std(axis=(0, 1)) / np.sqrt(results["sizes"])
+    assert np.all(np.abs(draws.mean(axis=(0, 1)) - results["expected"]) < 4 * errors)
+    assert np.all(results["sizes"] > 300)
+    assert 0.7 < results["accepted"].mean() < 0.99
+    assert program.sample_compiled.report()["eager_because"] is None
+    assert (tmp_path / "posterior.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_posterior_by_quadrature_is_the_published_one() -> None:
+    # What Stan's users get for this model with these priors.
+    mean, spread, *schools = load("hmc_sampler").by_quadrature()
+    assert (round(mean, 1), round(spread, 1), round(max(schools), 1)) == (4.4, 3.6, 6.3)
+
+
+@pytest.mark.parametrize(("again", "size"), [(0.0, 20_000), (0.6, 5_000), (-0.5, 60_000)])
+def test_the_effective_size_of_an_autoregressive_sequence(again: float, size: float) -> None:
+    noise = np.random.default_rng(0).normal(size=(5000, 4))
+    draws = np.zeros_like(noise)
+    for now in range(1, len(draws)):
+        draws[now] = again * draws[now - 1] + noise[now]
+    assert load("hmc_sampler").effective_size(draws) == pytest.approx(size, rel=0.1)
+
+
+def test_a_rhyme_is_learnt() -> None:
+    program: Any = load("character_lstm")
+    results = program.main(steps=60, drawn=50)
+    assert results["losses"][0] == pytest.approx(np.log(28), abs=0.2)  # at first it knows nothing of 28 characters
+    assert np.mean(results["losses"][-10:]) < 1.5
+    assert len(results["recited"]) == 50
+    assert set(results["recited"]) <= set(program.RHYME.read_text())
+    assert (results["report"]["eager_because"], results["report"]["traces"]) == (None, 1)
 
 
 def test_the_second_gradient_says_how() -> None:

@@ -1,15 +1,13 @@
 """`vmap`: nests, axes, what is refused, derivatives on either side of it, and one kernel under `compile`."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import tapejit as tj
-from tapejit.errors import BatchingError, DtypeError, ShapeError, TapejitError
-from tapejit.primitive import REGISTRY, bind
+from tapejit.errors import BatchingError, DtypeError, ShapeError
 
 X = np.arange(1.0, 13.0).reshape(4, 3)
 W = np.array([[0.5, -1.0], [2.0, 0.25], [-0.5, 1.5]])
@@ -253,6 +251,31 @@ def test_second_derivatives_through_a_batch_of_gradients() -> None:
     same(found, tape.gradient(total, w).numpy())
 
 
+def height(row: Any) -> Any:
+    return tj.sum(tj.sin(row) * row[::-1]) + tj.prod(row)
+
+
+HESSIAN_PRODUCTS: dict[str, Callable[..., Any]] = {
+    "vmap of hvp": tj.vmap(lambda row, v: tj.hvp(height, (row,), (v,))),
+    "vmap of vjp of grad": tj.vmap(lambda row, v: tj.vjp(tj.grad(height), row)[1](v)[0]),
+    "vmap of linearize": tj.vmap(lambda row, v: tj.linearize(tj.grad(height), row)[1](v)),
+    "jvp of vmap of grad": lambda x, v: tj.jvp(tj.vmap(tj.grad(height)), (x,), (v,))[1],
+    "vjp of vmap of grad": lambda x, v: tj.vjp(tj.vmap(tj.grad(height)), x)[1](v)[0],
+    "linearize of vmap": lambda x, v: tj.linearize(tj.vmap(tj.grad(height)), x)[1](v),
+    "hvp of vmap": lambda x, v: tj.hvp(lambda z: tj.sum(tj.vmap(height)(z)), (x,), (v,)),
+    "grad of vmap of jvp": lambda x, v: tj.grad(
+        lambda z: tj.sum(tj.vmap(lambda row, w: tj.jvp(height, (row,), (w,))[1])(z, v))
+    )(x),
+}
+
+
+@pytest.mark.parametrize("product", HESSIAN_PRODUCTS.values(), ids=HESSIAN_PRODUCTS)
+def test_transforms_nest_in_any_order(product: Callable[..., Any]) -> None:
+    v = np.linspace(-1.0, 2.0, 12).reshape(4, 3)
+    expected = [tj.hvp(height, (row,), (each,)).numpy() for row, each in zip(X / 10, v, strict=True)]
+    np.testing.assert_allclose(product(X / 10, v).numpy(), expected, rtol=1e-12)
+
+
 def test_a_variable_read_inside_is_watched_inside() -> None:
     w = tj.Variable(W)
 
@@ -339,6 +362,30 @@ def test_all_of_it_is_one_kernel() -> None:
     same(step(X, 2.0), function(X, 2.0).numpy())
     report = step.report()
     assert (report["loop_nests"], report["intermediate_bytes"]) == (1, 0)
+
+
+def several(x: Any, matrix: Any, places: Any, w: Any) -> list[Any]:
+    """Operations of all families, most of them on a batch and something that is the same for all."""
+    y = tj.linalg.solve(matrix, x)
+    read = x[places] * w[:, 0][places]
+    return [
+        tj.matmul(w.T, matrix) @ w + tj.logsumexp(matrix @ w),
+        tj.scatter_add(tj.zeros(3, dtype="float64"), places, read) + tj.cumsum(y),
+        tj.concat([tj.pad(x, (1, 2), constant_values=0.5)[::-2], w[:, 1], tj.expand_dims(tj.max(y), 0)]),
+        tj.where(x > 0, tj.roll(tj.sort(x), 1), w[:, 0]),
+    ]
+
+
+def test_operations_in_a_kernel_are_those_of_eager_mode() -> None:
+    rng = np.random.default_rng(0)
+    matrices = rng.normal(size=(4, 3, 3)) + 4 * np.eye(3)
+    args = rng.normal(size=(4, 3)), matrices, rng.integers(0, 3, (4, 5)), tj.constant(W)
+    mapped = tj.vmap(several, (0, 0, 0, None))
+    step = tj.compile(mapped, strict=True)
+    singles = [several(*[tj.asarray(arg[number]) for arg in args[:3]], args[3]) for number in range(4)]
+    for place, (found, eager) in enumerate(zip(step(*args), mapped(*args), strict=True)):
+        np.testing.assert_allclose(found.numpy(), eager.numpy(), rtol=1e-12)
+        np.testing.assert_allclose(eager.numpy(), np.stack([one[place].numpy() for one in singles]), rtol=1e-12)
 
 
 def test_a_number_of_the_users_is_no_literal() -> None:
@@ -429,6 +476,22 @@ def test_a_draw_of_its_own_for_each(draw: Callable[..., Any]) -> None:
     assert generator.get_state().tolist() == other.get_state().tolist()
 
 
+@pytest.mark.parametrize(
+    "draw",
+    [lambda generator, x: generator.gamma((3,), x), lambda generator, x: generator.permutation(9),
+     lambda generator, x: generator.categorical(tj.zeros(50) + x, (3,))],
+)  # fmt: skip
+def test_draws_made_of_several(draw: Callable[..., Any]) -> None:
+    x = np.ones(4, np.float32)
+    apart, together = (
+        tj.vmap(lambda each: draw(tj.random.Generator(3), each), randomness=how)(x).numpy()
+        for how in ("different", "same")
+    )
+    assert len({row.tobytes() for row in apart}) == 4
+    np.testing.assert_allclose(together[1], draw(tj.random.Generator(3), tj.asarray(x[1])).numpy(), rtol=1e-6)
+    assert (together == together[0]).all()
+
+
 def test_draws_of_nested_batches() -> None:
     generator = tj.random.Generator(3)
 
@@ -474,14 +537,3 @@ def test_a_numpy_function_is_called_for_each_example() -> None:
     assert set(calls) == {(3,)}
     with pytest.raises(ShapeError, match=r"ranks returned int64\[3\].*float64\[2\]"):
         tj.vmap(lambda row: tj.numpy_function(ranks, row, 7, shape=2, dtype="float64"))(X)
-
-
-def test_an_operation_without_a_rule_is_named() -> None:
-    bare = replace(REGISTRY["cumsum"], name="bare", batch=None)
-    with pytest.raises(TapejitError, match="vmap: the operation bare has no batch rule; call it outside"):
-        tj.vmap(lambda row: bind(bare, (row,), {"axis": 0}))(X)
-    wrong = replace(bare, batch=lambda inputs, batched, size, params: inputs[0][:, :2])
-    with pytest.raises(
-        TapejitError, match=r"the batch rule of bare has a fault: it gave float64\[4, 2\] for 4 times f"
-    ):
-        tj.vmap(lambda row: bind(wrong, (row,), {"axis": 0}))(X)

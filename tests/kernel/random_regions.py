@@ -24,6 +24,10 @@ STEPS: dict[str, Callable[..., tuple[Any, Any]]] = {
 }
 
 
+OF_ARRAYS = ("turned over", "shifted", "outer", "branching")
+"""Those that need an axis."""
+
+
 def _turns(s: Any, x: Any, c: Any) -> tuple[Any, Any]:
     """Two values that change places."""
     first, second = s
@@ -50,7 +54,8 @@ def looped(draft: Draft) -> Drawn:
         return None
     shape, dtype = draft.values[x].shape[1:], draft.values[x].dtype
     c = draft.pick(lambda value: floating(value) and value.shape == shape and value.dtype == dtype)
-    kind = draft.one_of([*sorted(STEPS), "in turn", "loop in loop", "branching"])
+    kinds = [*sorted(STEPS), "in turn", "loop in loop", "branching"]
+    kind = draft.one_of(kinds if shape else [kind for kind in kinds if kind not in OF_ARRAYS])
     reverse, stacked = draft.draw(st.booleans()), draft.draw(st.booleans())
     started = draft.draw(st.booleans())
 

@@ -123,6 +123,23 @@ def computed_indices(x, i):
     return scan(lambda t, s: ([s + x[t] + x[i[t]]], [tj.sort(x[t])[0], t * 2]), [x[0]], length=5)
 
 
+@case((7,), np.array([3, 0, -1, 3]))
+def written_at_computed_indices(x, i):
+    """Where the array is; or not, if others still read it."""
+
+    def body(_, a, b, c, i):
+        a = tj.scatter_add(a, i, tj.sin(a[i - 1]))
+        return [a, tj.scatter_add(b, i, 1.0), tj.scatter_set(c, i, tj.sum(b))], [b[0] * c]
+
+    return scan(body, [x, x * 2.0, x * 3.0], [i])
+
+
+@case((5, 3), np.array([1, 0, 1]))
+def rows_written_at_computed_indices(x, i):
+    """A row that is made of the rows there can't be written over them."""
+    return scan(lambda _, s, i: ([tj.scatter_add(s, tj.stack([i, i + 1]), tj.sin(s[:2]))], []), [x], [i])
+
+
 @case((24, 24), (3, 2))
 def products(a, b):
     def body(_, s, b):
@@ -130,6 +147,17 @@ def products(a, b):
         return [s], [s]
 
     return scan(body, [a], [b])
+
+
+@case((9, 9), (9,), (24, 24), (24,), (32, 32), (32,))
+def matrices_times_vectors(a, x, b, y, c, z):
+    """Along rows and along columns, of as many elements as fill vectors, and of others."""
+
+    def body(_, x, y, z):
+        x, y = tj.tanh(a @ x * 0.1), tj.sin(y @ b * 0.05) + y * 0.5
+        return [x, y, tj.sin(c @ z * 0.02) + c.T @ tj.tanh(z) * 0.02], [tj.sum(a, axis=0) * x]
+
+    return scan(body, [x, y, z], length=16)
 
 
 @case((4, 3, 3))
@@ -272,6 +300,15 @@ def test_neither_text_nor_workspace_grows_with_the_length() -> None:
 def test_what_is_added_to_itself_needs_no_second_array() -> None:
     text = source(lambda x: scan(lambda _, s, x: ([s * 0.5 + x], []), [x[0]], [x]), drawn(((5, 3),)))
     assert "_next" not in text
+    assert "workspace" not in text
+
+
+def test_one_element_costs_no_copy_of_the_array() -> None:
+    def function(x, i):
+        return scan(lambda _, s, i: ([tj.scatter_add(s, i, tj.sin(s[i - 1]))], []), [x], [i])
+
+    text = source(function, [np.zeros(1000), np.arange(1, 50)])
+    assert text.count("range(1000)") == 1  # the first value
     assert "workspace" not in text
 
 

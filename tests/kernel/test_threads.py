@@ -90,7 +90,17 @@ def normalised(x: Any) -> Any:
     return loss, tape.gradient(loss, x), tj.sum(y, axis=0)
 
 
+def with_loops_between(x: Any) -> Any:
+    """Loops and branches stand on one thread, between what is shared out; arrays and numbers go on to the next."""
+    y = tj.sin(x) * tj.exp(x)
+    last, sums = tj.scan(lambda s, row: (s * 0.5 + row, tj.sum(s)), y[0], y)
+    number, _ = tj.scan(lambda s, row: (s * 0.5 + row[0], None), tj.sum(y), y)
+    chosen = tj.cond(number > 0, lambda: last * 2.0, lambda: tj.flip(last))
+    return tj.sin(y) * chosen + number, tj.exp(sums)[:, None] + y
+
+
 LARGE = {
+    "loops between": (with_loops_between, (301, 9)),
     "elementwise": (lambda x: tj.exp(x) * tj.log1p(x * x) + tj.tanh(x), (1003,)),
     "short rows": (normalised, (501, 7)),
     "long rows": (normalised, (130, 300)),

@@ -71,6 +71,19 @@ def test_what_does_not_change_is_computed_outside_of_the_loop() -> None:
     assert {"exp", "sin", "broadcast_to"} <= set(operations(graph))
 
 
+def test_a_while_loop_computes_once_what_cannot_fail() -> None:
+    def function(x, w, i):
+        body = lambda n, y: [n + 1, y * tj.sum(tj.exp(w)) + w[i]]  # noqa: E731
+        return while_loop(lambda n, _: n < tj.max(i), body, [np.int64(0), x])[1]
+
+    graph = graph_of(function, (3,), (3,), np.array([0, 2, 1]))
+    params, _ = only(graph)
+    assert {"exp", "sum", "max"} <= set(operations(graph))
+    assert operations(params["condition"]) == ["less"]
+    assert "exp" not in operations(params["body"])
+    assert "gather" in operations(params["body"])
+
+
 def test_arrays_of_equal_slices_and_literals_are_no_slices() -> None:
     def function(x):
         equal, ones = tj.broadcast_to(x, (5, 3)), tj.ones((5, 3), x.dtype)
@@ -79,6 +92,34 @@ def test_arrays_of_equal_slices_and_literals_are_no_slices() -> None:
     params, node = only(graph_of(function, (3,)))
     assert (params["slices"], params["body"].captures, len(node.inputs)) == (0, 1, 2)
     assert operations(params["body"]) == ["multiply"]
+
+
+def test_a_matrix_is_turned_before_a_long_loop_that_sums_up_its_rows() -> None:
+    """Where the same loop multiplies by the transposed matrix too, it has both."""
+
+    def products(both: bool, length: int) -> str:
+        def function(w, x):
+            step = lambda _, x: ([tj.tanh(w @ x) + (w.T @ tj.sin(x) if both else 0.0)], [])  # noqa: E731
+            return scan(step, [x], length=length)
+
+        return trace(function, drawn(((16, 16), (16,)))).emitted().source
+
+    assert products(both=False, length=20).count("lanes(16)") == 1
+    assert products(both=True, length=20).count("lanes(16)") == 2
+    for text in (products(both=False, length=20), products(both=True, length=20)):
+        assert "permute_dims[i * 16 + j] = " in text
+        assert "[i * 16 + j] * " not in text  # no row is summed up along memory
+    assert "permute_dims" not in products(both=True, length=3)
+
+
+def test_what_is_costly_and_once_a_row_has_a_loop_of_its_own() -> None:
+    def function(x, h):
+        return scan(lambda _, h, x: ([tj.tanh(tj.sum(x * h, axis=1))], []), [h], [x])
+
+    text = trace(function, drawn(((3, 5, 5), (5,)))).emitted().source
+    (line,) = [line for line in text.splitlines() if "tanh(" in line]
+    before = text.splitlines()[text.splitlines().index(line) - 1]
+    assert before.strip() == "for i in range(5):"
 
 
 def test_loops_that_run_once_or_never_are_none() -> None:

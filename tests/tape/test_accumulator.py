@@ -469,10 +469,27 @@ def test_tangents_pass_a_step_in_one_kernel() -> None:
             y, place = step(x)
     np.testing.assert_allclose(accumulator.jvp(y).numpy(), np.exp(np.sin(x)) * np.cos(x) * [1.0, 2.0])
     assert accumulator.jvp(place) is None
-    assert [kernel.name for kernel in step.differentiated()] == ["step_with_residuals", "step_tangent"]
-    text = step.differentiated()[1].source()
-    assert text.count("for ") == 1
-    assert "exp(" not in text  # the result is there
+    assert [kernel.name for kernel in step.differentiated()] == ["step_with_tangents"]
+    assert step.differentiated()[0].source().count("exp(") == 1
+    with tj.GradientTape() as tape, tj.ForwardAccumulator(x, [1.0, 2.0]) as accumulator:
+        tape.watch(x)
+        y, place = step(x)
+    np.testing.assert_allclose(accumulator.jvp(y).numpy(), np.exp(np.sin(x)) * np.cos(x) * [1.0, 2.0])
+    names = ["step_with_residuals", "step_tangent_with_residuals", "step_with_tangents"]
+    assert [kernel.name for kernel in step.differentiated()] == names
+    assert "exp(" not in step.differentiated()[1].source()  # the result is there
+
+
+def test_a_loop_without_a_reverse_has_tangents() -> None:
+    def growth(x: Any) -> Any:
+        return tj.while_loop(lambda x: x < 5.0, lambda x: 1.5 * x + tj.sin(x), x)
+
+    x, step = np.array(0.3), tj.compile(growth, strict=True)
+    value, slope = (each.numpy() for each in tj.jvp(growth, (x,), (np.array(2.0),)))
+    found = tj.jvp(step, (x,), (np.array(2.0),))
+    np.testing.assert_allclose([each.numpy() for each in found], [value, slope], rtol=1e-14)
+    along = tj.linearize(step, x)[1]
+    np.testing.assert_allclose(along(np.array(1.0)).numpy(), slope / 2, rtol=1e-14)
 
 
 def test_a_step_that_assigns_assigns_once() -> None:

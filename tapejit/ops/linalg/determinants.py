@@ -11,6 +11,7 @@ import numpy as np
 
 from ...aval import Aval
 from ...families import Case, composite, floats, library_call
+from ...families.batching import stacked
 from ...lowering import Routine
 from ..annotations import ArrayLike
 from ..comparison import logical_or, where
@@ -160,6 +161,7 @@ cofactors: Apply = composite(
     rule=square_rule("cofactors"),
     vjp={"x": _cofactors_vjp},
     expand=_cofactors_expand,
+    batch=stacked,
     cases=(Case(regular_sample(n=3)), Case(regular_sample(2, n=2)), Case(regular_sample(n=1))),
     reference=lambda x: np.linalg.det(x)[..., None, None] * np.swapaxes(np.linalg.inv(x), -1, -2),
 )
@@ -192,6 +194,7 @@ _det: Apply = composite(
     vjp={"x": _det_vjp},
     jvp=lambda inputs, tangents, out, params: total(cofactors(inputs[0]) * tangents[0], axis=(-2, -1)),
     expand=_det_expand,
+    batch=stacked,
     cases=(
         Case(regular_sample(n=3)),
         Case(regular_sample(2, n=2)),

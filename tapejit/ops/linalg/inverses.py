@@ -11,6 +11,7 @@ import numpy as np
 from ...aval import Aval, broadcast_shapes
 from ...errors import ShapeError, at_user_line
 from ...families import Case, composite, normal
+from ...families.batching import stacked
 from ..annotations import ArrayLike
 from ..comparison import greater, less_equal, where
 from ..products import matmul, matrix_transpose
@@ -75,6 +76,7 @@ _pinv: Apply = composite(
     vjp={"x": _pinv_vjp},
     jvp=_pinv_jvp,
     expand=_pinv_expand,
+    batch=stacked,
     cases=(Case(normal(3, 3)), Case(normal(2, 4, 2)), Case(normal(2, 3)), Case(normal(0, 3, 2))),
     reference=np.linalg.pinv,
 )
