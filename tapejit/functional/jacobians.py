@@ -10,12 +10,12 @@ from typing import Any
 from .. import ops
 from ..aval import is_floating
 from ..errors import DtypeError, at_user_line
-from ..primitive import in_role
+from ..primitive import heard_by, in_role
 from ..tape.columns import Applications, jacobian_columns
 from ..tape.jacobians import checked_chunk, jacobian_rows
 from ..tape.recording import Recording
 from .arguments import Function, Leaves, checked_function, derived, name_of, results, with_auxiliary
-from .gradients import checked_argnums, heard_by, recording_of, split_arguments
+from .gradients import checked_argnums, recording_of, split_arguments
 
 MODES = ("auto", "reverse", "forward")
 

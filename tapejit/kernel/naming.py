@@ -46,10 +46,13 @@ def with_bodies(plan: LoopPlan, names: Mapping[Node, str]) -> dict[Node, str]:
     for bodies in plan.bodies.values():
         for body in bodies:
             found = with_assigned(body.body.graph, found)
-    for leaf, bodies in plan.bodies.items():
+    for leaf, bodies in reversed(plan.bodies.items()):  # what is outside comes first
         region = leaf.statement.region
         assert region is not None
         for body in bodies:
+            for borrowed in body.body.borrowed:
+                if borrowed.source in found:
+                    found.setdefault(borrowed.stand_in, found[borrowed.source])
             results = region.results[len(body.carries) :]
             following = dict(body.body.graph.updates)
             for carry, result in zip(body.carries, region.results, strict=False):

@@ -88,36 +88,27 @@ def places_of(
     """
     every = list(leaves(tree.items))
     first = {result: one for leaf in rooms for one, result in _carries(leaf)}  # which share their memory
-    begun = set(first.values())
     consumers = _consumers(every)
     stage_of = {id(item): number for number, stage in enumerate(stages) for item in stage.items}
     split = {stage.split for stage in stages if stage.split is not None}
     by_address = {node for leaf in every for node in leaf.statement.by_address()}
     places: dict[Node, Place] = {}
     sizes: dict[Node, int] = {}
-    for node, own in axes.items():
-        producers = tree.placed[node]
-        if node in begun:
-            continue
+    spans: dict[Node, _Span] = {}
+    begun = set(first.values())
+    for node in (node for node in axes if node not in begun):
+        around = (*tree.placed[node], *tree.placed.get(first.get(node, node), ()), *consumers.get(node, ()))
+        crosses = len({stage_of[id(item_in(leaf, 0))] for leaf in around}) > 1
         if node in targets:
             places[node] = Place(*targets[node], tuple(range(len(node.aval.shape))))
-            continue
-        crosses = len({stage_of[id(item_in(leaf, 0))] for leaf in (*producers, *consumers.get(node, ()))}) > 1
-        if not own and not crosses and node not in by_address:
+        elif not axes[node] and not crosses and node not in by_address:
             places[node] = Place("local", 0, ())
         else:
-            count = prod(node.aval.shape[a] for a in own)
-            if holds_partials(producers[0], "workspace", own):
-                loop = producers[0].reduced()[0]
-                count *= blocks_of(loop, blocks[loop])
-            sizes[node] = padded(count * node.aval.dtype.itemsize)
-    spans = {}
-    for node in sizes:
-        writers = (*tree.placed[node], *tree.placed.get(first.get(node, node), ()))
-        used = [item_in(leaf, 0).place for leaf in (*writers, *consumers.get(node, ()))]
-        spans[node] = min(used), max(used)
-    totals = []
+            sizes[node] = _size(node, axes[node], tree.placed[node][0], blocks)
+            used = [item_in(leaf, 0).place for leaf in around]
+            spans[node] = min(used), max(used)
     private = {node for node in sizes if _is_private(node, tree.placed[node][0], consumers.get(node, ()), axes, split)}
+    totals = []
     for chosen in (sizes.keys() - private, private):
         own_sizes = {node: size for node, size in sizes.items() if node in chosen}
         own_spans = {node: spans[node] for node in own_sizes}
@@ -126,12 +117,19 @@ def places_of(
             own_sizes |= {_room(leaf): size for leaf, size in rooms.items()}
             own_spans |= {_room(leaf): (leaf.place, leaf.place) for leaf in rooms}
         offsets, total = _packed(own_sizes, own_spans, successions)
-        places |= {
-            node: Place("workspace", offset, axes.get(node, ()), node in private) for node, offset in offsets.items()
-        }
+        for node, offset in offsets.items():
+            places[node] = Place("workspace", offset, axes.get(node, ()), node in private)
         totals.append(total)
-    places |= {one: places[result] for result, one in first.items()}
-    return places, totals[0], totals[1]
+    return places | {one: places[result] for result, one in first.items()}, totals[0], totals[1]
+
+
+def _size(node: Node, axes: tuple[int, ...], producer: Leaf, blocks: Mapping[Loop, int]) -> int:
+    """The bytes of a buffer for these axes of a node, and for the partial results of blocks where it holds them."""
+    count = prod(node.aval.shape[axis] for axis in axes)
+    if holds_partials(producer, "workspace", axes):
+        loop = producer.reduced()[0]
+        count *= blocks_of(loop, blocks[loop])
+    return padded(count * node.aval.dtype.itemsize)
 
 
 def _carries(leaf: Leaf) -> list[tuple[Node, Node]]:
