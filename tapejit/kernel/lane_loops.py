@@ -28,6 +28,8 @@ WORTH_TURNING = 8
 """Rows are turned over if loops read at least so many elements of them, one after the other."""
 
 _SIDE_BY_SIDE = (4, 2, 1)
+_MOST_LANES = 32
+"""Functions take so many numbers at once."""
 
 _CALLS = {"maximum": "maximum", "minimum": "minimum", "logical_or": "or", "logical_and": "and"}
 
@@ -95,10 +97,12 @@ class LaneLoop:
 
     def _together(self, lanes: int) -> int:
         """How many vectors go side by side, so that the sums of one need not wait for those of another."""
+        sums = any(isinstance(part, ast.Name) and part.id == "multiply_add" for part in _parts(self.body))
         match self.bounds:
-            case [ast.Constant(int(count))] if not (self.carried or self._private() or self._rows()):
+            case [ast.Constant(int(count))] if sums and not (self.carried or self._private() or self._rows()):
                 vectors = -(-count // lanes)
-                return next(each for each in _SIDE_BY_SIDE if each * -(-vectors // each) == vectors)
+                fitting = (each for each in _SIDE_BY_SIDE if each * lanes <= _MOST_LANES)
+                return next(each for each in fitting if each * -(-vectors // each) == vectors)
         return 1
 
     def _private(self) -> dict[str, int]:
