@@ -5,6 +5,7 @@ the built-in exception that a NumPy or TensorFlow user would catch (`ShapeError`
 """
 
 import contextlib
+import functools
 import re
 import sys
 import warnings
@@ -13,7 +14,8 @@ from types import FrameType
 
 _PACKAGE = str(Path(__file__).resolve().parent) + "/"
 _DEMO = _PACKAGE + "demo/"  # programs as a user writes them
-_CONTEXTS = contextlib.__file__  # stands between a user's ``with`` and a context manager that is a generator
+# Stand between a user and the library: of a context manager that is a generator, of a cached property.
+_CALLING_BACK = (contextlib.__file__, functools.__file__)
 # Where operations are written, and where families make them.
 _OPERATIONS = tuple(_PACKAGE + name for name in ("ops/", "families/elementwise.py", "families/reduction.py"))
 # What stands between an operation and its user, besides other operations.
@@ -79,7 +81,7 @@ def is_library(filename: str) -> bool:
 
 def _is_between(filename: str) -> bool:
     """Whether a file is the library's, or Python's own that calls it for the user."""
-    return is_library(filename) or filename == _CONTEXTS or filename.startswith("<frozen")
+    return is_library(filename) or filename in _CALLING_BACK or filename.startswith("<frozen")
 
 
 def user_location() -> str:

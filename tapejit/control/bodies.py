@@ -21,7 +21,8 @@ from .nests import aval_of, in_aval, in_words, lifted, met, mismatch
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]
 """``step(index, carry, slices) -> (carry, results)``, nests all of them but the index."""
 
-INDEX = Aval((), np.dtype(np.int64))
+INDEX = Aval((), np.dtype(np.int64), weak=True)
+"""What an iteration's index is to its body: it computes as the Python int does that it is in eager mode."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class _Body:
     `slices` and `captures` are places, in inputs, results and histories that had to be made, joined; `lifted` are
     arrays that reverse rules brought along. `carried` are the carries whose cotangents it carries, `summed` the
     captures whose cotangents it sums up, `given` the inputs whose cotangents it gives slice by slice; `scattered` has
-    for captures parts of their cotangents of which indices and updates are stacked behind those.
+    for captures parts of their cotangents, of which indices and updates are stacked behind those.
     """
 
     region: Region
@@ -257,13 +257,13 @@ class _Closing:
         with interpreting(trace):
             carried = [self._value(place) for place in reverse.carried]
             given = [place for place in form.sliced if self.pulled.get(place) is not None]
-            summed, sums, scattered = self._sums()
+            summed, sums, found = self._sums()
             outputs = [trace.node_of(value) for value in (*carried, *sums, *(self.pulled[place] for place in given))]
-        outputs += [node for _, part in scattered for node in (part.indices, part.updates)]
+        outputs += [node for _, part in found for node in (part.indices, part.updates)]
         count = len(form.graph.inputs)
         cotangents = trace.arguments[count : count + len(reverse.carried)]
         outputs += cotangents  # the history of the reverse, for its own reverse
-        return self._closed(tuple(reverse.carried), summed, tuple(given), scattered, outputs)
+        return self._closed(tuple(reverse.carried), summed, tuple(given), found, outputs)
 
     def _value(self, place: int) -> Any:
         """The cotangent of a carried value."""
@@ -275,19 +275,19 @@ class _Closing:
         """The captures whose cotangents are summed up, each with the input that has the sum so far; the new sums."""
         summed: dict[int, Node] = {}
         sums: list[Any] = []
-        scattered: list[tuple[int, Scattered]] = []
+        found: list[tuple[int, Scattered]] = []
         for place in self.reverse.form.captures:
             ct = self.pulled.get(place)
             if ct is None:
                 continue
             dense, parts = parted(self.trace.node_of(ct))
-            scattered += [(place, part) for part in parts]
+            found += [(place, part) for part in parts]
             if dense:
                 argument = self.reverse.form.argument(place)
                 summed[place] = self.trace.builder.input("sum", place, argument.aval)
                 terms = [summed[place], *dense]
                 sums.append(combined([TracedTensor(self.trace, node) for node in terms]))
-        return summed, sums, scattered
+        return summed, sums, found
 
     def _closed(
         self,

@@ -109,8 +109,8 @@ def fori_loop(lower: "ArrayLike", upper: "ArrayLike", body: Callable[[Any, Any],
     lower, upper : int or integer scalar
         The range. Python ints make it a `scan`; traced bounds make it a `while_loop`.
     body : callable
-        ``body(i, value) -> value``, of the same nest, shapes and dtypes; `i` is a Python int in eager mode and an
-        int64 tensor under a trace.
+        ``body(i, value) -> value``, of the same nest, shapes and dtypes; `i` is a Python int, or a
+        traced one.
     init : nest of array_like
         The first value; Python numbers as in `scan`.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..aval import Aval
 from ..graph import Literal, Node
-from ..lowering import Pointwise, Scatter, View
+from ..lowering import Affine, Pointwise, Scatter, View
 from ..primitive import Primitive, bind, in_role
 
 _ROWS_WORTH = 4
@@ -40,7 +40,7 @@ def parted(ct: Node) -> tuple[list[Node], list[Scattered]]:
     scattered: list[Scattered] = []
     terms = [ct]
     while terms:
-        node = terms.pop()
+        node = _behind_views(terms.pop())
         found = _scattered(node)
         if found is not None:
             scattered.append(found)
@@ -52,6 +52,23 @@ def parted(ct: Node) -> tuple[list[Node], list[Scattered]]:
     return (dense, scattered) if scattered else ([ct], [])
 
 
+def _behind_views(node: Node) -> Node:
+    """The value that views leave as it is."""
+    while node.primitive is not None and isinstance(node.primitive.lowering, View) and _leaves_alone(node):
+        node = node.inputs[0]
+    return node
+
+
+def _leaves_alone(node: Node) -> bool:
+    """Whether a view has each element where it was."""
+    assert node.primitive is not None
+    shape = node.aval.shape
+    if node.inputs[0].aval.shape != shape:
+        return False
+    index = node.primitive.lowering.index(shape, shape, dict(node.params))
+    return bool(index == tuple(Affine.axis(axis) if length > 1 else Affine() for axis, length in enumerate(shape)))
+
+
 def _is_sum(node: Node) -> bool:
     lowering = None if node.primitive is None else node.primitive.lowering
     same = all(value.aval == node.aval for value in node.inputs)
@@ -61,6 +78,8 @@ def _is_sum(node: Node) -> bool:
 def _scattered(node: Node) -> Scattered | None:
     primitive = node.primitive
     if primitive is None or not isinstance(primitive.lowering, Scatter) or not _is_zero(node.inputs[0]):
+        return None
+    if primitive.lowering.combine != "add":
         return None
     _, indices, updates = node.inputs
     if _ROWS_WORTH * updates.aval.size > node.aval.size:

@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import DtypeError, ShapeError, TapejitError, at_user_line
 from ..families import as_array
 from ..graph.region import RegionTrace
+from ..graph.trace import TracedNumber
 from ..primitive import current
 from ..pytree import TreeDef, flatten, unflatten
 from .applied import apply_while
@@ -171,6 +172,11 @@ def _limited(
 
 def counted_while(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: Any, words: Words) -> Any:
     """The loop over a range whose bounds are known where the graph runs."""
+
+    def as_python_int(index: Any) -> Any:
+        # Among arrays it is what the Python int is in eager mode.
+        return TracedNumber(index.trace, index.node)
+
     first, last = (in_int64(bound) for bound in (lower, upper))
 
     def goes_on(state: Any) -> Any:
@@ -178,7 +184,7 @@ def counted_while(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init:
 
     def step(state: Any) -> Any:
         index, value = state
-        return followed_by(index), body(index, value)
+        return followed_by(index), body(as_python_int(index), value)
 
     leaves, tree = flattened((first, init))
     return _as_operation(goes_on, step, leaves, tree, words)[1]

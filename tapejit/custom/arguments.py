@@ -14,7 +14,7 @@ import numpy as np
 from ..aval import Aval, is_floating
 from ..errors import DtypeError, RuleError, ShapeError, at_user_line
 from ..families import as_array
-from ..primitive import READERS, Value, current
+from ..primitive import BASE, READERS, Value, current
 from ..pytree import LEAF, TreeDef, flatten, flatten_up_to, unflatten
 from ..variable import Variable
 
@@ -77,7 +77,7 @@ def arguments_of(given: Sequence[Any]) -> Arguments:
 
 
 def _as_value(leaf: Any) -> Any:
-    if isinstance(leaf, Value):
+    if type(leaf) is BASE[1] or isinstance(leaf, Value):
         return leaf
     if type(leaf) in READERS or isinstance(leaf, (np.ndarray, np.generic)) or hasattr(type(leaf), "__tensor__"):
         return as_array(leaf)
@@ -159,6 +159,8 @@ def aligned(label: str, what: str, treedef: TreeDef, given: Any) -> list[Any]:
         If the nests differ.
     """
     members = treedef.children
+    if members == (LEAF,) and isinstance(given, Value):
+        return [given]
     found = _matched(treedef, given)
     if found is None and len(members) == 1:
         found = _matched(members[0], given)
@@ -207,6 +209,8 @@ def fitting(label: str, what: str, given: Any, aval: Aval) -> Value | None:
     """
     if given is None:
         return None
+    if type(given) is BASE[1] and given.array.shape == aval.shape and given.array.dtype is aval.dtype:
+        return given  # type: ignore[no-any-return]
     if isinstance(given, (bool, int, float)) and aval.shape == () and not isinstance(given, Value):
         return current().interpreter.number(given, aval.dtype)
     value = as_array(given)

@@ -9,7 +9,7 @@ from typing import Any
 from ..aval import Aval
 from ..errors import RuleError, at_user_line
 from ..graph import trace_region
-from ..primitive import BASE, Value, bind, current, in_role
+from ..primitive import BASE, Params, Value, current, in_role
 from ..pytree import TreeDef, unflatten
 from ..variable import Variable
 from .arguments import (
@@ -226,14 +226,24 @@ def with_gradient(function: Any, forward: Forward, given: Arguments, plain: Forw
             by = [by[place] for place in connected]
             captures, own = without_own(taken, {found.values[place].key: place for place in found.loose})
     params = {"results": len(found.values), "by": len(by), "seeds": seeds, "avals": avals, "rule": linear, "own": own}
-    results = bind(WITH_GRADIENT, (*found.values, *by, *captures), params)
-    for place in found.loose:
-        held: Any = found.values[place]  # by the gradient, perhaps
-        held.key = results[place].key
-    result = unflatten(found.treedef, results)
+    result = unflatten(found.treedef, _bound(found, (*found.values, *by, *captures), params))
     if found.kept is not None:
         found.kept.append(result)
     return result
+
+
+def _bound(found: Result, inputs: tuple[Value, ...], params: Params) -> Any:
+    """The results with their rule; those which the gradient may hold itself are the same tensors, under new keys."""
+    state = current()
+    results = list(state.interpreter.bind(WITH_GRADIENT, inputs, params))
+    for place in found.loose:
+        held: Any = found.values[place]
+        if type(held) is BASE[1]:
+            held.key = results[place].key
+            results[place] = held
+    for tape in state.tapes:
+        tape.record(WITH_GRADIENT, inputs, tuple(results), params)
+    return results
 
 
 def _traced(found: Result, avals: tuple[Aval, ...]) -> tuple[Linear, Sequence[Value], list[int]]:

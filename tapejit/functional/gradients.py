@@ -4,13 +4,12 @@ A transform lets one recording of its own listen to the function, so that what h
 Start reading at `value_and_grad`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..aval import is_floating
 from ..errors import DtypeError, ShapeError, at_user_line
-from ..primitive import Recorder, Value, add_tape, in_role, remove_tape
+from ..primitive import Value, heard_by, in_role
 from ..tape.accumulator import Tangents
 from ..tape.recording import Recording
 from ..tape.requests import matched
@@ -28,16 +27,6 @@ from .arguments import (
     zeros_of,
 )
 from .linear import LinearMap
-
-
-@contextmanager
-def heard_by(tape: Recorder, *, forward: bool = False) -> Iterator[None]:
-    """A block in which a recorder listens."""
-    add_tape(tape, forward=forward)
-    try:
-        yield
-    finally:
-        remove_tape(tape)
 
 
 def recording_of(values: Sequence[Value]) -> Recording:

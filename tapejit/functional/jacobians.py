@@ -10,12 +10,12 @@ from typing import Any
 from .. import ops
 from ..aval import is_floating
 from ..errors import DtypeError, at_user_line
-from ..primitive import in_role
+from ..primitive import heard_by, in_role
 from ..tape.columns import Applications, jacobian_columns
 from ..tape.jacobians import checked_chunk, jacobian_rows
 from ..tape.recording import Recording
 from .arguments import Function, Leaves, checked_function, derived, name_of, results, with_auxiliary
-from .gradients import checked_argnums, heard_by, recording_of, split_arguments
+from .gradients import checked_argnums, recording_of, split_arguments
 
 MODES = ("auto", "reverse", "forward")
 
@@ -154,7 +154,7 @@ def _shaped(derivative: Any, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def hessian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
-    """The function that gives all second derivatives of `f`, forward over reverse.
+    """The function that gives all second derivatives of `f`.
 
     Parameters
     ----------
@@ -176,8 +176,10 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False
 
     Notes
     -----
-    ``jacobian(jacobian(f, mode="reverse"), mode="forward")``. It is symmetric up to rounding. For the product of a
-    Hessian and a vector, which costs as much as a few gradients, see `hvp`.
+    ``jacobian(jacobian(f, mode="reverse"), mode="reverse")``: all rows of the gradient's Jacobian as one batch, each
+    written where it stays. (Columns, by ``mode="forward"`` around it, cost as much arithmetic, and have to be turned.)
+    It is symmetric up to rounding. For the product of a Hessian and a vector, which costs as much as a few gradients,
+    see `hvp`.
 
     Examples
     --------
@@ -186,5 +188,4 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False
            [6., 0.]])
     """
     checked_function("hessian", f)
-    gradient = jacobian(f, argnums, "reverse", has_aux)
-    return jacobian(gradient, argnums, "forward", has_aux)
+    return jacobian(jacobian(f, argnums, "reverse", has_aux), argnums, "reverse", has_aux)

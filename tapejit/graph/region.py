@@ -32,11 +32,19 @@ class Region:
         Its inputs are arguments: operands first, then captures.
     captures : int
         How many of them are captures.
+
+    Attributes
+    ----------
+    text : str
+        What it computes.
+    notes : dict
+        What rules found out about it, by whatever they look it up.
     """
 
     graph: Graph = field(compare=False)
     captures: int = 0
     text: str = field(init=False)
+    notes: dict[Any, Any] = field(init=False, compare=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", "\n".join(canonical_lines(self.graph)))

@@ -4,8 +4,8 @@
 Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise`, `bases`, `activations`, `gammas`,
 `powers`; then `reductions`, `moments`, `exponential_families`; then `shaping`, `slicing`, `joining`,
 `product_reduction`, `indexing`, `products`, `einsum`, `values`, `creation`, `sorting`, `linalg`, `random`,
-`gamma_draws`, `poisson_draws`, `quantiles`, `opaque`. All that is public is exported here, under the Array API's names. NumPy's own
-functions reach them through `numpy_names`.
+`gamma_draws`, `poisson_draws`, `quantiles`, `opaque`. All that is public is exported here, under the Array API's
+names. NumPy's own functions reach them through `numpy_names`.
 """
 
 from . import linalg as linalg

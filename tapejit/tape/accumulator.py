@@ -6,7 +6,7 @@ reading at `Tangents.record`.
 """
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..aval import is_floating
@@ -72,6 +72,11 @@ class Tangents:
         reference = _Reference(value, self._forget)
         reference.key = key = value.key
         self._known[key] = tangent, mask, reference
+
+    def forget(self, keys: Iterable[int]) -> None:
+        """Let go of tangents before their values go."""
+        for key in keys:
+            self._known.pop(key, None)
 
     def outside(self) -> State:
         """The state in which tangents are computed."""

@@ -27,15 +27,14 @@ class Applications:
 
     def __init__(self, values: Sequence[Value]) -> None:
         self._active = {value.key for value in values}
-        self._told: list[tuple[str, tuple[Any, ...]]] = []
+        self._told: list[tuple[str, tuple[Any, ...], set[int]]] = []
 
     def record(self, primitive: Primitive, inputs: tuple[Value, ...], outputs: Any, params: Params) -> None:
         """Note an application."""
         if self._active.isdisjoint([value.key for value in inputs]):
             return
         results = outputs if primitive.multiple else (outputs,)
-        self._active.update([result.key for result in results])
-        self._told.append(("record", (primitive, tuple([value.kept() for value in inputs]), outputs, params)))
+        self._note("record", (primitive, tuple([value.kept() for value in inputs]), outputs, params), inputs, results)
 
     def record_read(self, variable: Variable, value: Value) -> None:
         """Variables are none of the values."""
@@ -46,13 +45,28 @@ class Applications:
 
     def record_call(self, plan: CallPlan, inputs: tuple[Value, ...], results: tuple[Value, ...]) -> None:
         """Note a call of a whole function."""
-        self._active.update([result.key for result in results])
-        self._told.append(("record_call", (plan, tuple([value.kept() for value in inputs]), results)))
+        self._note("record_call", (plan, tuple([value.kept() for value in inputs]), results), inputs, results)
 
-    def tell(self, recorder: "Recording | Columns") -> None:
-        """Let a recorder hear it all, in order."""
-        for method, heard in self._told:
+    def _note(self, method: str, heard: tuple[Any, ...], inputs: Sequence[Value], results: Sequence[Value]) -> None:
+        keys = {result.key for result in results}
+        self._active |= keys
+        self._told.append((method, heard, keys.union([value.key for value in inputs])))
+
+    def tell(self, recorder: Recording) -> None:
+        """Let a tape's recording hear it all, in order."""
+        for method, heard, _ in self._told:
             getattr(recorder, method)(*heard)
+
+    def push(self, columns: "Columns", results: Sequence[Value]) -> None:
+        """Compute the tangents of results; each other one goes when nothing needs it any more."""
+        needed = {result.key for result in results}
+        going: list[set[int]] = []
+        for _, _, keys in reversed(self._told):
+            going.append(keys - needed)
+            needed |= keys
+        for (method, heard, _), last in zip(self._told, reversed(going), strict=True):
+            getattr(columns, method)(*heard)
+            columns.forget(last)
 
 
 class Columns(Tangents):
@@ -105,6 +119,6 @@ def jacobian_columns(
     chunks = []
     for first, size in chunks_of(prod(source.shape), chunk_size):
         columns = Columns(current(), source, first, size)
-        applications.tell(columns)
+        applications.push(columns, results)
         chunks.append([columns.columns_of(result) for result in results])
     return [joined(parts) for parts in zip(*chunks, strict=True)]

@@ -109,11 +109,10 @@ def test_results_that_change_from_step_to_step() -> None:
 
 
 def test_making_a_variable() -> None:
+    def step(carry: Any, x: Any) -> Any:
+        return carry * tj.Variable(x), None
+
     with pytest.raises(TapejitError, match=r"the body of scan \(step\) makes a Variable; make it outside" + HERE):
-
-        def step(carry: Any, x: Any) -> Any:
-            return carry * tj.Variable(x), None
-
         compiled(lambda x: tj.scan(step, x, ROWS), X)
 
 

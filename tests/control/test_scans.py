@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import tapejit as tj
+from tapejit.control.primitives import SCAN
+from tests.agreement import trace
 from tests.control.ways import assert_same, check, check_gradients, check_gradients_outside, gradients, in_numpy
 
 RNG = np.random.default_rng(3)
@@ -133,6 +135,17 @@ def test_fori_loop() -> None:
     for count in (0, 1, 4):
         np.testing.assert_allclose(step(H, np.array(count)), H * (1 + sum(range(count))), rtol=1e-12)
         np.testing.assert_allclose(step(H, count), H * (1 + sum(range(count))), rtol=1e-12)
+    half = H.astype(np.float32)
+    for start in (0, np.array(0)):  # the index is a Python int, which takes the dtype of arrays, and can be an index
+        found = check(
+            lambda x, n, s=start: tj.fori_loop(tj.asarray(s) + n, 3, lambda i, c: c + (i + 1) * x[i], 0.0),
+            half,
+            np.array(0),
+        )
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, half @ [1, 2, 3], rtol=1e-6)
+    found = check(lambda x: tj.fori_loop(0, 3, lambda i, c: c + (i + 1) * x[i], 0.0), half)
+    assert found.dtype == np.float32
     check_gradients(lambda x: tj.sum(tj.fori_loop(0, 4, lambda i, c: tj.sin(c * x + i), x)), H, orders=(1, 2))
 
 
@@ -205,6 +218,10 @@ def test_rows_of_captures_are_scattered_once() -> None:
         return tj.sum(tj.scan(step, table[0], tj.constant(places))[0])
 
     check_gradients(program, table, W, orders=(1, 2))
+    scans = [node for node in trace(gradients(program, 1), [table, W]).raw.nodes() if node.op is SCAN]
+    assert len(scans) == 2
+    for node in scans:  # none of them carries a sum of tables
+        assert all(value.aval.shape != table.shape for value in node.inputs[: dict(node.params)["carries"]])
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tapejit as tj
+from tapejit.testing import check_grads
 
 X = np.array([0.5, -1.0, 2.0])
 T = np.array([1.0, 2.0, -1.0])
@@ -162,3 +163,18 @@ def test_an_own_operation_in_a_batch_and_forward() -> None:
     loop = tj.compile(lambda x: tj.fori_loop(0, 2, lambda i, carry: own(carry, 2.0), x), strict=True)
     np.testing.assert_allclose(loop(X).numpy(), 16 * X)
     assert "cubic(" in loop.source()
+
+
+def test_own_rules_hold_against_differences() -> None:
+    own = tj.primitive(
+        lambda x, y: x * y * y, name="cubic", partials={"x": lambda y: y * y, "y": lambda x, y: 2 * x * y}
+    )
+
+    @tj.custom_gradient
+    def exponential(x: Any) -> Any:
+        y = tj.numpy_function(np.exp, x, shape=x.shape, dtype=x.dtype)
+        return y, lambda ct: ct * y
+
+    check_grads(own, (X, X + 1), order=2)
+    check_grads(exponential, (X,), order=2)
+    check_grads(lambda x: tj.fori_loop(0, 2, lambda _, c: 0.3 * exponential(c), x), (X,), order=2)

@@ -1,5 +1,6 @@
 """`jacobian` and `hessian`: both modes, nests, what is refused, other transforms around and inside, kernels."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -242,3 +243,28 @@ def test_hessian_with_more_results_and_something_besides() -> None:
     expected[range(3), range(3), range(3)] = 6 * X
     close(found, expected)
     assert besides == "besides"
+
+
+# ---- memory
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_tangents_and_cotangents_go_when_they_have_served(mode: str) -> None:
+    x = np.linspace(0.0, 1.0, 200)
+
+    def function(y: Any) -> Any:
+        for _ in range(60):
+            y = tj.sin(y) + y
+        return y
+
+    def peak(chunk_size: int | None) -> int:
+        tracemalloc.start()
+        try:
+            tj.jacobian(function, mode=mode, chunk_size=chunk_size)(x)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    matrix = x.size**2 * x.itemsize
+    assert peak(None) < 8 * matrix, "120 of them are computed"
+    assert peak(20) < 4 * matrix

@@ -161,3 +161,42 @@ def test_a_target_that_is_not_differentiable_is_told(take: str) -> None:
         steps = tj.astype(w, "int32")
     with pytest.warns(TapejitWarning, match=f"^{take}: a target of dtype int32 is not differentiable; its gradients"):
         assert getattr(tape, take)(steps, w) is None
+
+
+# rows at once
+
+
+@pytest.mark.parametrize("chunk_size", [None, 1, 2, 4, 9])
+def test_rows_in_chunks(chunk_size: int | None) -> None:
+    x, other = tj.Variable(X), tj.Variable(1.0)
+    with tj.GradientTape() as tape:
+        y = tj.sin(x) @ x.T
+    by_x, none = tape.jacobian(y, [x, other], chunk_size=chunk_size)
+    expected = np.zeros((2, 2, 2, 3))
+    for i in range(2):
+        for j in range(2):
+            expected[i, j, i] += np.cos(X[i]) * X[j]
+            expected[i, j, j] += np.sin(X[i])
+    np.testing.assert_allclose(by_x.numpy(), expected, rtol=1e-14)
+    assert none is None
+
+
+def test_a_kernel_does_not_grow_with_the_rows() -> None:
+    def both(x: Any) -> tuple[Any, Any]:
+        with tj.GradientTape(persistent=True) as tape:
+            tape.watch(x)
+            y = tj.tanh(x * x[:, ::-1])
+        return tape.jacobian(y, x), tape.batch_jacobian(y, x)
+
+    step = tj.compile(both, strict=True)
+    lines = []
+    for rows in (50, 60):
+        x = np.linspace(0.1, 0.9, 3 * rows).reshape(rows, 3)
+        jacobian, diagonal = step(x)
+        np.testing.assert_allclose(diagonal.numpy(), np.stack([jacobian[i, :, i].numpy() for i in range(rows)]))
+        slopes = (1 - np.tanh(x * x[:, ::-1]) ** 2)[:, :, None] * (
+            np.eye(3) * x[:, ::-1, None] + np.eye(3)[::-1] * x[:, :, None]
+        )
+        np.testing.assert_allclose(diagonal.numpy(), slopes, rtol=1e-13)
+        lines.append(len(step.source().splitlines()))
+    assert lines[0] == lines[1] < 60
