@@ -28,8 +28,6 @@ WORTH_TURNING = 8
 """Rows are turned over if loops read at least so many elements of them, one after the other."""
 
 _SIDE_BY_SIDE = (4, 2, 1)
-_MOST_LANES = 32
-"""Functions take so many numbers at once."""
 
 _CALLS = {"maximum": "maximum", "minimum": "minimum", "logical_or": "or", "logical_and": "and"}
 
@@ -101,8 +99,7 @@ class LaneLoop:
         match self.bounds:
             case [ast.Constant(int(count))] if sums and not (self.carried or self._private() or self._rows()):
                 vectors = -(-count // lanes)
-                fitting = (each for each in _SIDE_BY_SIDE if each * lanes <= _MOST_LANES)
-                return next(each for each in fitting if each * -(-vectors // each) == vectors)
+                return next(each for each in _SIDE_BY_SIDE if each * -(-vectors // each) == vectors)
         return 1
 
     def _private(self) -> dict[str, int]:

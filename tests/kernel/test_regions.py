@@ -282,6 +282,16 @@ def test_random_programs_with_loops_and_branches(program: RandomProgram) -> None
     check_agreement(program.function(), program.draw(0), program.draw(1), scale=100)
 
 
+@pytest.mark.parametrize("largest", [3.0, 3e6])
+def test_functions_of_several_vectors_at_once(largest: float) -> None:
+    """Exact sums, so that the angles are the same in each way; huge ones are computed lane by lane."""
+    rng = np.random.default_rng(2)
+    w, x = (rng.integers(0, 3, shape).astype(np.float32) for shape in ((64, 64), (16, 64)))
+    w *= np.float32(largest)
+    traced, _ = check_agreement(lambda w, x: scan(lambda _, x: ([], [tj.sin(w @ x)]), [], [x]), [w, x], plain=False)
+    assert "lanes(64)" in traced.emitted().source
+
+
 def source(function: Callable[..., Any], arguments: list[np.ndarray]) -> str:
     return trace(function, arguments).emitted().source
 
