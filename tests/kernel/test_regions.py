@@ -88,6 +88,17 @@ def backwards(x, c):
 
 
 @case((3,))
+def made_of_the_index(x):
+    body = lambda t, s: ([s + tj.astype(t, s.dtype)], [t**2, tj.maximum(t, 2), t, s[t // 4]])  # noqa: E731
+    return scan(body, [x], length=6)
+
+
+@case()
+def the_index_itself():
+    return scan(lambda t, s: ([t], [t]), [tj.zeros((), "int64")], length=6)
+
+
+@case((3,))
 def as_it_was(x):
     """Carried values that stay, move on, and are given as they are."""
     body = lambda _, a, b, c: ([a, c, a + b], [a, b, b, x, tj.zeros(3, x.dtype), np.float64(2)])  # noqa: E731
