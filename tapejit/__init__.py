@@ -4,7 +4,7 @@ Start with `GradientTape` and `Variable`; then put `compile` on a step. The publ
 Python Array API standard.
 """
 
-from . import control, errors, losses, nn, ops, optimizers, random, testing
+from . import control, errors, losses, metrics, nn, ops, optimizers, random, testing
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
 from .control import *  # noqa: F403 (loops and branches)
@@ -13,6 +13,7 @@ from .functional import grad, hessian, hvp, jacobian, jvp, linearize, value_and_
 from .kernel.threads import num_threads, set_num_threads
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
+from .saving import load_weights, save_weights
 from .step import CompiledStep, compile
 from .tape import ForwardAccumulator, GradientTape
 from .tensor import Tensor
@@ -40,12 +41,15 @@ __all__ = [
     "jvp",
     "linalg",
     "linearize",
+    "load_weights",
     "losses",
+    "metrics",
     "nn",
     "num_threads",
     "optimizers",
     "primitive",
     "random",
+    "save_weights",
     "set_floatx",
     "set_num_threads",
     "testing",

@@ -35,28 +35,28 @@ class BatchedTensor(Tensor):
         All examples, the batch first.
     """
 
-    __slots__ = ("level", "value")
+    __slots__ = ("_aval", "level", "value")
 
-    def __init__(self, level: "Batching", value: Value) -> None:
+    def __init__(self, level: "Batching", value: Value, aval: Aval | None = None) -> None:
         self.level = level
         self.value = value
+        self._aval = aval or Aval(value.shape[1:], value.dtype)
         self.key = new_key()
 
     @property
     def aval(self) -> Aval:
         """Shape and dtype of one example."""
-        aval = self.value.aval
-        return Aval(aval.shape[1:], aval.dtype)
+        return self._aval
 
     @property
     def shape(self) -> Shape:
         """Lengths of the axes of one example."""
-        return self.value.shape[1:]
+        return self._aval.shape
 
     @property
     def dtype(self) -> np.dtype:
         """Type of the elements."""
-        return self.value.dtype
+        return self._aval.dtype
 
     def numpy(self) -> np.ndarray:
         """Not to be had: there are as many values as examples.
@@ -122,16 +122,18 @@ class Batching:
     def bind(self, primitive: Primitive, inputs: tuple[Value, ...], params: Params) -> Any:
         """What the primitive's batch rule binds outside; the primitive itself if no input is batched."""
         batched = [type(value) is BatchedTensor and value.level is self for value in inputs]
-        if True not in batched:
-            with self.outside():
+        token = STATE.set(self.outer)
+        try:
+            if True not in batched:
                 return self.outer.bind(primitive, inputs, params)
-        types = primitive.rule(*[value.aval for value in inputs], **params)
-        rule = primitive.batch
-        if rule is None:
-            return self._in_parts(primitive, inputs, params)
-        values = [self.value_of(value) for value in inputs]
-        with self.outside():
+            types = primitive.rule(*[value.aval for value in inputs], **params)
+            rule = primitive.batch
+            if rule is None:
+                return self._in_parts(primitive, inputs, params)
+            values: list[Any] = [value.value if has else value for value, has in zip(inputs, batched, strict=True)]  # type: ignore[attr-defined]
             found = rule(values, batched, self.size, params)
+        finally:
+            STATE.reset(token)
         if not primitive.multiple:
             return self._checked(primitive, found, types)
         return tuple([self._checked(primitive, each, aval) for each, aval in zip(found, types, strict=True)])
@@ -157,7 +159,7 @@ class Batching:
             raise TapejitError(
                 f"the batch rule of {primitive.name} has a fault: it gave {found.aval} for {self.size} times {aval}"
             )
-        return BatchedTensor(self, found)
+        return BatchedTensor(self, found, aval)
 
     @contextmanager
     def outside(self) -> Iterator[None]:
@@ -257,9 +259,18 @@ def drawing_apart() -> Batching | None:
     Raises
     ------
     BatchingError
-        If one further inside has no draws.
+        If one further inside has no draws, or the draw is in a loop or branch that is mapped.
     """
     interpreter: Any = current().interpreter
+    while isinstance(state := getattr(interpreter, "outside", None), State):  # of a region, which is traced
+        interpreter = state.interpreter
+        if isinstance(interpreter, Batching):
+            raise BatchingError(
+                at_user_line(
+                    "vmap: random numbers are drawn in a loop or a branch inside; draw them before it, and pass them "
+                    "in (to scan as xs)"
+                )
+            )
     while isinstance(interpreter, Batching):
         if interpreter.draws_apart():
             return interpreter

@@ -60,6 +60,10 @@ class BatchingError(TapejitError, TypeError):
     """Something inside `vmap` that a batch can't do, such as giving Python the value of one example."""
 
 
+class WeightsError(TapejitError, ValueError):
+    """A file of weights that does not fit what it is loaded into."""
+
+
 class CompileError(TapejitError, RuntimeError):
     """A step that can't be compiled, raised under ``strict=True``."""
 

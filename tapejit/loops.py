@@ -84,6 +84,7 @@ class Loopable:
         assigned. What the function reads by name (a learning rate) is looked at once, before the first step. The loop
         is compiled, but comes back to Python about every 20 ms: Ctrl-C ends it between two steps, and other threads
         may then use the variables. A step that isn't one kernel, or that a tape records, is called in a Python loop.
+        ``tj.fori_loop`` is something else: a loop inside a step, with a value that it carries on and a gradient.
 
         Examples
         --------
@@ -120,7 +121,7 @@ class Loopable:
 
         Notes
         -----
-        Those of `repeat`.
+        Those of `repeat`. ``tj.scan`` is something else: a loop inside a step, with a carry and a gradient through it.
 
         Examples
         --------

@@ -58,6 +58,8 @@ class Value(Typed):
 
     __slots__ = ()
     key: int
+    borrowed = False
+    """Whether its memory is the user's, for the length of one operation."""
 
     def settled(self) -> "Value":
         """The value as an ordinary one, which no longer takes the dtype of what it meets."""
@@ -505,6 +507,16 @@ def remove_tape(tape: Recorder) -> Any:
     others = tapes[:-1] if tapes[-1:] == (tape,) else tuple(other for other in tapes if other is not tape)
     _replace(listened_to(state.interpreter, others, forward), under)
     return under
+
+
+@contextmanager
+def heard_by(tape: Recorder, *, forward: bool = False) -> Iterator[None]:
+    """A block in which `tape` hears what is bound, besides those that do anyway; `forward` as in `add_tape`."""
+    add_tape(tape, forward=forward)
+    try:
+        yield
+    finally:
+        remove_tape(tape)
 
 
 def listened_to(interpreter: Interpreter, tapes: tuple[Recorder, ...], forward: int = 0) -> State:

@@ -109,6 +109,7 @@ class BorrowedTensor(Tensor):
     """A tensor that aliases a user's array for the length of one operation; tapes copy it to keep it."""
 
     __slots__ = ()
+    borrowed = True
 
     def kept(self) -> Tensor:
         """The tensor, which has become an ordinary one with an array of its own."""

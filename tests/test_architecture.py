@@ -46,6 +46,7 @@ FLOORS = (
     ("routes",),
     ("step",),
     ("nn", "losses", "optimizers", "data"),
+    ("metrics", "saving"),
     ("interop", "inspect", "testing"),
     ("__init__",),
     ("demo", "__main__"),

@@ -9,12 +9,13 @@ from functools import partial
 from typing import Any
 
 from ..graph import Region
-from ..graph.connections import connections, positions_of, union
+from ..graph.connections import positions_of, union
 from ..graph.replay import replay
 from ..primitive import CallPlan, Masked, Params, Value, Wanted, add_tape, current, in_role, remove_tape
 from ..tape.recording import Recording
 from ..tape.reverse import add, pull_back
 from .applied import apply_after
+from .form import connected_of
 
 _NOTHING: Masked = (None, None)
 
@@ -22,8 +23,7 @@ _NOTHING: Masked = (None, None)
 def checkpoint_joint(active: int, count: int, params: Params) -> CallPlan:
     """The reverse rule; see `primitive.JointRule`."""
     body: Region = params["body"]
-    connected = connections(body.graph)
-    depends = tuple(connected.get(node, 0) for node in body.graph.outputs)
+    depends = connected_of(body)
     inputs = tuple(positions_of(union(depends) & active))
     results = tuple(place for place, bits in enumerate(depends) if bits & active)
     return CallPlan(inputs, results, tuple(range(count)), partial(_pull, body, inputs, depends), depends)

@@ -81,8 +81,7 @@ class ScanForm:
     @cached_property
     def _connected(self) -> list[int]:
         """For each output of the body the bits of the inputs of the operation."""
-        found = connections(self.graph)
-        return [found.get(node, 0) >> 1 for node in self.graph.outputs]
+        return [bits >> 1 for bits in connected_of(self.body)]
 
     def _next(self, state: Sequence[int], output: int) -> int:
         """On which inputs an output of the body depends, where `state` says it of what is carried."""
@@ -147,19 +146,28 @@ class ScanForm:
         return Aval((self.length, *aval.shape), aval.dtype) if place in self.sliced else aval
 
 
-def carried_depends(graph: Graph, carries: int) -> tuple[int, ...]:
+def connected_of(region: Region) -> tuple[int, ...]:
+    """For each output of a region the bits of its inputs on which it depends through reverse rules."""
+    found: tuple[int, ...] | None = region.notes.get("connected")
+    if found is None:
+        connected = connections(region.graph)
+        found = region.notes["connected"] = tuple(connected.get(node, 0) for node in region.graph.outputs)
+    return found
+
+
+def carried_depends(body: Region, carries: int) -> tuple[int, ...]:
     """For each value that a loop carries the inputs on which it may depend in the end, after any number of iterations.
 
     Parameters
     ----------
-    graph : Graph
-        Of the body, whose inputs begin with what is carried.
+    body : Region
+        Its inputs begin with what is carried.
     carries : int
         How many these are.
     """
-    connected = connections(graph)
-    outputs = [connected.get(node, 0) for node in graph.outputs[:carries]]
-    state = [1 << place if ScanForm.floats(node) else 0 for place, node in enumerate(graph.inputs[:carries])]
+    outputs = connected_of(body)[:carries]
+    first = body.graph.inputs[:carries]
+    state = [1 << place if ScanForm.floats(node) else 0 for place, node in enumerate(first)]
     below = (1 << carries) - 1
     while True:
         following = [

@@ -56,7 +56,7 @@ def checkpoint(f: Callable[..., Any], /) -> Callable[..., Any]:
     >>> with tj.GradientTape() as tape:
     ...     y = tj.checkpoint(lambda v: tj.sin(tj.exp(v)))(x)
     >>> round(tape.gradient(y, x).item(), 4)
-    -2.4783
+    -2.4784
     """
 
     def checkpointed(*args: Any, **kwargs: Any) -> Any:

@@ -14,7 +14,7 @@ from .. import ops
 from ..aval import Aval
 from ..families.batching import all_batched
 from ..graph.connections import positions_of
-from ..primitive import CallPlan, Masked, Params, Primitive, Rule, Value, Wanted, bind, current, in_role, register
+from ..primitive import CallPlan, Masked, Params, Primitive, Rule, Value, Wanted, bind, current, in_role
 
 
 def rows(x: Any) -> list[Any]:
@@ -72,33 +72,28 @@ def _joined_batch(inputs: Sequence[Any], batched: Sequence[bool], size: int, par
     return ops.moveaxis(joined(all_batched(inputs, batched, size)), 1, 0)
 
 
-_ROWS = register(
-    Primitive(
-        name="rows",
-        inputs=("x",),
-        impl=_rows_impl,
-        rule=_rows_type,
-        vjp={"x": Rule(joined, ("ct",))},
-        lowering=None,
-        cases=(),
-        multiple=True,
-        properties={"family": "rows"},
-        jvp=_rows_tangent,
-        batch=_rows_batch,
-    )
+# Of eager mode alone: graphs don't hold them, so they are in no registry.
+_ROWS = Primitive(
+    name="rows",
+    inputs=("x",),
+    impl=_rows_impl,
+    rule=_rows_type,
+    vjp={"x": Rule(joined, ("ct",))},
+    lowering=None,
+    cases=(),
+    multiple=True,
+    jvp=_rows_tangent,
+    batch=_rows_batch,
 )
-_JOINED = register(
-    Primitive(
-        name="joined",
-        inputs=("*parts",),
-        impl=lambda *parts: np.stack(parts),
-        rule=lambda *parts: Aval((len(parts), *parts[0].shape), parts[0].dtype),
-        vjp={},
-        lowering=None,
-        cases=(),
-        properties={"family": "rows"},
-        joint=_joined_joint,
-        jvp=_joined_tangent,
-        batch=_joined_batch,
-    )
+_JOINED = Primitive(
+    name="joined",
+    inputs=("*parts",),
+    impl=lambda *parts: np.stack(parts),
+    rule=lambda *parts: Aval((len(parts), *parts[0].shape), parts[0].dtype),
+    vjp={},
+    lowering=None,
+    cases=(),
+    joint=_joined_joint,
+    jvp=_joined_tangent,
+    batch=_joined_batch,
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import TapejitError, at_user_line
 from ..graph import Graph, Node, Region
-from ..graph.connections import connections, positions_of, union
+from ..graph.connections import positions_of, union
 from ..graph.ir import in_order
 from ..graph.region import RegionTrace
 from ..graph.replay import replay
@@ -19,32 +19,53 @@ from ..primitive import CallPlan, Masked, Params, Value, Wanted, in_role, interp
 from ..tape.recording import Recording
 from ..tape.reverse import add, pull_back
 from .applied import apply_switch
-from .form import carried_depends
+from .form import carried_depends, connected_of
 
 _NOTHING: Masked = (None, None)
 
 
 def switch_joint(active: int, count: int, params: Params) -> CallPlan:  # noqa: ARG001 (the protocol of joint rules)
     """The reverse rule of a switch; see `primitive.JointRule`."""
-    branches: tuple[Region, ...] = params["branches"]
-    depends = _depends(branches)
-    inputs = tuple(positions_of(union(depends) & active))
-    results = tuple(place for place, bits in enumerate(depends) if bits & active)
-    kept = _SwitchReverse(branches, results, inputs).kept() if inputs else ()
-    return CallPlan(inputs, results, kept, partial(_pull, branches, inputs, kept), depends)
+    form = _form_of(params["branches"])
+    inputs = tuple(positions_of(union(form.depends) & active))
+    results = tuple(place for place, bits in enumerate(form.depends) if bits & active)
+    kept = form.kept(results, inputs) if inputs else ()
+    return CallPlan(inputs, results, kept, partial(_pull, form, inputs, kept), form.depends)
 
 
-def _depends(branches: Sequence[Region]) -> tuple[int, ...]:
-    """For each result the inputs of the switch on which it depends in any branch."""
-    found = []
-    for branch in branches:
-        connected = connections(branch.graph)
-        found.append([connected.get(node, 0) << 1 for node in branch.graph.outputs])
-    return tuple(union(column) for column in zip(*found, strict=True))
+class _Form:
+    """The branches of a switch, and what is known of them.
+
+    Attributes
+    ----------
+    depends : tuple of int
+        For each result the bits of the inputs of the switch on which it depends in any branch.
+    """
+
+    def __init__(self, branches: tuple[Region, ...]) -> None:
+        self.branches = branches
+        found = [connected_of(branch) for branch in branches]
+        self.depends = tuple(union(column) << 1 for column in zip(*found, strict=True))
+        self._kept: dict[Any, tuple[int, ...]] = {}
+
+    def kept(self, results: tuple[int, ...], inputs: tuple[int, ...]) -> tuple[int, ...]:
+        """The inputs that the reverse needs."""
+        if (results, inputs) not in self._kept:
+            self._kept[results, inputs] = _SwitchReverse(self.branches, results, inputs).kept()
+        return self._kept[results, inputs]
+
+
+def _form_of(branches: tuple[Region, ...]) -> _Form:
+    """The same object for the same branches."""
+    # The form has the branches, so that these identities stay theirs.
+    form: _Form | None = branches[0].notes.get(tuple(map(id, branches)))
+    if form is None:
+        form = branches[0].notes[tuple(map(id, branches))] = _Form(branches)
+    return form
 
 
 def _pull(
-    branches: tuple[Region, ...],
+    form: _Form,
     inputs: tuple[int, ...],
     kept: tuple[int, ...],
     arrived: Sequence[Masked],
@@ -52,7 +73,7 @@ def _pull(
     wanted: Sequence[Wanted],
 ) -> list[Masked]:
     """The reverse pass: see `CallPlan`."""
-    depends = _depends(branches)
+    depends = form.depends
     cotangents = {place: ct for place, (ct, _) in enumerate(arrived) if ct is not None and depends[place]}
     reached = union(depends[place] for place in cotangents)
     asked = [
@@ -60,7 +81,7 @@ def _pull(
     ]
     if not asked:
         return [_NOTHING] * len(inputs)
-    reverse = _SwitchReverse(branches, tuple(cotangents), tuple(asked))
+    reverse = _SwitchReverse(form.branches, tuple(cotangents), tuple(asked))
     at = dict(zip(kept, values, strict=True))
     found = dict(zip(asked, reverse.apply(list(cotangents.values()), at), strict=True))
     return [(found.get(place), None) for place in inputs]
@@ -123,7 +144,7 @@ class _SwitchReverse:
 def while_joint(active: int, count: int, params: Params) -> CallPlan:
     """The plan of a loop of which nobody knows how many times it runs: it can be followed, but not pulled back."""
     body: Region = params["body"]
-    state = carried_depends(body.graph, params["carries"])
+    state = carried_depends(body, params["carries"])
     inputs = tuple(positions_of(union(state) & active))
     results = tuple(place for place, bits in enumerate(state) if bits & active)
     assert len(body.graph.inputs) == count

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..graph import Graph, Node, Region
-from ..graph.connections import bits_of, connections
+from ..graph.connections import bits_of
 from ..graph.ir import in_order
 from ..graph.region import RegionTrace
 from ..graph.replay import replay
@@ -16,7 +16,7 @@ from ..primitive import Params, Value, add_tape, in_role, interpreting, remove_t
 from ..tape.accumulator import Tangents
 from .applied import apply_checkpoint, apply_switch, apply_while
 from .assembling import Assembly, closed_together
-from .form import ScanForm, carried_depends, form_of
+from .form import ScanForm, carried_depends, connected_of, form_of
 
 Optional = Sequence[Any]
 """Values, some of them None."""
@@ -167,8 +167,7 @@ def _depending(branches: Sequence[Region], tangents: Optional) -> list[int]:
     bits = bits_of(place for place, tangent in enumerate(tangents) if tangent is not None)
     depends = [0] * len(branches[0].graph.outputs)
     for branch in branches:
-        connected = connections(branch.graph)
-        depends = [one | connected.get(node, 0) for one, node in zip(depends, branch.graph.outputs, strict=True)]
+        depends = [one | other for one, other in zip(depends, connected_of(branch), strict=True)]
     return [place for place, sources in enumerate(depends) if sources & bits]
 
 
@@ -202,7 +201,7 @@ def while_tangents(inputs: Sequence[Any], tangents: Optional, outputs: Sequence[
     """The forward rule of a loop: it carries the tangents behind the values."""
     body: Region = params["body"]
     carries: int = params["carries"]
-    depends = carried_depends(body.graph, carries)
+    depends = carried_depends(body, carries)
     bits = bits_of(place for place, tangent in enumerate(tangents) if tangent is not None)
     moving = [place for place, sources in enumerate(depends) if sources & bits]
     if not moving:

@@ -32,7 +32,9 @@ def aligned(apply: Function) -> BatchRule:
     """The rule of what works element by element: its inputs broadcast as they did without the batch."""
 
     def rule(inputs: Sequence[Any], batched: Sequence[bool], size: int, params: Params) -> Any:
-        rank = max(len(x.shape) - has for x, has in zip(inputs, batched, strict=True))
+        if len(inputs) == 1:
+            return apply(*inputs, **params)
+        rank = max([len(x.shape) - has for x, has in zip(inputs, batched, strict=True)])
         operands = [with_rank(x, rank) if has else x for x, has in zip(inputs, batched, strict=True)]
         return apply(*operands, **params)
 

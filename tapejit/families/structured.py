@@ -34,6 +34,11 @@ def _declare(
     def apply(*values: Any, **params: Any) -> Any:
         return bind(primitive, values, params)
 
+    def look(x: Any, **params: Any) -> Any:
+        # A view of the user's own memory would change with it, after the operation too: it is of a copy.
+        return bind(primitive, (x.kept() if x.borrowed else x,), params)
+
+    chosen = look if isinstance(lowering, View) else apply
     primitive = register(
         Primitive(
             name=name,
@@ -46,12 +51,12 @@ def _declare(
             multiple=multiple,
             properties={"family": family, "reference": reference, **properties},
             jvp=jvp,
-            batch=batch and batch(apply),
+            batch=batch and batch(chosen),
         )
     )
     if role is not None:
-        claim(role, apply)
-    return apply
+        claim(role, chosen)
+    return chosen
 
 
 def view(

@@ -4,13 +4,12 @@ A transform lets one recording of its own listen to the function, so that what h
 Start reading at `value_and_grad`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..aval import is_floating
 from ..errors import DtypeError, ShapeError, at_user_line
-from ..primitive import Recorder, Value, add_tape, in_role, remove_tape
+from ..primitive import Value, current, heard_by, in_role
 from ..tape.accumulator import Tangents
 from ..tape.recording import Recording
 from ..tape.requests import matched
@@ -28,16 +27,6 @@ from .arguments import (
     zeros_of,
 )
 from .linear import LinearMap
-
-
-@contextmanager
-def heard_by(tape: Recorder, *, forward: bool = False) -> Iterator[None]:
-    """A block in which a recorder listens."""
-    add_tape(tape, forward=forward)
-    try:
-        yield
-    finally:
-        remove_tape(tape)
 
 
 def recording_of(values: Sequence[Value]) -> Recording:
@@ -357,7 +346,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: b
     checked_function("jvp", f)
     parts = _arguments("jvp", primals)
     given = _directions("jvp", parts, tangents)
-    known = Tangents()
+    known = Tangents(current().tapes)
     for part, directions in zip(parts, given, strict=True):
         for value, tangent in zip(part.values, directions, strict=True):
             known.watch(value, tangent)
@@ -434,7 +423,7 @@ def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
     values = [value for part in parts for value in part.values]
     directions = [zeros_of(value) for value in values]
     linear = LinearMap(directions)
-    known = Tangents()
+    known = Tangents((*current().tapes, linear))
     for value, direction in zip(values, directions, strict=True):
         known.watch(value, direction)
     with heard_by(linear), heard_by(known, forward=True):

@@ -7,7 +7,7 @@ lists, tuples and dicts too; so there is nothing to register.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from inspect import Parameter, signature
+from inspect import signature
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -199,8 +199,7 @@ def _training(chosen: bool) -> Iterator[None]:
 def _takes_training(kind: type) -> bool:
     known = _WITH_TRAINING.get(kind)
     if known is None:
-        parameters = signature(kind.call).parameters.values()  # type: ignore[attr-defined]
-        known = any(each.name == "training" or each.kind is Parameter.VAR_KEYWORD for each in parameters)
+        known = "training" in signature(kind.call).parameters  # type: ignore[attr-defined]
         _WITH_TRAINING[kind] = known
     return known
 
@@ -220,7 +219,8 @@ def _parts(module: Module, path: str, seen: set[int]) -> Iterator[tuple[str, Any
 def _members(module: Module, path: str) -> Iterator[tuple[str, Any]]:
     """What the attributes of a module hold, through lists, tuples and dicts."""
     for name, value in vars(module).items():
-        yield from _inside(value, f"{path}.{name}" if path else name, ())
+        shown = name.lstrip("_")
+        yield from _inside(value, f"{path}.{shown}" if path else shown, ())
 
 
 def _inside(value: Any, path: str, around: tuple[int, ...]) -> Iterator[tuple[str, Any]]:

@@ -85,8 +85,8 @@ def _impl(x: np.ndarray, kernel: np.ndarray, *, strides: Ints, dilations: Ints) 
         return np.zeros((*lead, *lengths, kernel.shape[-1]), x.dtype)
     terms = prod(params["taps"]) * x.shape[-1]
     rows = in_windows(x, **params).reshape(*lead[:-1], lead[-1] * prod(lengths), terms)  # a copy
-    out: np.ndarray = rows @ kernel.reshape(*lead[:-1], terms, kernel.shape[-1])
-    return out.reshape(*lead, *lengths, kernel.shape[-1])
+    out = rows @ kernel.reshape(*lead[:-1], terms, kernel.shape[-1])
+    return np.reshape(out, (*lead, *lengths, kernel.shape[-1]))
 
 
 def _by_input(ct: Any, kernel: Any, x_shape: Shape, strides: Ints, dilations: Ints) -> Any:

@@ -18,9 +18,9 @@ from .annotations import ArrayLike
 from .arithmetic import add, divide, maximum
 from .conversion import astype
 from .convolution import each_axis, pad_widths
-from .creation import asarray
 from .padding import pad
 from .slicing import strided_slice
+from .values import asarray
 
 if TYPE_CHECKING:
     from ..tensor import Tensor

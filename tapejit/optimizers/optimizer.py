@@ -5,7 +5,7 @@ averages. Everything that changes from step to step is in variables, so that a c
 and a checkpoint holds it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -165,6 +165,15 @@ class Optimizer(Configurable):
         """All that is state: `iterations`, then the slots in the order in which they were made."""
         slots = [slot for variable in self._order for slot in self._slots[variable.key].values()]
         return (self.iterations, *slots)
+
+    def named_variables(self) -> Iterator[tuple[str, Variable]]:
+        """All that is state, with paths such as ``slots/0/momentum``: that of the first variable that was trained."""
+        shared = len(self.variables) - sum(len(slots) for slots in self._slots.values())
+        for variable in self.variables[:shared]:
+            yield (variable.name or "").rpartition("/")[2], variable
+        for number, variable in enumerate(self._order):
+            for name, slot in self._slots[variable.key].items():
+                yield f"slots/{number}/{name}", slot
 
     def current_learning_rate(self) -> Tensor:
         """The learning rate of the next step.

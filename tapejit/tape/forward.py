@@ -11,8 +11,7 @@ apply it to ``partial * tangent``, so that an infinite partial leaks no NaN wher
 that move elements move it; at the first other rule it has served. So kinks are the same in both directions.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -28,11 +27,10 @@ from ..primitive import (
     ReversePlan,
     Value,
     Wanted,
-    add_tape,
     bind,
+    heard_by,
     in_role,
     input_name,
-    remove_tape,
 )
 from .recording import Recording
 from .reverse import add, pull_back
@@ -165,7 +163,7 @@ class _Application:
         """The tangents by which the reverse rules, linear in the cotangent, multiply it."""
         results = outputs if isinstance(outputs, tuple) else (outputs,)
         cts, recording = _zeros_to_follow(results)
-        with _heard_by(recording):
+        with heard_by(recording):
             given = tuple(cts) if isinstance(outputs, tuple) else cts[0]
             pulled = [(pull.apply(given, self._residuals), None) for pull in self._pulls]
         return _pulled_back(recording, cts, pulled, self._tangents)
@@ -216,15 +214,6 @@ def _product(
 # ---- the transpose of a reverse rule
 
 
-@contextmanager
-def _heard_by(recording: Recording) -> Iterator[None]:
-    add_tape(recording)
-    try:
-        yield
-    finally:
-        remove_tape(recording)
-
-
 def push_through(
     plan: CallPlan, inputs: Sequence[Value], tangents: Sequence[Masked], results: Sequence[Value]
 ) -> Sequence[Masked]:
@@ -239,7 +228,7 @@ def push_through(
     cts, recording = _zeros_to_follow(results)
     arrived = [(ct if place in plan.results else None, None) for place, ct in enumerate(cts)]
     wanted = [Wanted.NOTHING if tangent is None else Wanted.COTANGENT for tangent, _ in active]
-    with _heard_by(recording):
+    with heard_by(recording):
         pulled = plan.pull(arrived, kept, wanted)
     found = _pulled_back(recording, cts, pulled, active)
     return [found[place] if place in plan.results else NOTHING for place in range(len(results))]

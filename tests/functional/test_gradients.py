@@ -249,7 +249,7 @@ def test_linearize_of_compiled_functions() -> None:
         np.testing.assert_allclose(second.numpy(), np.exp(y) * by_y, rtol=1e-14)
     found = tj.grad(lambda v: tj.sum(along(v, w)[0]))(v)
     np.testing.assert_allclose(found.numpy(), 4 * np.cos(x))
-    inside = tj.compile(lambda x, v: tj.linearize(tj.compile(lambda x: tj.sin(x)), x)[1](v), strict=True)  # noqa: PLW0108
+    inside = tj.compile(lambda x, v: tj.linearize(tj.compile(lambda x: tj.sin(x)), x)[1](v), strict=True)
     np.testing.assert_allclose(inside(x, v).numpy(), np.cos(x) * v)
     assert inside.report()["loop_nests"] == 1
 
@@ -424,6 +424,17 @@ def test_what_the_function_reads_is_guarded(monkeypatch: pytest.MonkeyPatch) -> 
     assert [step(x).tolist() for step in steps] == [[2.0, 4.0], [2.0, 2.0]]
     assert all(step.report()["eager_because"] is None for step in (*steps, closing))
     assert closing.report()["compilations"] == 1  # a number is an entry of the constant table
+
+
+def test_what_computes_an_inner_gradient_hears_of_no_tangents() -> None:
+    step = tj.compile(lambda x: tj.sum(tj.sin(x) * tj.exp(x)), strict=True)
+    x, v = np.array([1.0, 2.0]), np.array([1.0, 0.5])
+    np.testing.assert_allclose(tj.hvp(step, (x,), (v,)).numpy(), 2 * np.exp(x) * np.cos(x) * v, rtol=1e-13)
+    names = [kernel.name.removeprefix("v_lambda").removeprefix("<lambda>") for kernel in step.differentiated()]
+    assert names == ["_with_residuals", "_gradient_with_tangents", "_tangent"]
+    # Those around it do.
+    twice = tj.grad(lambda v: tj.sum(tj.hvp(step, (x,), (v,)) * v))(v)
+    np.testing.assert_allclose(twice.numpy(), 4 * np.exp(x) * np.cos(x) * v, rtol=1e-13)
 
 
 def test_around_a_step(monkeypatch: pytest.MonkeyPatch) -> None:

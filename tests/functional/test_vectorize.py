@@ -1,15 +1,13 @@
 """`vmap`: nests, axes, what is refused, derivatives on either side of it, and one kernel under `compile`."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 import tapejit as tj
-from tapejit.errors import BatchingError, DtypeError, ShapeError, TapejitError
-from tapejit.primitive import REGISTRY, bind
+from tapejit.errors import BatchingError, DtypeError, ShapeError
 
 X = np.arange(1.0, 13.0).reshape(4, 3)
 W = np.array([[0.5, -1.0], [2.0, 0.25], [-0.5, 1.5]])
@@ -251,6 +249,31 @@ def test_second_derivatives_through_a_batch_of_gradients() -> None:
     with tj.GradientTape() as tape:
         total = sum(tj.sum(gradient(row, w.read_value())) for row in X / 10)
     same(found, tape.gradient(total, w).numpy())
+
+
+def height(row: Any) -> Any:
+    return tj.sum(tj.sin(row) * row[::-1]) + tj.prod(row)
+
+
+HESSIAN_PRODUCTS: dict[str, Callable[..., Any]] = {
+    "vmap of hvp": tj.vmap(lambda row, v: tj.hvp(height, (row,), (v,))),
+    "vmap of vjp of grad": tj.vmap(lambda row, v: tj.vjp(tj.grad(height), row)[1](v)[0]),
+    "vmap of linearize": tj.vmap(lambda row, v: tj.linearize(tj.grad(height), row)[1](v)),
+    "jvp of vmap of grad": lambda x, v: tj.jvp(tj.vmap(tj.grad(height)), (x,), (v,))[1],
+    "vjp of vmap of grad": lambda x, v: tj.vjp(tj.vmap(tj.grad(height)), x)[1](v)[0],
+    "linearize of vmap": lambda x, v: tj.linearize(tj.vmap(tj.grad(height)), x)[1](v),
+    "hvp of vmap": lambda x, v: tj.hvp(lambda z: tj.sum(tj.vmap(height)(z)), (x,), (v,)),
+    "grad of vmap of jvp": lambda x, v: tj.grad(
+        lambda z: tj.sum(tj.vmap(lambda row, w: tj.jvp(height, (row,), (w,))[1])(z, v))
+    )(x),
+}
+
+
+@pytest.mark.parametrize("product", HESSIAN_PRODUCTS.values(), ids=HESSIAN_PRODUCTS)
+def test_transforms_nest_in_any_order(product: Callable[..., Any]) -> None:
+    v = np.linspace(-1.0, 2.0, 12).reshape(4, 3)
+    expected = [tj.hvp(height, (row,), (each,)).numpy() for row, each in zip(X / 10, v, strict=True)]
+    np.testing.assert_allclose(product(X / 10, v).numpy(), expected, rtol=1e-12)
 
 
 def test_a_variable_read_inside_is_watched_inside() -> None:
@@ -514,14 +537,3 @@ def test_a_numpy_function_is_called_for_each_example() -> None:
     assert set(calls) == {(3,)}
     with pytest.raises(ShapeError, match=r"ranks returned int64\[3\].*float64\[2\]"):
         tj.vmap(lambda row: tj.numpy_function(ranks, row, 7, shape=2, dtype="float64"))(X)
-
-
-def test_an_operation_without_a_rule_is_named() -> None:
-    bare = replace(REGISTRY["cumsum"], name="bare", batch=None)
-    with pytest.raises(TapejitError, match="vmap: the operation bare has no batch rule; call it outside"):
-        tj.vmap(lambda row: bind(bare, (row,), {"axis": 0}))(X)
-    wrong = replace(bare, batch=lambda inputs, batched, size, params: inputs[0][:, :2])
-    with pytest.raises(
-        TapejitError, match=r"the batch rule of bare has a fault: it gave float64\[4, 2\] for 4 times f"
-    ):
-        tj.vmap(lambda row: bind(wrong, (row,), {"axis": 0}))(X)

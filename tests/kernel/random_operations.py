@@ -454,10 +454,12 @@ def _product(draft: Draft) -> Drawn:
 
 
 WITH_MATRIX: dict[str, Function] = {
-    "solve": lambda a, x: tj.linalg.solve(a, x),  # noqa: PLW0108 (the same form for all)
+    "solve": lambda a, x: tj.linalg.solve(a, x),
     "inverse": lambda a, x: tj.linalg.inv(a) * x,
     "log determinant": lambda a, x: tj.linalg.slogdet(a)[1],
     "cholesky": lambda a, x: tj.linalg.cholesky(a),
+    "triangular": lambda a, x: tj.linalg.triangular_solve(a, x, lower=False),
+    "by factor": lambda a, x: tj.linalg.cholesky_solve(tj.linalg.cholesky(a), x),
 }
 
 

@@ -884,7 +884,7 @@ def test_generator_functions_coroutines_and_classes_still_run() -> None:
     "draw",
     [
         time.time,
-        lambda: time.perf_counter(),  # noqa: PLW0108 (a function of the user's)
+        lambda: time.perf_counter(),
         lambda: dt.datetime.now().timestamp(),
     ],
     ids=["time", "perf_counter", "datetime"],

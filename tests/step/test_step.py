@@ -475,7 +475,7 @@ def test_every_way_of_looking_is_noticed(look):
 
 def test_a_draw_from_python_or_numpy_falls_back():
     generator = np.random.default_rng(1)
-    for draw in (random.random, lambda: np.random.rand(), lambda: generator.normal()):  # noqa: NPY002, PLW0108
+    for draw in (random.random, lambda: np.random.rand(), lambda: generator.normal()):  # noqa: NPY002
         step = tj.compile(lambda x, draw=draw: x * draw())
         with pytest.warns(TapejitWarning, match="draws a number"):
             step(1.0)
@@ -544,7 +544,7 @@ def test_eager_does_the_same_without_a_kernel():
 
 def test_many_threads_share_a_step():
     w = tj.Variable(np.zeros(3))
-    step = strict(lambda x: w.assign_add(x))  # noqa: PLW0108 (a function of the user's)
+    step = strict(lambda x: w.assign_add(x))
     step(np.zeros(3))
 
     def work():

@@ -98,6 +98,16 @@ def test_a_residual_is_copied_once_when_it_is_used() -> None:
     np.testing.assert_array_equal(tape.gradient(z, w).numpy(), [101.0, 102.0])
 
 
+def test_a_view_of_an_array_does_not_change_with_it() -> None:
+    """One matrix for a batch of systems is broadcast, which takes no memory of its own."""
+    matrix, t = 2.0 * np.eye(3), tj.constant(np.ones((2, 3, 1)))
+    with tj.GradientTape() as tape:
+        tape.watch(t)
+        y = tj.linalg.solve(matrix, t)
+    matrix[...] = 7.0 * np.eye(3)
+    np.testing.assert_array_equal(tape.gradient(y, t).numpy(), np.full((2, 3, 1), 0.5))
+
+
 def test_output_gradients_that_change_later() -> None:
     weights = np.array([1.0, 2.0])
     w = tj.Variable([3.0, 4.0], dtype="float64")

@@ -1,0 +1,142 @@
+"""`Metric`, and the metrics that everything else is made of: a sum and a mean."""
+
+from typing import Any
+
+from .. import ops
+from ..errors import ShapeError, at_user_line
+from ..nn.module import Module
+from ..tensor import Tensor
+from ..variable import Variable
+
+
+class Metric(Module):
+    """A figure that is updated batch by batch; to be inherited from.
+
+    A subclass makes its state with `add_variable`, and has ``update_state`` and ``result``.
+
+    Parameters
+    ----------
+    name : str, optional
+        See `tapejit.nn.Module`.
+    dtype : dtype
+        Of the state; float32 would count up to 2^24 only.
+    """
+
+    def __init__(self, name: str | None = None, dtype: Any = "float64") -> None:
+        super().__init__(name)
+        self.dtype = dtype
+
+    def add_variable(self, name: str, shape: tuple[int, ...] = ()) -> Variable:
+        """Make a part of the state, which begins with zeros, to be kept in an attribute."""
+        return Variable(ops.zeros(shape, self.dtype), trainable=False, name=f"{self.name}/{name}")
+
+    def update_state(self, *args: Any, **kwargs: Any) -> None:
+        """Take one more batch into account."""
+        raise NotImplementedError
+
+    def result(self) -> Tensor:
+        """The figure for all batches so far."""
+        raise NotImplementedError
+
+    def reset_state(self) -> None:
+        """Begin anew."""
+        for variable in self.variables:
+            variable.assign(ops.zeros(variable.shape, variable.dtype))
+
+    def call(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Take a batch into account, and give the figure for all so far."""
+        self.update_state(*args, **kwargs)
+        return self.result()
+
+
+class Sum(Metric):
+    """The sum of all values.
+
+    Examples
+    --------
+    >>> total = tj.metrics.Sum()
+    >>> total.update_state([1.0, 2.0])
+    >>> float(total.result())
+    3.0
+    """
+
+    def __init__(self, name: str | None = None, dtype: Any = "float64") -> None:
+        super().__init__(name, dtype)
+        self.total = self.add_variable("total")
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        """Add values.
+
+        Parameters
+        ----------
+        values : array_like
+            Of any shape.
+        sample_weight : array_like, optional
+            Their weights, which broadcast with them.
+        """
+        numbers, _ = weighted(type(self).__name__, values, sample_weight, self.dtype)
+        self.total.assign_add(ops.sum(numbers))
+
+    def result(self) -> Tensor:
+        """See `Metric`."""
+        return self.total.read_value()
+
+
+class Mean(Metric):
+    """The weighted mean of all values; 0 before the first.
+
+    Examples
+    --------
+    >>> mean = tj.metrics.Mean()
+    >>> mean.update_state([1.0, 3.0])
+    >>> float(mean(8.0))
+    4.0
+    """
+
+    def __init__(self, name: str | None = None, dtype: Any = "float64") -> None:
+        super().__init__(name, dtype)
+        self.total = self.add_variable("total")
+        self.count = self.add_variable("count")
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        """Add values.
+
+        Parameters
+        ----------
+        values : array_like
+            Of any shape.
+        sample_weight : array_like, optional
+            Their weights, which broadcast with them.
+        """
+        self.rely()
+        numbers, weights = weighted(type(self).__name__, values, sample_weight, self.dtype)
+        self.total.assign_add(ops.sum(numbers))
+        ones = ops.ones_like(numbers) if weights is None else ops.broadcast_to(weights, numbers.shape)
+        self.count.assign_add(ops.sum(ones))
+
+    def result(self) -> Tensor:
+        """See `Metric`."""
+        count = self.count.read_value()
+        return self.total.read_value() / ops.where(count == 0, 1.0, count)
+
+
+def weighted(title: str, values: Any, sample_weight: Any, dtype: Any) -> tuple[Tensor, Tensor | None]:
+    """Values times their weights, and the weights.
+
+    Raises
+    ------
+    ShapeError
+        If the weights don't broadcast with the values.
+    """
+    numbers = ops.astype(ops.asarray(values), dtype)
+    if sample_weight is None:
+        return numbers, None
+    weights = ops.astype(ops.asarray(sample_weight), dtype)
+    rank, own = len(numbers.shape), len(weights.shape)
+    shape = (*weights.shape, *(1,) * (rank - own))
+    if own > rank or any(one not in (1, other) for one, other in zip(shape, numbers.shape, strict=True)):
+        raise ShapeError(
+            at_user_line(f"{title}: sample_weight of shape {weights.shape} for values of shape {numbers.shape}")
+        )
+    weights = ops.reshape(weights, shape)
+    return numbers * weights, weights
