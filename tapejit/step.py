@@ -18,6 +18,7 @@ import numpy as np
 from .arguments import Call, describe, eager_arguments
 from .config import check_graphs
 from .entry import Entry
+from .epochs import Trainable, gathered
 from .errors import CompileError, ConcretizationError, at_user_line, is_library, warn
 from .graph import Graph, Input, Node, Trace, show, verify
 from .graph.reads import Reads
@@ -27,7 +28,7 @@ from .guards import AssignedOnceError, GuardSet, Recorder
 from .kernel.executable import Executable
 from .kernel.plans import MISSED
 from .kernel.program import Surroundings, executable_for, text_of
-from .loops import Loopable, Looped, Steps
+from .loops import Looped, Steps
 from .passes import MEASURED, prepare
 from .primitive import BASE, STATE, Typed, interpreting
 from .pytree import flatten
@@ -40,7 +41,7 @@ ROUTES = 4
 """How many kinds of calls are recognised without being described."""
 
 
-class CompiledStep(Loopable):
+class CompiledStep(Trainable):
     """A function that is traced, fused and run as one kernel; made by `compile`.
 
     Calling it does what calling the function does. `source` shows the kernel, `graph` what it computes, `report` what
@@ -53,7 +54,7 @@ class CompiledStep(Loopable):
         self._function = function
         self._name: str = getattr(function, "__name__", type(function).__name__)
         self._bound_name = f"_compiled_{getattr(self, '__qualname__', self._name)}"  # of an instance's own step
-        self._parameters = _positional_parameters(function)
+        self.parameters = _positional_parameters(function)
         self._strict = strict
         self._cache = cache
         self._traces: dict[Any, list[Traced]] = {}
@@ -65,6 +66,7 @@ class CompiledStep(Loopable):
         self._counts = Counts()
         self._eager_because: str | None = None
         self._unbound: CompiledStep | None = None
+        self._gathering: CompiledStep | None = None
         self._assigned: set[Any] = set()  # signatures whose next trace assigns again what it reads
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -116,7 +118,7 @@ class CompiledStep(Loopable):
             return self.eager(*args, **kwargs)  # a step inside a step becomes part of it
         if self._eager_because is not None:
             return self.eager(*args, **kwargs)
-        call = describe(args, kwargs, self._specialized, self._parameters)
+        call = describe(args, kwargs, self._specialized, self.parameters)
         call.refuse_specs()
         self._counts.looked_up += 1
         traced, call = self._ready(call)
@@ -139,7 +141,7 @@ class CompiledStep(Loopable):
 
     def eager(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function without compiling; arrays and lists of numbers become tensors, as in compiled calls."""
-        args, kwargs = eager_arguments(args, kwargs, self._parameters)
+        args, kwargs = eager_arguments(args, kwargs, self.parameters)
         return self._function(*args, **kwargs)
 
     def looped(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Looped | Callable[..., Any]":
@@ -152,7 +154,7 @@ class CompiledStep(Loopable):
                     return route.traced.steps, values
         if state.interpreter is not BASE[0].interpreter or state.tapes or self._eager_because is not None:
             return self
-        call = describe(args, kwargs, self._specialized, self._parameters)
+        call = describe(args, kwargs, self._specialized, self.parameters)
         call.refuse_specs()
         self._counts.looked_up += 1
         traced, call = self._ready(call)
@@ -168,7 +170,7 @@ class CompiledStep(Loopable):
 
     def unlooped(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """See `Loopable`."""
-        call = describe(args, kwargs, self._specialized, self._parameters)
+        call = describe(args, kwargs, self._specialized, self.parameters)
         traced, call = self._ready(call) if self._eager_because is None else (None, call)
         if traced is None:
             raise CompileError(at_user_line(f"{self._name} runs eagerly, so only a step shows what it returns"))
@@ -176,6 +178,21 @@ class CompiledStep(Loopable):
         return traced.results.stacked(
             [np.empty((0, *node.aval.shape), node.aval.dtype) for node in traced.graph.outputs]
         )
+
+    def looped_rows(self, args: tuple[Any, ...]) -> Looped | None:
+        """See `Trainable`."""
+        if self._eager_because is not None:
+            return None
+        if self._gathering is None:
+            gathering = CompiledStep(gathered(self._function), strict=self._strict, cache=self._cache)
+            gathering._name, gathering._counts = self._name, self._counts
+            gathering.parameters = ("order", *self.parameters)
+            self._gathering = gathering
+        gathering = self._gathering
+        found = gathering.looped(args, {})
+        self._eager_because = gathering._eager_because  # noqa: SLF001 (of a step of its own)
+        self._last, self._entry = gathering._last or self._last, None  # noqa: SLF001
+        return None if callable(found) else found
 
     # From a call to a trace
 
@@ -292,7 +309,7 @@ class CompiledStep(Loopable):
         CompileError
             If the step runs eagerly.
         """
-        traced, call = self._ready(describe(args, kwargs, self._specialized, self._parameters))
+        traced, call = self._ready(describe(args, kwargs, self._specialized, self.parameters))
         self._last, self._entry = traced, None  # so that the next call says which one was the last
         self._assigned.discard(call.key)  # nothing ran
         self._latest("lower")

@@ -42,6 +42,7 @@ FLOORS = (
     ("graph_function",),
     ("arguments", "results"),
     ("loops", "retraces"),
+    ("epochs",),
     ("entry",),
     ("routes",),
     ("step",),
