@@ -109,8 +109,8 @@ class Trainable(Loopable):
         -----
         The rows of a batch are gathered inside the kernel. As in `repeat`, the loop is compiled and comes back to
         Python about every 20 ms: Ctrl-C ends it between two steps. The exception that ends a run,
-        KeyboardInterrupt or that of a step that fails, has the attribute ``history`` with the epochs that were done; all
-        variables have the values after the last step that was. A step that isn't one kernel runs batch by batch in
+        KeyboardInterrupt or that of a step that fails, has the attribute ``history`` with the epochs that were done;
+        all variables have the values after the last step that was. A step that isn't one kernel runs batch by batch in
         Python.
 
         Examples
