@@ -64,8 +64,8 @@ class Pointwise:
 class Below(Pointwise):
     """The one input, integers, which are checked to be at least 0 and less than the param ``limit``.
 
-    `beyond` is what to say of one that isn't: a format of the params, and in double braces of ``index``, which it is, and
-    ``place``, where it is.
+    `beyond` is what to say of one that isn't: a format of the params, and in double braces of ``index``, which it is,
+    and ``place``, where it is.
     """
 
     beyond: str = ""
