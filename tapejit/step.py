@@ -20,6 +20,7 @@ from .config import check_graphs
 from .entry import Entry
 from .epochs import Trainable, gathered
 from .errors import CompileError, ConcretizationError, at_user_line, is_library, warn
+from .finite import Finite, eagerly
 from .graph import Graph, Input, Node, Trace, show, verify
 from .graph.reads import Reads
 from .graph.trace import SpecializeError
@@ -27,7 +28,7 @@ from .graph_function import CompiledGraph, GraphFunction, Setting
 from .guards import AssignedOnceError, GuardSet, Recorder
 from .kernel.executable import Executable
 from .kernel.plans import MISSED
-from .kernel.program import Surroundings, executable_for, text_of
+from .kernel.program import Relay, Surroundings, executable_for, text_of
 from .loops import Looped, Steps
 from .passes import MEASURED, prepare
 from .primitive import BASE, STATE, Typed, interpreting
@@ -49,7 +50,7 @@ class CompiledStep(Trainable):
     times in one call.
     """
 
-    def __init__(self, function: Callable[..., Any], *, strict: bool, cache: bool) -> None:
+    def __init__(self, function: Callable[..., Any], *, strict: bool, cache: bool, check_finite: bool = False) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self._name: str = getattr(function, "__name__", type(function).__name__)
@@ -57,6 +58,8 @@ class CompiledStep(Trainable):
         self.parameters = _positional_parameters(function)
         self._strict = strict
         self._cache = cache
+        self._check_finite = check_finite
+        self._options = {"strict": strict, "cache": cache, "check_finite": check_finite}
         self._traces: dict[Any, list[Traced]] = {}
         self._last: Traced | None = None
         self._routes: tuple[Route, ...] = ()  # the last call's first
@@ -79,7 +82,7 @@ class CompiledStep(Trainable):
         bound = kept.get(self._bound_name)
         # A copy of another instance has that one's step, and a class may have got another method of the same name.
         if bound is None or not bound.is_method(self, instance):
-            bound = CompiledStep(self._function.__get__(instance, owner), strict=self._strict, cache=self._cache)
+            bound = CompiledStep(self._function.__get__(instance, owner), **self._options)
             bound._unbound = self
             kept[self._bound_name] = bound
         return bound
@@ -88,10 +91,9 @@ class CompiledStep(Trainable):
         """Whether this is `unbound` as a method of `instance`."""
         return self._unbound is unbound and getattr(self._function, "__self__", None) is instance
 
-    def compiled_as(self, *, strict: bool, cache: bool) -> "CompiledStep":
+    def compiled_as(self, **options: bool) -> "CompiledStep":
         """The step with these options: itself if it has them."""
-        same = (strict, cache) == (self._strict, self._cache)
-        return self if same else CompiledStep(self._function, strict=strict, cache=cache)
+        return self if options == self._options else CompiledStep(self._function, **options)
 
     def __reduce__(self) -> Any:
         """Pickled and copied as functions are: by name; a compiled method with its instance."""
@@ -142,6 +144,8 @@ class CompiledStep(Trainable):
     def eager(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function without compiling; arrays and lists of numbers become tensors, as in compiled calls."""
         args, kwargs = eager_arguments(args, kwargs, self.parameters)
+        if self._check_finite and not STATE.get(BASE[0]).interpreter.traces:
+            return eagerly(self._name, self._function, args, kwargs)
         return self._function(*args, **kwargs)
 
     def looped(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Looped | Callable[..., Any]":
@@ -184,7 +188,7 @@ class CompiledStep(Trainable):
         if self._eager_because is not None:
             return None
         if self._gathering is None:
-            gathering = CompiledStep(gathered(self._function), strict=self._strict, cache=self._cache)
+            gathering = CompiledStep(gathered(self._function), **self._options)
             gathering._name, gathering._counts = self._name, self._counts
             gathering.parameters = ("order", *self.parameters)
             self._gathering = gathering
@@ -271,8 +275,11 @@ class CompiledStep(Trainable):
         names = _names(graph, call, trace, guards)
         traced_in = time.perf_counter() - started
         around = Surroundings(trace.variables, trace.captures, trace.numbers)
+        executable: Executable | Relay | Finite
         executable = executable_for(graph, around, self._name, names, cache=self._cache, strict=self._strict)
         shown = {node.op: text for node, text in names.items() if isinstance(node.op, Input)}
+        if self._check_finite:
+            executable = Finite(executable, differentiable, around, self._name, names)
         setting = Setting(trace, frozenset(reads.keys), self._name, shown, self._cache, self._strict)
         function = GraphFunction(differentiable, setting, executable)
         return Traced(guards, graph, executable, Results(leaves, tree), names, traced_in, function)
@@ -406,7 +413,11 @@ class CompiledStep(Trainable):
 
 
 def compile(  # noqa: A001 (the name that users know from TensorFlow's and PyTorch's)
-    function: Callable[..., Any] | None = None, *, strict: bool = False, cache: bool = True
+    function: Callable[..., Any] | None = None,
+    *,
+    strict: bool = False,
+    cache: bool = True,
+    check_finite: bool = False,
 ) -> Any:
     """Trace, fuse and run a function as one kernel.
 
@@ -418,6 +429,10 @@ def compile(  # noqa: A001 (the name that users know from TensorFlow's and PyTor
         Raise `CompileError` where the function can't be compiled, instead of running it eagerly with a warning.
     cache : bool
         Whether machine code is kept on disk for the next process.
+    check_finite : bool
+        Look after each call whether results and assigned variables are finite. If one isn't, `NotFiniteError` names the
+        first operation that made a NaN or an infinity of finite numbers, and the variables are as they were before. For
+        finding out what is wrong: such a step costs more, and runs in loops and epochs one call at a time.
 
     Returns
     -------
@@ -434,15 +449,16 @@ def compile(  # noqa: A001 (the name that users know from TensorFlow's and PyTor
     >>> halve().numpy()
     array(1.5, dtype=float32)
     """
+    options = {"strict": strict, "cache": cache, "check_finite": check_finite}
     if function is None:
-        return functools.partial(compile, strict=strict, cache=cache)
+        return functools.partial(compile, strict=strict, cache=cache, check_finite=check_finite)
     if isinstance(function, (classmethod, staticmethod)):
-        return type(function)(compile(function.__func__, strict=strict, cache=cache))
+        return type(function)(compile(function.__func__, strict=strict, cache=cache, check_finite=check_finite))
     if isinstance(function, CompiledStep):
-        return function.compiled_as(strict=strict, cache=cache)
+        return function.compiled_as(**options)
     if not callable(function):
         raise TypeError(at_user_line(f"compile takes a function, got {type(function).__name__}"))
-    return CompiledStep(function, strict=strict, cache=cache)
+    return CompiledStep(function, **options)
 
 
 def _positional_parameters(function: Callable[..., Any]) -> tuple[str, ...]:

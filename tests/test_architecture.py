@@ -41,7 +41,7 @@ FLOORS = (
     ("guards",),
     ("graph_function",),
     ("arguments", "results"),
-    ("loops", "retraces"),
+    ("finite", "loops", "retraces"),
     ("epochs",),
     ("entry",),
     ("routes",),
