@@ -64,6 +64,10 @@ class WeightsError(TapejitError, ValueError):
     """A file of weights that does not fit what it is loaded into."""
 
 
+class NotFiniteError(TapejitError, FloatingPointError):
+    """A result or a variable with a NaN or an infinity, after a step with ``check_finite=True``."""
+
+
 class CompileError(TapejitError, RuntimeError):
     """A step that can't be compiled, raised under ``strict=True``."""
 
