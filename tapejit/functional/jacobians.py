@@ -153,14 +153,16 @@ def _shaped(derivative: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     return in_role("zeros")(shape, dtype) if derivative is None else in_role("reshape")(derivative, shape)
 
 
-def hessian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+def hessian(
+    f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False, *, chunk_size: int | None = None
+) -> Function:
     """The function that gives all second derivatives of `f`.
 
     Parameters
     ----------
     f : callable
         From any arguments to a floating number: a 0-d tensor. (It may return a nest of arrays; each is differentiated.)
-    argnums, has_aux
+    argnums, has_aux, chunk_size
         As in `jacobian`.
 
     Returns
@@ -188,4 +190,5 @@ def hessian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False
            [6., 0.]])
     """
     checked_function("hessian", f)
-    return jacobian(jacobian(f, argnums, "reverse", has_aux), argnums, "reverse", has_aux)
+    gradient = jacobian(f, argnums, "reverse", has_aux)
+    return jacobian(gradient, argnums, "reverse", has_aux, chunk_size=chunk_size)

@@ -4,6 +4,7 @@ Floor 11. `batching` does the work; here are the nests, and which axis of which 
 """
 
 from collections.abc import Callable, Sequence
+from operator import index as as_int
 from typing import Any
 
 from .. import ops
@@ -153,8 +154,8 @@ def _axes_of_arguments(in_axes: Axes, args: tuple[Any, ...], kwargs: dict[str, A
             for place, (entry, arg) in enumerate(zip(in_axes, args, strict=True))
             for axis in _prefix(f"vmap: in_axes[{place}]", entry, arg, "the argument")
         ]
-    elif in_axes is None or isinstance(in_axes, int):
-        each = [in_axes] * len(flatten(args)[0])
+    elif in_axes is None or hasattr(in_axes, "__index__"):
+        each = [None if in_axes is None else as_int(in_axes)] * len(flatten(args)[0])
     else:
         raise DtypeError(at_user_line(f"vmap: in_axes is an int, None, or a tuple of them, got {in_axes!r:.80}"))
     return each + [0] * len(flatten(kwargs)[0])

@@ -221,6 +221,7 @@ def test_hessian_of_rosenbrock() -> None:
     x = np.linspace(-1.0, 2.0, 7)
     found = tj.hessian(rosenbrock)(x).numpy()
     np.testing.assert_allclose(found, rosenbrock_hessian(x), rtol=1e-13, atol=1e-12)
+    np.testing.assert_array_equal(tj.hessian(rosenbrock, chunk_size=3)(x).numpy(), found)
     np.testing.assert_allclose(found, found.T, rtol=1e-14)
 
 
