@@ -171,6 +171,18 @@ def matrices_times_vectors(a, x, b, y, c, z):
     return scan(body, [x, y, z], length=16)
 
 
+@case((9, 9), (9,), np.array([2, 0, 1, 8, 4, 4, 3, 7, 6]))
+def products_beside_what_does_not_go_in_lanes(w, x, i):
+    """Sums of their results, and what is read at computed indices or under conditions."""
+
+    def body(_, x):
+        y = tj.tanh(w @ x * 0.1)
+        moved = tj.concat([y[3:], x[:3]]) + x[i] + tj.cumsum(y)
+        return [y + moved * 0.1], [tj.sum(y * x), tj.scatter_add(x, i, y), moved, tj.argsort(y)]
+
+    return scan(body, [x], length=16)
+
+
 @case((4, 3, 3))
 def sums_and_softmax(x):
     def body(_, s, x):
