@@ -259,9 +259,18 @@ def drawing_apart() -> Batching | None:
     Raises
     ------
     BatchingError
-        If one further inside has no draws.
+        If one further inside has no draws, or the draw is in a loop or branch that is mapped.
     """
     interpreter: Any = current().interpreter
+    while isinstance(state := getattr(interpreter, "outside", None), State):  # of a region, which is traced
+        interpreter = state.interpreter
+        if isinstance(interpreter, Batching):
+            raise BatchingError(
+                at_user_line(
+                    "vmap: random numbers are drawn in a loop or a branch inside; draw them before it, and pass them "
+                    "in (to scan as xs)"
+                )
+            )
     while isinstance(interpreter, Batching):
         if interpreter.draws_apart():
             return interpreter

@@ -175,6 +175,13 @@ WORKLOADS = (
             Engine("torch_eager", "torch", torch_eager),
         ),
         check=Check(steps=1, rtol=1e-9, atol=1e-9),
-        targets=(Target("tapejit_compiled", "jax_jit", 0.5),),
+        targets=(
+            Target(
+                "tapejit_compiled",
+                "jax_jit",
+                0.5,
+                limit="the centred points and their images of all components, 2 MB each, go to memory and back",
+            ),
+        ),
     ),
 )

@@ -20,7 +20,7 @@ from ..tape.recording import Recording
 from ..tape.reverse import add, pull_back
 from .applied import apply_scan
 from .form import ScanForm, form_of
-from .sums import Scattered, combined, parted
+from .sums import Part, combined, parted
 
 NOTHING: Masked = (None, None)
 
@@ -86,8 +86,8 @@ class _Body:
 
     `slices` and `captures` are places, in inputs, results and histories that had to be made, joined; `lifted` are
     arrays that reverse rules brought along. `carried` are the carries whose cotangents it carries, `summed` the
-    captures whose cotangents it sums up, `given` the inputs whose cotangents it gives slice by slice; `scattered` has
-    for captures parts of their cotangents, of which indices and updates are stacked behind those.
+    captures whose cotangents it sums up, `given` the inputs whose cotangents it gives slice by slice; `parts` has for
+    captures parts of their cotangents that are summed up from what is stacked behind those, so many values of each.
     """
 
     region: Region
@@ -97,7 +97,7 @@ class _Body:
     carried: tuple[int, ...]
     summed: tuple[int, ...]
     given: tuple[int, ...]
-    scattered: tuple[tuple[int, Scattered], ...]
+    parts: tuple[tuple[int, Part, int], ...]
 
     def kept(self, form: ScanForm) -> tuple[int, ...]:
         """The places of what has to be kept for it."""
@@ -187,9 +187,8 @@ class Reverse:
                 found[place] = ct
         for place in body.given:
             found[place] = next(rest)
-        for place, part in body.scattered:
-            indices, updates = next(rest), next(rest)
-            total = part.total(form.aval_of(place), indices, updates)
+        for place, part, count in body.parts:
+            total = part.total(form.aval_of(place), [next(rest) for _ in range(count)])
             found[place] = found[place] + total if place in found else total
         return {place: ct for place, ct in found.items() if place in self.wanted}
 
@@ -259,11 +258,13 @@ class _Closing:
             given = [place for place in form.sliced if self.pulled.get(place) is not None]
             summed, sums, found = self._sums()
             outputs = [trace.node_of(value) for value in (*carried, *sums, *(self.pulled[place] for place in given))]
-        outputs += [node for _, part in found for node in (part.indices, part.updates)]
+            nodes = [part.given(trace) for _, part in found]
+        parts = tuple((place, part, len(each)) for (place, part), each in zip(found, nodes, strict=True))
+        outputs += [node for each in nodes for node in each]
         count = len(form.graph.inputs)
         cotangents = trace.arguments[count : count + len(reverse.carried)]
         outputs += cotangents  # the history of the reverse, for its own reverse
-        return self._closed(tuple(reverse.carried), summed, tuple(given), found, outputs)
+        return self._closed(tuple(reverse.carried), summed, tuple(given), parts, outputs)
 
     def _value(self, place: int) -> Any:
         """The cotangent of a carried value."""
@@ -271,11 +272,11 @@ class _Closing:
         ct = self.pulled.get(place)
         return in_role("zeros")(aval.shape, aval.dtype) if ct is None else ct
 
-    def _sums(self) -> tuple[dict[int, Node], list[Any], list[tuple[int, Scattered]]]:
+    def _sums(self) -> tuple[dict[int, Node], list[Any], list[tuple[int, Part]]]:
         """The captures whose cotangents are summed up, each with the input that has the sum so far; the new sums."""
         summed: dict[int, Node] = {}
         sums: list[Any] = []
-        found: list[tuple[int, Scattered]] = []
+        found: list[tuple[int, Part]] = []
         for place in self.reverse.form.captures:
             ct = self.pulled.get(place)
             if ct is None:
@@ -294,7 +295,7 @@ class _Closing:
         carried: tuple[int, ...],
         summed: Mapping[int, Node],
         given: tuple[int, ...],
-        scattered: Sequence[tuple[int, Scattered]],
+        parts: tuple[tuple[int, Part, int], ...],
         outputs: Sequence[Node],
     ) -> _Body:
         form, trace = self.reverse.form, self.trace
@@ -317,4 +318,4 @@ class _Closing:
         region = trace.region(own, outputs, lifted)
         region = Region(region.graph, len(captures) + len(lifted))
         places = tuple(slices.values()), tuple(captures.values())
-        return _Body(region, *places, tuple(lifted), carried, tuple(summed), given, tuple(scattered))
+        return _Body(region, *places, tuple(lifted), carried, tuple(summed), given, parts)

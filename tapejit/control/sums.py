@@ -1,8 +1,9 @@
 """Cotangents of what every iteration reads, summed up over the iterations.
 
-An iteration that reads a row of a large array has a cotangent that is zero elsewhere: a scatter of a row. Summing up
-whole arrays would cost their size at each iteration; so the rows and their indices are kept, one after the other, and
-scattered at once in the end.
+Summing up whole arrays costs their size at each iteration. Where an iteration reads a row of a large array, its
+cotangent is a scatter of a row into zeros: the rows and their indices are kept, one after the other, and scattered at
+once in the end. Where it multiplies a matrix and a vector, the matrix' cotangent is a product of two vectors: these are
+kept, and what would be so many updates of the whole matrix is one product of matrices in the end.
 """
 
 from collections.abc import Sequence
@@ -11,13 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from .. import ops
 from ..aval import Aval
-from ..graph import Literal, Node
-from ..lowering import Affine, Pointwise, Scatter, View
+from ..graph import Literal, Node, TracedTensor
+from ..graph.region import RegionTrace
+from ..lowering import Affine, Contraction, Pointwise, Scatter, View
 from ..primitive import Primitive, bind, in_role
 
 _ROWS_WORTH = 4
 """An array is summed up by rows if it has so many times the elements of what an iteration scatters."""
+
+_FACTORS_WORTH = 4
+"""A matrix is summed up by its factors if it has so many times their elements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,27 +35,61 @@ class Scattered:
     indices: Node
     updates: Node
 
-    def total(self, aval: Aval, indices: Any, updates: Any) -> Any:
-        """The sum over the iterations, whose indices and updates are stacked."""
-        return bind(self.primitive, (in_role("zeros")(aval.shape, aval.dtype), indices, updates), dict(self.params))
+    def given(self, trace: RegionTrace) -> list[Node]:  # noqa: ARG002 (as `Products` has it)
+        """What an iteration gives: indices and updates."""
+        return [self.indices, self.updates]
+
+    def total(self, aval: Aval, stacked: Sequence[Any]) -> Any:
+        """The sum, of this type, from what the iterations gave."""
+        return bind(self.primitive, (in_role("zeros")(aval.shape, aval.dtype), *stacked), dict(self.params))
 
 
-def parted(ct: Node) -> tuple[list[Node], list[Scattered]]:
-    """A cotangent as a sum: what is to be added up as it is, and scatters of little."""
+@dataclass(frozen=True, slots=True)
+class Products:
+    """A part of a sum that is the sum of products ``left @ right`` with few terms, some of them transposed."""
+
+    factors: tuple[tuple[Node, Node, bool], ...]
+
+    def given(self, trace: RegionTrace) -> list[Node]:
+        """What an iteration gives: the columns of all left factors as rows, and the rows of all right ones."""
+        columns, rows = [], []
+        for left, right, turned in self.factors:
+            one, other = ops.matrix_transpose(TracedTensor(trace, left)), TracedTensor(trace, right)
+            columns.append(other if turned else one)
+            rows.append(one if turned else other)
+        both = [parts[0] if len(parts) == 1 else ops.concat(parts, axis=0) for parts in (columns, rows)]
+        return [trace.node_of(value) for value in both]
+
+    def total(self, aval: Aval, stacked: Sequence[Any]) -> Any:  # noqa: ARG002 (as `Scattered` has it)
+        """The sum: one product, whose terms are those of all iterations."""
+        columns, rows = (ops.reshape(each, (-1, each.shape[-1])) for each in stacked)
+        return ops.matmul(ops.matrix_transpose(columns), rows)
+
+
+Part = Scattered | Products
+
+
+def parted(ct: Node) -> tuple[list[Node], list[Part]]:
+    """A cotangent as a sum: what is to be added up as it is, and parts that cost less."""
     dense: list[Node] = []
-    scattered: list[Scattered] = []
+    parts: list[Part] = []
+    factors: list[tuple[Node, Node, bool]] = []
     terms = [ct]
     while terms:
         node = _behind_views(terms.pop())
-        found = _scattered(node)
-        if found is not None:
-            scattered.append(found)
+        scattered, product = _scattered(node), _product(node)
+        if scattered is not None:
+            parts.append(scattered)
+        elif product is not None:
+            factors.append(product)
         elif _is_sum(node):
             terms.extend(reversed(node.inputs))
         else:
             dense.append(node)
-    # A sum without scatters stays one.
-    return (dense, scattered) if scattered else ([ct], [])
+    if factors:
+        parts.append(Products(tuple(factors)))
+    # A sum of nothing else stays one.
+    return (dense, parts) if parts else ([ct], [])
 
 
 def _behind_views(node: Node) -> Node:
@@ -85,6 +125,30 @@ def _scattered(node: Node) -> Scattered | None:
     if _ROWS_WORTH * updates.aval.size > node.aval.size:
         return None
     return Scattered(primitive, node.params, indices, updates)
+
+
+def _product(node: Node) -> tuple[Node, Node, bool] | None:
+    """The factors of a matrix, or of its transpose."""
+    turned = _is_transpose(node)
+    product = _behind_views(node.inputs[0]) if turned else node
+    primitive = product.primitive
+    if primitive is None or not isinstance(primitive.lowering, Contraction) or len(product.aval.shape) != 2:
+        return None
+    left, right = product.inputs
+    if _FACTORS_WORTH * (left.aval.size + right.aval.size) > node.aval.size:
+        return None
+    return left, right, turned
+
+
+def _is_transpose(node: Node) -> bool:
+    """Whether a view exchanges the two axes of a matrix."""
+    if node.primitive is None or not isinstance(node.primitive.lowering, View):
+        return False
+    shape = node.inputs[0].aval.shape
+    if len(shape) != 2 or min(shape) < 2 or node.aval.shape != shape[::-1]:
+        return False
+    index = node.primitive.lowering.index(shape, node.aval.shape, dict(node.params))
+    return bool(index == (Affine.axis(1), Affine.axis(0)))
 
 
 def _is_zero(node: Node) -> bool:

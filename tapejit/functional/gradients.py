@@ -9,7 +9,7 @@ from typing import Any
 
 from ..aval import is_floating
 from ..errors import DtypeError, ShapeError, at_user_line
-from ..primitive import Value, heard_by, in_role
+from ..primitive import Value, current, heard_by, in_role
 from ..tape.accumulator import Tangents
 from ..tape.recording import Recording
 from ..tape.requests import matched
@@ -346,7 +346,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: b
     checked_function("jvp", f)
     parts = _arguments("jvp", primals)
     given = _directions("jvp", parts, tangents)
-    known = Tangents()
+    known = Tangents(current().tapes)
     for part, directions in zip(parts, given, strict=True):
         for value, tangent in zip(part.values, directions, strict=True):
             known.watch(value, tangent)
@@ -423,7 +423,7 @@ def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
     values = [value for part in parts for value in part.values]
     directions = [zeros_of(value) for value in values]
     linear = LinearMap(directions)
-    known = Tangents()
+    known = Tangents((*current().tapes, linear))
     for value, direction in zip(values, directions, strict=True):
         known.watch(value, direction)
     with heard_by(linear), heard_by(known, forward=True):

@@ -67,7 +67,7 @@ class GraphFunction:
         if pulling & self._follows():
             followed = self._followed_by(union(active))
             results, plan = tuple(followed.run(_arrays(arguments))), followed.plan
-        elif active[-1] and state.forward and not self._graph.updates:
+        elif self._can_bring_tangents(state, active):
             return self._with_tangents(values, state)
         else:
             results, plan = tuple(self._run(arguments)), self._tangential.plan
@@ -77,13 +77,22 @@ class GraphFunction:
                 tape.record_call(made, values, results)
         return list(results[: len(self._graph.outputs)])
 
+    def _can_bring_tangents(self, state: State, active: Sequence[int]) -> bool:
+        """Whether the last recorder follows the call and works forward, heard by all others that follow it."""
+        if not (state.forward and active[-1]) or self._graph.updates:
+            return False
+        last: Any = state.tapes[-1]
+        heard_by = last.outside().tapes
+        others = zip(state.tapes[:-1], active[:-1], strict=True)
+        return all(any(tape is each for each in heard_by) for tape, bits in others if bits)
+
     def _with_tangents(self, values: tuple[Value, ...], state: State) -> list[Any]:
         """The outputs of a call that the last recorder follows, which works forward: its tangents come with them.
 
         All before it hear of both as one function of inputs and tangents.
         """
         last: Any = state.tapes[-1]
-        token = STATE.set(state.before(last))
+        token = STATE.set(last.outside())
         try:
             results, tangents = self._tangential.with_values(values, last.of_all(values))
         finally:

@@ -95,8 +95,9 @@ class LaneLoop:
 
     def _together(self, lanes: int) -> int:
         """How many vectors go side by side, so that the sums of one need not wait for those of another."""
+        sums = any(isinstance(part, ast.Name) and part.id == "multiply_add" for part in _parts(self.body))
         match self.bounds:
-            case [ast.Constant(int(count))] if not (self.carried or self._private() or self._rows()):
+            case [ast.Constant(int(count))] if sums and not (self.carried or self._private() or self._rows()):
                 vectors = -(-count // lanes)
                 return next(each for each in _SIDE_BY_SIDE if each * -(-vectors // each) == vectors)
         return 1

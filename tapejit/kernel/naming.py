@@ -46,7 +46,7 @@ def with_bodies(plan: LoopPlan, names: Mapping[Node, str]) -> dict[Node, str]:
     for bodies in plan.bodies.values():
         for body in bodies:
             found = with_assigned(body.body.graph, found)
-    for leaf, bodies in reversed(plan.bodies.items()):  # what is outside comes first
+    for leaf, bodies in reversed(list(plan.bodies.items())):  # what is outside comes first
         region = leaf.statement.region
         assert region is not None
         for body in bodies:

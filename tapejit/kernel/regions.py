@@ -70,8 +70,7 @@ class Regions:
         bounds = f"{length - 1}, -1, -1" if region.params["reverse"] else str(length)
         self._start(region, body)
         with self._text.counting("t", bounds) as index:
-            assert body.body.index is not None
-            self._values.name(body.body.index, index)
+            self._name_index(body, index)
             for borrowed in body.body.borrowed:
                 if borrowed.step:
                     self._borrow(borrowed, index)
@@ -86,6 +85,15 @@ class Regions:
                     self._text.line(f"{pointer}[{index}] = {self._values.number(target)}")
             self._advance(body)
         self._end(region, body, swaps=length)
+
+    def _name_index(self, body: BodyPlan, index: str) -> None:
+        """The index as a value, where the body reads it: the loop's variable is none in plain Python."""
+        node, graph = body.body.index, body.body.graph
+        read = {value for each in graph.nodes() for value in each.inputs}.union(graph.roots)
+        if node is not None and node in read:
+            name = self._text.fresh("index")
+            self._text.line(f"{name} = int64({index})")
+            self._values.name(node, name)
 
     def _while(self, region: RegionCall, condition: BodyPlan, body: BodyPlan) -> None:
         self._start(region, body)

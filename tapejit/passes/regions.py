@@ -113,9 +113,10 @@ class Regions:
         slices, captures = given[: sliced - count], [*given[sliced - count :], *fixed]
         slices, steady = _sliced(builder, slices, node.where)
         loop = _Loop(index, carried, slices, [*captures, *steady], stacked)
+        loop = loop.prepared(self._prepare)
         if length == 1:
             return found | loop.once(builder, node.where)
-        loop = loop.prepared(self._prepare).without_steady(builder).oriented(builder, length, node.where)
+        loop = loop.without_steady(builder).oriented(builder, length, node.where)
         found |= loop.steady_results(builder, length, node.where)
         return found | loop.bound(builder, node, params)
 
@@ -124,7 +125,7 @@ class Regions:
     def _while(self, builder: Builder, node: Node, inputs: tuple[Node, ...]) -> dict[int, Node]:
         params = dict(node.params)
         count, used = params["carries"], self._used.get(node, set())
-        condition, body = params["condition"].graph, params["body"].graph
+        condition, body = (self._prepare(params[name].graph) for name in ("condition", "body"))
         joint = Builder()  # the condition's arguments are the body's
         arguments = [joint.input("argument", place, each.aval) for place, each in enumerate(body.inputs)]
         following = copied(joint, body.outputs, dict(zip(body.inputs, arguments, strict=True)))
@@ -155,7 +156,7 @@ class Regions:
         chosen, values = inputs[0], inputs[1:]
         places = sorted(self._used.get(node, set()))
         if isinstance(chosen.op, Literal):
-            graph = branches[int(chosen.op.value)]
+            graph = self._prepare(branches[int(chosen.op.value)])
             roots = [graph.outputs[place] for place in places]
             taken = copied(builder, roots, dict(zip(graph.inputs, values, strict=True)))
             return dict(zip(places, taken, strict=True))

@@ -17,11 +17,13 @@ from ..primitive import (
     Masked,
     Params,
     Primitive,
+    Recorder,
     State,
     Value,
     add_tape,
     current,
     in_role,
+    listened_to,
     remove_tape,
 )
 from ..pytree import leaf_paths, unflatten
@@ -47,12 +49,20 @@ class _Reference(weakref.ref[Any]):
 
 
 class Tangents:
-    """The tangents of all that depends on what is differentiated by, each as long as its value lives."""
+    """The tangents of all that depends on what is differentiated by, each as long as its value lives.
 
-    __slots__ = ("_forget", "_known")
+    Parameters
+    ----------
+    audience : tuple of Recorder, optional
+        Who may hear how tangents are computed, of those who hear an operation before this does; by default all. Where
+        nobody can get at a tangent before this is done with, those who came later need not.
+    """
+
+    __slots__ = ("_audience", "_forget", "_known")
     only_pushes = True  # of a call of a whole function it asks for no way back
 
-    def __init__(self) -> None:
+    def __init__(self, audience: tuple[Recorder, ...] | None = None) -> None:
+        self._audience = audience
         self._known = _Known()
         known = weakref.ref(self._known)  # no circle that only the collector would find
 
@@ -80,7 +90,13 @@ class Tangents:
 
     def outside(self) -> State:
         """The state in which tangents are computed."""
-        return current().before(self)
+        state = current().before(self)
+        audience, tapes = self._audience, state.tapes
+        if audience is None or tapes == audience:
+            return state
+        heard = tuple([tape for tape in tapes if any(tape is other for other in audience)])
+        # All that work forward and are left came before.
+        return listened_to(state.interpreter, heard, state.forward)
 
     def of_all(self, values: Sequence[Value]) -> list[Masked]:
         """The tangents of values, with their masks."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tapejit as tj
+from tapejit.errors import BatchingError
 from tests.control.ways import check, gradients
 
 RNG = np.random.default_rng(4)
@@ -116,6 +117,20 @@ def test_jacobians_of_eager_loops() -> None:
             for v in (tj.constant(W + sign * step * np.eye(3)[place]) for sign in (1, -1))
         ]
         np.testing.assert_allclose(found[..., place], (moved[0] - moved[1]) / (2 * step), rtol=1e-6, atol=1e-9)
+
+
+def test_draws_are_refused() -> None:
+    generator = tj.random.Generator(0)
+
+    def step(carry: Any, _: Any) -> Any:
+        return carry + generator.normal((), dtype="float64"), None
+
+    for randomness in ("error", "same", "different"):
+        mapped = tj.vmap(lambda x: tj.scan(step, x, length=2)[0], randomness=randomness)
+        with pytest.raises(
+            BatchingError, match="random numbers are drawn in a loop or a branch inside; draw them before"
+        ):
+            mapped(W)
 
 
 def test_kernels_of_batches() -> None:

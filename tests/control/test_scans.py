@@ -224,6 +224,24 @@ def test_rows_of_captures_are_scattered_once() -> None:
         assert all(value.aval.shape != table.shape for value in node.inputs[: dict(node.params)["carries"]])
 
 
+def test_products_with_a_captured_matrix_are_summed_up_at_once() -> None:
+    matrix, start = RNG.normal(size=(40, 36)) / 10, RNG.normal(size=36)
+
+    def program(matrix: Any, start: Any) -> Any:
+        def step(carry: Any, _: Any) -> Any:
+            carry = carry + matrix.mT @ tj.sin(matrix @ carry)
+            return carry, matrix @ tj.stack([carry], axis=1)
+
+        carry, ys = tj.scan(step, start, length=4)
+        return tj.sum(carry**2) + tj.sum(tj.cos(ys))
+
+    check_gradients(program, matrix, start, orders=(1, 2))
+    scans = [node for node in trace(gradients(program, 1), [matrix, start]).raw.nodes() if node.op is SCAN]
+    assert len(scans) == 2
+    for node in scans:  # none of them carries a sum of matrices
+        assert all(value.aval.shape != matrix.shape for value in node.inputs[: dict(node.params)["carries"]])
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 def test_variables(compiled: bool) -> None:
     def made() -> tuple[tj.Variable, tj.Variable, Callable[..., Any]]:

@@ -426,6 +426,17 @@ def test_what_the_function_reads_is_guarded(monkeypatch: pytest.MonkeyPatch) -> 
     assert closing.report()["compilations"] == 1  # a number is an entry of the constant table
 
 
+def test_what_computes_an_inner_gradient_hears_of_no_tangents() -> None:
+    step = tj.compile(lambda x: tj.sum(tj.sin(x) * tj.exp(x)), strict=True)
+    x, v = np.array([1.0, 2.0]), np.array([1.0, 0.5])
+    np.testing.assert_allclose(tj.hvp(step, (x,), (v,)).numpy(), 2 * np.exp(x) * np.cos(x) * v, rtol=1e-13)
+    names = [kernel.name.removeprefix("v_lambda").removeprefix("<lambda>") for kernel in step.differentiated()]
+    assert names == ["_with_residuals", "_gradient_with_tangents", "_tangent"]
+    # Those around it do.
+    twice = tj.grad(lambda v: tj.sum(tj.hvp(step, (x,), (v,)) * v))(v)
+    np.testing.assert_allclose(twice.numpy(), 4 * np.exp(x) * np.cos(x) * v, rtol=1e-13)
+
+
 def test_around_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     step = tj.compile(uses_helper)
     x, v = np.array([1.0, 2.0]), np.array([1.0, 0.0])

@@ -458,6 +458,8 @@ WITH_MATRIX: dict[str, Function] = {
     "inverse": lambda a, x: tj.linalg.inv(a) * x,
     "log determinant": lambda a, x: tj.linalg.slogdet(a)[1],
     "cholesky": lambda a, x: tj.linalg.cholesky(a),
+    "triangular": lambda a, x: tj.linalg.triangular_solve(a, x, lower=False),
+    "by factor": lambda a, x: tj.linalg.cholesky_solve(tj.linalg.cholesky(a), x),
 }
 
 

@@ -88,6 +88,17 @@ def backwards(x, c):
 
 
 @case((3,))
+def made_of_the_index(x):
+    body = lambda t, s: ([s + tj.astype(t, s.dtype)], [t**2, tj.maximum(t, 2), t, s[t // 4]])  # noqa: E731
+    return scan(body, [x], length=6)
+
+
+@case()
+def the_index_itself():
+    return scan(lambda t, s: ([t], [t]), [tj.zeros((), "int64")], length=6)
+
+
+@case((3,))
 def as_it_was(x):
     """Carried values that stay, move on, and are given as they are."""
     body = lambda _, a, b, c: ([a, c, a + b], [a, b, b, x, tj.zeros(3, x.dtype), np.float64(2)])  # noqa: E731
@@ -280,6 +291,16 @@ def test_loops_and_branches(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_random_programs_with_loops_and_branches(program: RandomProgram) -> None:
     assume(is_steady(program.function(), program.draw(0), program.draw(1)))
     check_agreement(program.function(), program.draw(0), program.draw(1), scale=100)
+
+
+@pytest.mark.parametrize("largest", [3.0, 3e6])
+def test_functions_of_several_vectors_at_once(largest: float) -> None:
+    """Exact sums, so that the angles are the same in each way; huge ones are computed lane by lane."""
+    rng = np.random.default_rng(2)
+    w, x = (rng.integers(0, 3, shape).astype(np.float32) for shape in ((64, 64), (16, 64)))
+    w *= np.float32(largest)
+    traced, _ = check_agreement(lambda w, x: scan(lambda _, x: ([], [tj.sin(w @ x)]), [], [x]), [w, x], plain=False)
+    assert "lanes(64)" in traced.emitted().source
 
 
 def source(function: Callable[..., Any], arguments: list[np.ndarray]) -> str:

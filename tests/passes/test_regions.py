@@ -8,6 +8,7 @@ import numpy as np
 import tapejit as tj
 from tapejit.graph import Graph, Node, Region, regions_of
 from tapejit.passes import measure
+from tapejit.passes.split import obstacle
 from tests.agreement import trace
 from tests.kernel.test_regions import drawn
 from tests.regions import scan, switch, while_loop
@@ -136,6 +137,18 @@ def test_a_branch_that_is_known_is_no_branch() -> None:
     graph = graph_of(function, (3,))
     assert not held(graph)
     assert operations(graph) == ["exp"]
+
+
+def test_what_leaves_a_region_is_expanded_as_it_would_be_in_there() -> None:
+    def function(x):
+        (once,) = scan(lambda _, s, x: ([tj.softmax(s * x)], []), [x[0]], [x])
+        (known,) = switch(tj.zeros((), "int64"), [lambda: [tj.softmax(once)], lambda: [x[0]]])
+        body = lambda n, y: [n + 1, y * tj.softmax(once)]  # noqa: E731
+        return while_loop(lambda n, _: n < 3, body, [np.int64(0), known])[1]
+
+    graph = graph_of(function, (1, 3))
+    assert obstacle(graph) is None
+    assert "softmax" not in {*operations(graph), *operations(only(graph)[0]["body"])}
 
 
 def test_what_all_branches_pass_on_goes_by_them() -> None:

@@ -325,7 +325,8 @@ def _lane_by_lane(rare: Lanes, usual: Lanes, each: Callable[[Any], Any], x: Lane
     b.position_at_end(body)
     left, found = b.phi(mask), b.phi(usual.value.type)
     lane = intrinsic(b, f"llvm.cttz.i{x.count}", mask, left, ir.IntType(1)(1))
-    lane = b.zext(lane, ir.IntType(32))
+    if x.count < 32:
+        lane = b.zext(lane, ir.IntType(32))
     filled = b.insert_element(found, each(b.extract_element(x.value, lane)), lane)
     following = b.and_(left, b.sub(left, mask(1)))
     for phi, first, later in ((left, all_left, following), (found, usual.value, filled)):
