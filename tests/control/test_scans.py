@@ -321,3 +321,30 @@ def test_a_loop_of_generators_that_nobody_reads_draws_on() -> None:
     compiled = tj.compile(lambda: tj.scan(step, None, length=3)[1], strict=True)
     for expected in eager:
         np.testing.assert_array_equal(compiled(), expected)
+
+
+def test_a_tape_in_a_body_follows_the_carry_and_not_what_the_loop_began_with() -> None:
+    def slope(c: Any, a: Any) -> Any:
+        with tj.GradientTape() as tape:
+            tape.watch(c)
+            y = tj.sum(c * a)
+        return tape.gradient(y, c)
+
+    def scanned(a: Any) -> Any:
+        return tj.scan(lambda c, _: (slope(c, a), None), a, None, length=2)[0]
+
+    def swapped(a: Any) -> Any:  # both members are the same value
+        def step(pair: Any, _: Any) -> Any:
+            return (pair[0], pair[0]), slope(pair[0], pair[1])
+
+        return tj.scan(step, (a, a), None, length=2)[1]
+
+    def returned(a: Any) -> Any:  # what is carried on is what the body reads besides
+        return tj.scan(lambda c, _: (a, slope(c, a)), 2 * a, None, length=2)[1]
+
+    def looped(a: Any) -> Any:
+        return tj.while_loop(lambda c: c[1] < 2, lambda c: (slope(c[0], a), c[1] + 1), (a, 0))[0]
+
+    for program in (scanned, swapped, returned, looped):
+        for found in np.atleast_2d(check(program, H)):
+            np.testing.assert_array_equal(found, H)
