@@ -313,7 +313,7 @@ def svd(x: ArrayLike, /, *, full_matrices: bool = False) -> "tuple[Tensor, Tenso
                 f"svd has full_matrices=True for square matrices only, got {matrix.aval}; use full_matrices=False"
             )
         )
-    return any_svd(matrix)  # type: ignore[no-any-return]
+    return any_svd(matrix)
 
 
 def svdvals(x: ArrayLike, /) -> "Tensor":
