@@ -224,6 +224,20 @@ def test_rows_of_captures_are_scattered_once() -> None:
         assert all(value.aval.shape != table.shape for value in node.inputs[: dict(node.params)["carries"]])
 
 
+def test_rows_that_are_read_are_summed_up_as_rows() -> None:
+    def program(w: Any, h: Any) -> Any:
+        def step(carry: Any, _: Any) -> Any:
+            first, second = w[0], w[1:]
+            return tj.sin(carry * first + tj.sum(second, axis=0)) + w.mT[0, 1] * tj.reshape(w[::2], (6,))[:3], None
+
+        return tj.sum(tj.scan(step, h, length=3)[0])
+
+    check_gradients(program, W, H, orders=(1, 2))
+    scans = [node for node in trace(gradients(program, 1), [W, H]).raw.nodes() if node.op is SCAN]
+    for node in scans:
+        assert all(value.aval.shape != W.shape for value in node.inputs[: dict(node.params)["carries"]])
+
+
 def test_products_with_a_captured_matrix_are_summed_up_at_once() -> None:
     matrix, start = RNG.normal(size=(40, 36)) / 10, RNG.normal(size=36)
 
