@@ -90,11 +90,6 @@ def flattened(nest: Any) -> tuple[list[Any], TreeDef]:
     return [lifted(leaf) for leaf in leaves], tree
 
 
-def name_of(function: Any) -> str:
-    """What to call a user's function in messages."""
-    return str(getattr(function, "__name__", type(function).__name__))
-
-
 class _Word:
     """Text that stands in a nest without quotes."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from operator import index as as_int
 from typing import Any
 
-from ..errors import DtypeError, ShapeError, TapejitError, at_user_line
+from ..errors import DtypeError, ShapeError, TapejitError, at_user_line, name_of
 from ..families import as_array
 from ..graph.region import RegionTrace
 from ..graph.trace import TracedNumber
@@ -16,7 +16,7 @@ from .branches import cond
 from .counting import followed_by, in_int64, truth_of
 from .limits import too_many, within
 from .loops import Loop, run
-from .nests import aval_of, finished, flattened, in_aval, is_weak, name_of, of_their_own
+from .nests import aval_of, finished, flattened, in_aval, is_weak, of_their_own
 from .where import runs_in_python
 
 
