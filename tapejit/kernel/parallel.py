@@ -13,7 +13,7 @@ MARK = "apart"
 """The function that says, at the beginning of a body, that its iterations don't meet in memory."""
 
 SHORT = "short"
-"""The function that says so of a short loop that sums up."""
+"""The function that says so of a short loop that is better made of vectors before it is written out."""
 
 _FEW = range(4, 49)
 """Iterations of a short loop: LLVM would write it out."""
@@ -45,13 +45,21 @@ def is_parallel(body: Sequence[ast.stmt], variable: str) -> bool:
     return all(len(places[pointer]) == 1 and _moves(index, variable) for pointer, index in written.items())
 
 
-def is_short_sum(loop: ast.For) -> bool:
-    """Whether a loop of lines adds something up in few iterations."""
-    match loop.iter:
-        case ast.Call(ast.Name("range"), [ast.Constant(int(count))]) if count in _FEW:
+def is_short(loop: ast.For) -> bool:
+    """Whether a loop of lines has few iterations, and adds something up in them or goes along memory."""
+    match loop:
+        case ast.For(ast.Name(name), ast.Call(ast.Name("range"), [ast.Constant(int(count))])) if count in _FEW:
             calls = (part for line in loop.body for part in ast.walk(line) if isinstance(part, ast.Call))
-            return any(isinstance(call.func, ast.Name) and call.func.id == "accumulate" for call in calls)
+            sums = any(isinstance(call.func, ast.Name) and call.func.id == "accumulate" for call in calls)
+            return sums or (is_parallel(loop.body, name) and _goes_along_memory(loop.body, name))
     return False
+
+
+def _goes_along_memory(body: Sequence[ast.stmt], variable: str) -> bool:
+    """Whether iterations that follow each other write neighbours, and read neighbours or the same element."""
+    parts = [part for line in body for part in ast.walk(line) if isinstance(part, ast.Subscript)]
+    steps = {_factor(part.slice, variable) for part in parts}
+    return steps <= {0, 1} and any(isinstance(part.ctx, ast.Store) for part in parts)
 
 
 def _takes_addresses(function: str, arguments: Sequence[ast.expr]) -> bool:
