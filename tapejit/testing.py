@@ -4,6 +4,8 @@ Floor 15. Each mode gives a function again: along a direction (forward), or weig
 The next order is checked on that. Start reading at `check_grads`.
 """
 
+from __future__ import annotations  # numpy.random, which a type names, is imported when directions are drawn
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -123,7 +125,7 @@ class _Function:
         """Its results as arrays."""
         return [result.numpy() for result in self.call(*map(Tensor, points))]
 
-    def along(self, directions: Arrays) -> "_Function":
+    def along(self, directions: Arrays) -> _Function:
         """Its derivative along directions."""
 
         def call(*tensors: Any) -> list[Any]:
@@ -131,7 +133,7 @@ class _Function:
 
         return _Function(call, self.name, self.sources, [f"the tangent of {path}" for path in self.results])
 
-    def back(self, weights: Arrays) -> "_Function":
+    def back(self, weights: Arrays) -> _Function:
         """Its derivative by all arguments, summed over results with weights."""
 
         def call(*tensors: Any) -> list[Any]:

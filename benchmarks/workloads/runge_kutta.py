@@ -220,7 +220,7 @@ def workload(system: System) -> Workload:
         inputs=system.inputs,
         engines=(
             Engine("numpy", "numpy", numpy_by_hand(system, results), "gradient written by hand"),
-            Engine("tapejit_compiled", "tapejit", tapejit_compiled(system, results), "NumPy arguments, `scan` that keeps all"),
+            Engine("tapejit_compiled", "tapejit", tapejit_compiled(system, results), "`scan` that keeps all"),
             Engine("njit_by_hand", "numba", njit_by_hand(system, results), "the same as numpy, compiled"),
             Engine("jax_jit", "jax", jax_jit(system, results), "`scan`"),
         ),

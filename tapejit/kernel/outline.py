@@ -20,7 +20,7 @@ from .epilogue import Nest, nest_of
 from .instructions import Value
 from .lane_loops import LaneLoop, lane_loop_of
 from .objects import target_cpu
-from .parallel import MARK, SHORT, is_parallel, is_short
+from .parallel import MARK, SHORT, is_parallel, is_short, iterations
 from .row_loops import RowLoop, row_loop_of
 from .straight import Known, Resolve, Scalars, TextError, Typed
 from .tile_shape import target_of
@@ -107,7 +107,8 @@ def _mark(body: Iterable[ast.stmt]) -> None:
             case ast.For(ast.Name(name)) if not _nest_of(statement):
                 marks = []
                 if all(map(_is_line, statement.body)):
-                    marks += [MARK] * is_parallel(statement.body, name) + [SHORT] * is_short(statement)
+                    marks += [MARK] * is_parallel(statement.body, name, iterations(statement))
+                    marks += [SHORT] * is_short(statement)
                 statement.body[:0] = [ast.Expr(ast.Call(ast.Name(mark, ast.Load()), [], [])) for mark in marks]
                 _mark(statement.body)
             case ast.If() | ast.While():

@@ -186,7 +186,7 @@ def _is_known(line: ast.stmt) -> bool:
             body = list(_without_marks(marked))
             if length not in SHORT_ROW or not all(isinstance(each, ast.Assign) and _is_known(each) for each in body):
                 return False
-            return is_parallel(body, name) and not _hands_on(body)
+            return is_parallel(body, name, length) and not _hands_on(body)
         case ast.Assign([ast.Name() | ast.Subscript()], value):
             return not any(isinstance(part, ast.IfExp) or _is_foreign(part) for part in ast.walk(value))
     return False

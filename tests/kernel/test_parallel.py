@@ -100,3 +100,20 @@ def test_an_update_in_place_and_beside_gives_the_same() -> None:
         table = np.array([w.ctypes.data, target.ctypes.data, g.ctypes.data])
         assert kernel.call(table.ctypes.data, -1, 0, 0) == 0
         np.testing.assert_array_equal(target, expected)
+
+
+@pytest.mark.parametrize(
+    ("lines", "count", "expected"),
+    [
+        ("y[i] = 1\ny[i + 8] = y[i + 8] + 1", 8, True),
+        ("y[i] = 1\ny[i + 8] = y[i + 8] + 1", 9, False),
+        ("y[i] = 1\ny[i + 8] = 2", None, False),
+        ("y[i * 2] = 1\ny[i * 2 + 1] = y[i * 2 - 1]", None, False),
+        ("y[i * 2] = 1\nv = y[i * 2 - 1]", None, True),
+        ("y[j * 8 + i] = y[j * 8 + i + 32]", 32, True),
+        ("y[j * 8 + i] = y[k * 8 + i + 32]", 32, False),
+        ("y[j * 8 + i] = y[j * 8 - i + 32]", 8, False),
+    ],
+)
+def test_places_of_one_array_that_are_far_enough_apart(lines: str, count: int | None, expected: bool) -> None:
+    assert is_parallel(ast.parse(lines).body, "i", count) is expected
