@@ -4,7 +4,7 @@ Start with `GradientTape` and `Variable`; then put `compile` on a step. The publ
 Python Array API standard.
 """
 
-from . import control, errors, losses, metrics, nn, ops, optimizers, random, testing
+from . import control, data, errors, losses, metrics, nn, ops, optimizers, random, testing
 from .arguments import TensorSpec
 from .config import floatx, set_floatx, using_floatx
 from .control import *  # noqa: F403 (loops and branches)
@@ -32,6 +32,7 @@ __all__ = [
     "custom_gradient",
     "custom_jvp",
     "custom_vjp",
+    "data",
     "errors",
     "floatx",
     "grad",

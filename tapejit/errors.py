@@ -64,6 +64,10 @@ class WeightsError(TapejitError, ValueError):
     """A file of weights that does not fit what it is loaded into."""
 
 
+class NotFiniteError(TapejitError, FloatingPointError):
+    """A result or a variable with a NaN or an infinity, after a step with ``check_finite=True``."""
+
+
 class CompileError(TapejitError, RuntimeError):
     """A step that can't be compiled, raised under ``strict=True``."""
 
@@ -111,6 +115,11 @@ def at_user_line(message: str) -> str:
     if operation and not re.search(rf"\b{operation}\b", message):
         message = f"{operation}: {message}"
     return f"{message} (at {location})" if location else message
+
+
+def name_of(function: object) -> str:
+    """What to call a user's function in messages."""
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _called_operation() -> str:

@@ -8,8 +8,10 @@ eagerly, what is split into several kernels, what a tape records and what is par
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from operator import index as as_int
+from threading import active_count
 from typing import Any
 
 import numpy as np
@@ -40,7 +42,7 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 class Loopable:
     """A step that can be run many times in one call."""
 
-    _parameters: tuple[str, ...]
+    parameters: tuple[str, ...]
 
     @abstractmethod
     def looped(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Looped | Callable[..., Any]":
@@ -133,7 +135,7 @@ class Loopable:
         >>> add.scan([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]).numpy()
         array([ 3., 10., 21.], dtype=float32)
         """
-        return _scanned(self, batches, named, self._parameters)
+        return _scanned(self, batches, named, self.parameters)
 
 
 class Steps:
@@ -153,7 +155,7 @@ class Steps:
         Puts stacked outputs in their places in the result.
     """
 
-    __slots__ = ("_avals", "_chunk", "_executable", "_idle", "_placed", "varying")
+    __slots__ = ("_avals", "_executable", "_idle", "chunk", "placed", "varying")
 
     def __init__(
         self,
@@ -165,12 +167,13 @@ class Steps:
         self.varying = varying
         self._executable = executable
         self._avals = [node.aval for node in graph.inputs]
-        self._placed = placed
+        self.placed = placed
         self._idle: dict[tuple[int, ...], list[Repetition]] = {}
-        self._chunk = 1
+        self.chunk = 1
 
-    def run(self, times: int, arguments: Sequence[Any], scanned: tuple[int, ...] = ()) -> Any:
-        """The stacked results of so many steps.
+    @contextmanager
+    def session(self, times: int, arguments: Sequence[Any], scanned: tuple[int, ...] = ()) -> "Iterator[Session]":
+        """A block in which so many steps can be run, some at a time.
 
         Parameters
         ----------
@@ -186,39 +189,79 @@ class Steps:
             repetition = idle.pop()
         except IndexError:
             repetition = Repetition(self._executable, self._avals, scanned)
+        session = Session(self, repetition)
         try:
             repetition.begin(arguments, times)
-            self._run(repetition, times)
+            yield session
         finally:
-            results = repetition.end()
+            session.results = repetition.end()
             idle.append(repetition)
-        return self._placed(results)
 
-    def _run(self, repetition: Repetition, times: int) -> None:
-        """All steps, in chunks; the locks are free between them, and other threads get a moment to take them."""
-        done = 0
+    def run(self, times: int, arguments: Sequence[Any], scanned: tuple[int, ...] = ()) -> Any:
+        """The stacked results of so many steps; the parameters are those of `session`."""
+        with self.session(times, arguments, scanned) as session:
+            session.run(times, _step_of)
+        return self.placed(session.results)
+
+
+class Session:
+    """Steps that run some at a time: each goes on with the next rows, and fills the next places of the results.
+
+    Attributes
+    ----------
+    done : int
+        How many steps have been run.
+    results : list of ndarray
+        After the block: the stacked results, of which the first `done` rows are there.
+    """
+
+    __slots__ = ("_repetition", "_steps", "done", "results")
+
+    def __init__(self, steps: Steps, repetition: Repetition) -> None:
+        self._steps = steps
+        self._repetition = repetition
+        self.done = 0
+        self.results: list[np.ndarray] = []
+
+    def run(self, count: int, label: Callable[[int], str]) -> None:
+        """The next steps, in chunks; the locks are free between them, and other threads get a moment to take them.
+
+        Parameters
+        ----------
+        count : int
+            How many; at least one.
+        label : callable
+            What to call the step of a number, counted from 0 in the block, where it fails.
+        """
+        steps, repetition, end = self._steps, self._repetition, self.done + count
         while True:
-            count = min(self._chunk, times - done)
+            chunk = min(steps.chunk, end - self.done)
             started = time.perf_counter()
-            status = repetition.run(count)
+            try:
+                status = repetition.run(chunk)
+            finally:
+                self.done += repetition.done
             taken = time.perf_counter() - started
-            done += repetition.done
             if status:
-                _fail(repetition, status, done)
-            if count == self._chunk or taken > CHUNK_SECONDS:
-                self._chunk = max(1, min(GROWTH * count, int(count * CHUNK_SECONDS / max(taken, 1e-9))))
-            if done == times:
+                _fail(repetition, status, label(self.done))
+            if chunk == steps.chunk or taken > CHUNK_SECONDS:
+                steps.chunk = max(1, min(GROWTH * chunk, int(chunk * CHUNK_SECONDS / max(taken, 1e-9))))
+            if self.done == end:
                 return
-            if taken > _PAUSE_AFTER:
+            if taken > _PAUSE_AFTER and active_count() > 1:
                 time.sleep(_PAUSE)
 
 
-def _fail(repetition: Repetition, status: int, number: int) -> None:
-    """Raise what the kernel says, with the number of the step."""
+def _step_of(number: int) -> str:
+    return f"step {number}"
+
+
+def _fail(repetition: Repetition, status: int, step: str) -> None:
+    """Raise what the kernel says, with the step's name."""
     try:
         repetition.fail(status)
     except (TapejitError, np.linalg.LinAlgError) as error:
-        raise type(error)(f"step {number}: {error}") from None
+        raise type(error)(f"{step}: {error}") from None
 
 
 def _repeated(step: Loopable, times: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -230,7 +273,7 @@ def _repeated(step: Loopable, times: Any, args: tuple[Any, ...], kwargs: dict[st
         return step.unlooped(args, kwargs)
     found = step.looped(args, kwargs)
     if callable(found):
-        return _in_python(found, step, [(args, kwargs)] * times)
+        return in_python(found, step, [(args, kwargs)] * times, lambda number: f"step {number} of {times}")
     steps, values = found
     return steps.run(times, values)
 
@@ -239,7 +282,7 @@ def _scanned(step: Loopable, args: tuple[Any, ...], kwargs: dict[str, Any], para
     """The stacked results of a step that is called with one row after the other of its arguments."""
     leaves, tree = argument_leaves(args, kwargs)
     leaves = [array_of_numbers(leaf) if isinstance(leaf, list) else leaf for leaf in leaves]
-    batches, times = _batches(leaves, lambda: argument_paths(args, kwargs, parameters))
+    batches, times = batches_of("scan", leaves, lambda: argument_paths(args, kwargs, parameters))
 
     def row(number: int) -> Arguments:
         taken = [_row(leaf, number) if place in batches else leaf for place, leaf in enumerate(leaves)]
@@ -250,7 +293,7 @@ def _scanned(step: Loopable, args: tuple[Any, ...], kwargs: dict[str, Any], para
         return step.unlooped(*unflatten(tree, like))
     found = step.looped(*row(0))
     if callable(found):
-        return _in_python(found, step, [row(number) for number in range(times)])
+        return in_python(found, step, map(row, range(times)), lambda number: f"step {number} of {times}")
     steps, values = found[0], list(found[1])
     positions = tuple(position for position, place in enumerate(steps.varying) if place in batches)
     for position in positions:
@@ -259,28 +302,28 @@ def _scanned(step: Loopable, args: tuple[Any, ...], kwargs: dict[str, Any], para
     return steps.run(times, values, positions)
 
 
-def _batches(leaves: Sequence[Any], paths: Callable[[], list[str]]) -> tuple[frozenset[int], int]:
-    """Which leaves are scanned, and the length of their first axes; `paths` gives the names of the leaves."""
+def batches_of(operation: str, leaves: Sequence[Any], paths: Callable[[], list[str]]) -> tuple[frozenset[int], int]:
+    """Which leaves have rows, and how many; `paths` gives the names of the leaves."""
     found: dict[int, int] = {}
     for place, leaf in enumerate(leaves):
         if isinstance(leaf, (np.ndarray, Value)):
             if not leaf.shape:
                 raise ShapeError(
                     at_user_line(
-                        f"scan: argument {paths()[place]} has no axis to scan; give it one, or pass a Python number, "
-                        "which is the same at each step"
+                        f"{operation}: argument {paths()[place]} has no axis of rows; give it one, or pass a Python "
+                        "number, which is the same at each step"
                     )
                 )
             found[place] = leaf.shape[0]
     if not found:
-        raise ShapeError(at_user_line("scan: no argument is an array; step.repeat(times, …) needs none"))
+        raise ShapeError(at_user_line(f"{operation}: no argument is an array; step.repeat(times, …) needs none"))
     first, times = next(iter(found.items()))
     for place, length in found.items():
         if length != times:
             raise ShapeError(
                 at_user_line(
-                    f"scan: argument {paths()[place]} has {length} rows, argument {paths()[first]} has {times}; "
-                    "each step takes one row of both"
+                    f"{operation}: argument {paths()[place]} has {length} rows, argument {paths()[first]} has {times}; "
+                    "each step takes rows of both"
                 )
             )
     return frozenset(found), times
@@ -294,14 +337,16 @@ def _row(leaf: Any, number: int) -> Any:
     return leaf[number] if isinstance(leaf, Tensor) else leaf[number, ...]
 
 
-def _in_python(first: Callable[..., Any], step: Loopable, calls: Sequence[Arguments]) -> Any:
-    """The loop in Python; an exception gets a note that says which step it comes from."""
+def in_python(
+    first: Callable[..., Any], step: Loopable, calls: Iterable[Arguments], label: Callable[[int], str]
+) -> Any:
+    """The loop in Python; an exception gets a note that says by `label` which step it comes from."""
     results = []
     for number, (args, kwargs) in enumerate(calls):
         try:
             results.append((step if number else first)(*args, **kwargs))
         except Exception as error:
-            error.add_note(f"in step {number} of {len(calls)}")
+            error.add_note(f"in {label(number)}")
             raise
     return _stacked(results)
 

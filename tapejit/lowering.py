@@ -61,6 +61,17 @@ class Pointwise:
 
 
 @dataclass(frozen=True, slots=True)
+class Below(Pointwise):
+    """The one input, integers, which are checked to be at least 0 and less than the param ``limit``.
+
+    `beyond` is what to say of one that isn't: a format of the params, and in double braces of ``index``, which it is,
+    and ``place``, where it is.
+    """
+
+    beyond: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reduction:
     """The axes in the param ``axes`` are combined by add, multiply, maximum, minimum, or, and."""
 

@@ -12,6 +12,7 @@ from .arguments import Call, describe, matcher
 from .aval import Aval
 from .entry import Entry, entry_for
 from .families import as_array
+from .finite import Finite
 from .graph import Graph, Node
 from .graph_function import GraphFunction
 from .guards import GuardSet
@@ -32,7 +33,7 @@ class Traced:
 
     guards: GuardSet
     graph: Graph
-    executable: Executable | Relay
+    executable: Executable | Relay | Finite
     results: Results
     names: dict[Node, str]
     seconds: float

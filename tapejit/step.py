@@ -18,7 +18,9 @@ import numpy as np
 from .arguments import Call, describe, eager_arguments
 from .config import check_graphs
 from .entry import Entry
-from .errors import CompileError, ConcretizationError, at_user_line, is_library, warn
+from .epochs import Trainable, gathered
+from .errors import CompileError, ConcretizationError, at_user_line, is_library, name_of, warn
+from .finite import Finite, eagerly
 from .graph import Graph, Input, Node, Trace, show, verify
 from .graph.reads import Reads
 from .graph.trace import SpecializeError
@@ -26,8 +28,8 @@ from .graph_function import CompiledGraph, GraphFunction, Setting
 from .guards import AssignedOnceError, GuardSet, Recorder
 from .kernel.executable import Executable
 from .kernel.plans import MISSED
-from .kernel.program import Surroundings, executable_for, text_of
-from .loops import Loopable, Looped, Steps
+from .kernel.program import Relay, Surroundings, executable_for, text_of
+from .loops import Looped, Steps
 from .passes import MEASURED, prepare
 from .primitive import BASE, STATE, Typed, interpreting
 from .pytree import flatten
@@ -40,7 +42,7 @@ ROUTES = 4
 """How many kinds of calls are recognised without being described."""
 
 
-class CompiledStep(Loopable):
+class CompiledStep(Trainable):
     """A function that is traced, fused and run as one kernel; made by `compile`.
 
     Calling it does what calling the function does. `source` shows the kernel, `graph` what it computes, `report` what
@@ -48,14 +50,16 @@ class CompiledStep(Loopable):
     times in one call.
     """
 
-    def __init__(self, function: Callable[..., Any], *, strict: bool, cache: bool) -> None:
+    def __init__(self, function: Callable[..., Any], *, strict: bool, cache: bool, check_finite: bool = False) -> None:
         functools.update_wrapper(self, function)
         self._function = function
-        self._name: str = getattr(function, "__name__", type(function).__name__)
+        self._name = name_of(function)
         self._bound_name = f"_compiled_{getattr(self, '__qualname__', self._name)}"  # of an instance's own step
-        self._parameters = _positional_parameters(function)
+        self.parameters = _positional_parameters(function)
         self._strict = strict
         self._cache = cache
+        self._check_finite = check_finite
+        self._options = {"strict": strict, "cache": cache, "check_finite": check_finite}
         self._traces: dict[Any, list[Traced]] = {}
         self._last: Traced | None = None
         self._routes: tuple[Route, ...] = ()  # the last call's first
@@ -65,6 +69,7 @@ class CompiledStep(Loopable):
         self._counts = Counts()
         self._eager_because: str | None = None
         self._unbound: CompiledStep | None = None
+        self._gathering: CompiledStep | None = None
         self._assigned: set[Any] = set()  # signatures whose next trace assigns again what it reads
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -77,7 +82,7 @@ class CompiledStep(Loopable):
         bound = kept.get(self._bound_name)
         # A copy of another instance has that one's step, and a class may have got another method of the same name.
         if bound is None or not bound.is_method(self, instance):
-            bound = CompiledStep(self._function.__get__(instance, owner), strict=self._strict, cache=self._cache)
+            bound = CompiledStep(self._function.__get__(instance, owner), **self._options)
             bound._unbound = self
             kept[self._bound_name] = bound
         return bound
@@ -86,10 +91,9 @@ class CompiledStep(Loopable):
         """Whether this is `unbound` as a method of `instance`."""
         return self._unbound is unbound and getattr(self._function, "__self__", None) is instance
 
-    def compiled_as(self, *, strict: bool, cache: bool) -> "CompiledStep":
+    def compiled_as(self, **options: bool) -> "CompiledStep":
         """The step with these options: itself if it has them."""
-        same = (strict, cache) == (self._strict, self._cache)
-        return self if same else CompiledStep(self._function, strict=strict, cache=cache)
+        return self if options == self._options else CompiledStep(self._function, **options)
 
     def __reduce__(self) -> Any:
         """Pickled and copied as functions are: by name; a compiled method with its instance."""
@@ -116,7 +120,7 @@ class CompiledStep(Loopable):
             return self.eager(*args, **kwargs)  # a step inside a step becomes part of it
         if self._eager_because is not None:
             return self.eager(*args, **kwargs)
-        call = describe(args, kwargs, self._specialized, self._parameters)
+        call = describe(args, kwargs, self._specialized, self.parameters)
         call.refuse_specs()
         self._counts.looked_up += 1
         traced, call = self._ready(call)
@@ -139,7 +143,9 @@ class CompiledStep(Loopable):
 
     def eager(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function without compiling; arrays and lists of numbers become tensors, as in compiled calls."""
-        args, kwargs = eager_arguments(args, kwargs, self._parameters)
+        args, kwargs = eager_arguments(args, kwargs, self.parameters)
+        if self._check_finite and not STATE.get(BASE[0]).interpreter.traces:
+            return eagerly(self._name, self._function, args, kwargs)
         return self._function(*args, **kwargs)
 
     def looped(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Looped | Callable[..., Any]":
@@ -152,7 +158,7 @@ class CompiledStep(Loopable):
                     return route.traced.steps, values
         if state.interpreter is not BASE[0].interpreter or state.tapes or self._eager_because is not None:
             return self
-        call = describe(args, kwargs, self._specialized, self._parameters)
+        call = describe(args, kwargs, self._specialized, self.parameters)
         call.refuse_specs()
         self._counts.looked_up += 1
         traced, call = self._ready(call)
@@ -168,7 +174,7 @@ class CompiledStep(Loopable):
 
     def unlooped(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """See `Loopable`."""
-        call = describe(args, kwargs, self._specialized, self._parameters)
+        call = describe(args, kwargs, self._specialized, self.parameters)
         traced, call = self._ready(call) if self._eager_because is None else (None, call)
         if traced is None:
             raise CompileError(at_user_line(f"{self._name} runs eagerly, so only a step shows what it returns"))
@@ -176,6 +182,21 @@ class CompiledStep(Loopable):
         return traced.results.stacked(
             [np.empty((0, *node.aval.shape), node.aval.dtype) for node in traced.graph.outputs]
         )
+
+    def looped_rows(self, args: tuple[Any, ...]) -> Looped | None:
+        """See `Trainable`."""
+        if self._eager_because is not None:
+            return None
+        if self._gathering is None:
+            gathering = CompiledStep(gathered(self._function), **self._options)
+            gathering._name, gathering._counts = self._name, self._counts
+            gathering.parameters = ("order", *self.parameters)
+            self._gathering = gathering
+        gathering = self._gathering
+        found = gathering.looped(args, {})
+        self._eager_because = gathering._eager_because  # noqa: SLF001 (of a step of its own)
+        self._last, self._entry = gathering._last or self._last, None  # noqa: SLF001
+        return None if callable(found) else found
 
     # From a call to a trace
 
@@ -254,8 +275,11 @@ class CompiledStep(Loopable):
         names = _names(graph, call, trace, guards)
         traced_in = time.perf_counter() - started
         around = Surroundings(trace.variables, trace.captures, trace.numbers)
+        executable: Executable | Relay | Finite
         executable = executable_for(graph, around, self._name, names, cache=self._cache, strict=self._strict)
         shown = {node.op: text for node, text in names.items() if isinstance(node.op, Input)}
+        if self._check_finite:
+            executable = Finite(executable, differentiable, around, self._name, names)
         setting = Setting(trace, frozenset(reads.keys), self._name, shown, self._cache, self._strict)
         function = GraphFunction(differentiable, setting, executable)
         return Traced(guards, graph, executable, Results(leaves, tree), names, traced_in, function)
@@ -292,7 +316,7 @@ class CompiledStep(Loopable):
         CompileError
             If the step runs eagerly.
         """
-        traced, call = self._ready(describe(args, kwargs, self._specialized, self._parameters))
+        traced, call = self._ready(describe(args, kwargs, self._specialized, self.parameters))
         self._last, self._entry = traced, None  # so that the next call says which one was the last
         self._assigned.discard(call.key)  # nothing ran
         self._latest("lower")
@@ -389,7 +413,11 @@ class CompiledStep(Loopable):
 
 
 def compile(  # noqa: A001 (the name that users know from TensorFlow's and PyTorch's)
-    function: Callable[..., Any] | None = None, *, strict: bool = False, cache: bool = True
+    function: Callable[..., Any] | None = None,
+    *,
+    strict: bool = False,
+    cache: bool = True,
+    check_finite: bool = False,
 ) -> Any:
     """Trace, fuse and run a function as one kernel.
 
@@ -401,6 +429,10 @@ def compile(  # noqa: A001 (the name that users know from TensorFlow's and PyTor
         Raise `CompileError` where the function can't be compiled, instead of running it eagerly with a warning.
     cache : bool
         Whether machine code is kept on disk for the next process.
+    check_finite : bool
+        Look after each call whether results and assigned variables are finite. If one isn't, `NotFiniteError` names the
+        first operation that made a NaN or an infinity of finite numbers, and the variables are as they were before. For
+        finding out what is wrong: such a step costs more, and runs in loops and epochs one call at a time.
 
     Returns
     -------
@@ -417,15 +449,16 @@ def compile(  # noqa: A001 (the name that users know from TensorFlow's and PyTor
     >>> halve().numpy()
     array(1.5, dtype=float32)
     """
+    options = {"strict": strict, "cache": cache, "check_finite": check_finite}
     if function is None:
-        return functools.partial(compile, strict=strict, cache=cache)
+        return functools.partial(compile, strict=strict, cache=cache, check_finite=check_finite)
     if isinstance(function, (classmethod, staticmethod)):
-        return type(function)(compile(function.__func__, strict=strict, cache=cache))
+        return type(function)(compile(function.__func__, strict=strict, cache=cache, check_finite=check_finite))
     if isinstance(function, CompiledStep):
-        return function.compiled_as(strict=strict, cache=cache)
+        return function.compiled_as(**options)
     if not callable(function):
         raise TypeError(at_user_line(f"compile takes a function, got {type(function).__name__}"))
-    return CompiledStep(function, strict=strict, cache=cache)
+    return CompiledStep(function, **options)
 
 
 def _positional_parameters(function: Callable[..., Any]) -> tuple[str, ...]:

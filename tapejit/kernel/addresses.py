@@ -87,10 +87,13 @@ class Addresses:
             self._slots.append(slot)
         return self._slots.index(slot)
 
-    def status(self, failure: Failure, index: str) -> str:
-        """The call that notes at which index a failure happened and gives the status that says so."""
+    def status(self, failure: Failure, index: str, place: str | None = None) -> str:
+        """The call that notes at which index a failure happened, maybe its place too, and gives the status for it."""
         self._failures.append(failure)
-        return f"status(table, {self.slot(Slot('detail'))}, {len(self._failures)}, {index})"
+        status = str(len(self._failures))
+        if place is not None:
+            status = f"status(table, {self.slot(Slot('detail', 1))}, {status}, {place})"
+        return f"status(table, {self.slot(Slot('detail'))}, {status}, {index})"
 
     def label(self, node: Node) -> str:
         """What to call a value."""

@@ -88,9 +88,11 @@ class Computed:
         assert check is not None
         index = self._text.fresh("index")
         self._text.line(f"{index} = int64({value})")
-        with self._text.block(f"if {index} < -{check.length} or {index} >= {check.length}:"):
-            failure = Failure("indexing", (check.length,), beyond=check.beyond)
-            self._text.line(f"return {self._addresses.status(failure, index)}")
+        with self._text.block(f"if {index} < {check.lowest} or {index} >= {check.length}:"):
+            batch = leaf.statement.node.aval.shape
+            failure = Failure("indexing", (check.length, *batch), beyond=check.beyond)
+            place = self._addresses.position(leaf, tuple(range(len(batch)))) if "{place}" in check.beyond else None
+            self._text.line(f"return {self._addresses.status(failure, index, place)}")
 
 
 def _combine(leaf: Leaf) -> str:

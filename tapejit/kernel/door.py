@@ -6,8 +6,10 @@ inside functions.
 """
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 
 def builder() -> ModuleType:
@@ -73,3 +75,12 @@ def find_library(name: str) -> str | None:
     from ctypes import util
 
     return util.find_library(name)
+
+
+def progress_bar() -> Callable[..., Any] | None:
+    """The bar of tqdm, which takes as long to import as half of tapejit; None if it is not installed."""
+    try:
+        from tqdm import tqdm
+    except ModuleNotFoundError:
+        return None
+    return tqdm  # type: ignore[no-any-return]

@@ -155,8 +155,9 @@ class Executable:
     def _fill_library(self, index: int, slot: Slot) -> None:
         self._table[index] = blas.address(slot.name)
 
-    def _fill_detail(self, index: int, _: Slot) -> None:
-        self._detail = index  # the kernel writes there
+    def _fill_detail(self, index: int, slot: Slot) -> None:
+        if slot.position == 0:
+            self._detail = index  # the kernel writes there
 
     _FILL: ClassVar[dict[str, Callable[..., None]]] = {
         "argument": _fill_argument,
@@ -339,7 +340,11 @@ class Executable:
             message = faulty_matrix(failure.operation, failure.shape, detail, failure.fault)
             raise np.linalg.LinAlgError(at_user_line(f"{message}; nothing was assigned"))
         if failure.beyond:
-            raise IndexRangeError(at_user_line(f"{failure.beyond}; nothing was assigned"))
+            place: tuple[Any, ...] = ()
+            if "{place}" in failure.beyond:
+                place = np.unravel_index(int(table[layout.position("detail", 1)]), failure.shape[1:])
+            message = failure.beyond.format(index=detail, place=list(map(int, place)))
+            raise IndexRangeError(at_user_line(f"{message}; nothing was assigned"))
         raise IndexRangeError(
             at_user_line(
                 f"{failure.operation}: index {detail} is out of range for an axis with length {failure.shape[0]}; "

@@ -30,8 +30,10 @@ class Slot:
 class Failure:
     """What a status other than 0 says; the kernel's detail slot has the index, or the number of the matrix.
 
-    `operation` is its public name, `shape` that of the array of matrices, or only the length of the indexed axis;
-    `fault` is what is wrong with the matrix, empty for an index out of range. `beyond` is what to say instead of that.
+    `operation` is its public name, `shape` that of the array of matrices, or the length of the indexed axis and the
+    shape of the indices; `fault` is what is wrong with the matrix, empty for an index out of range. `beyond` is what to
+    say instead of that: a format of ``index`` and of ``place``, the index's own among the indices, which the second
+    detail slot has as one number.
     """
 
     operation: str
@@ -118,7 +120,7 @@ class Layout:
         )
         room = {kind: len(nodes) for kind, nodes in inputs.items()}
         room |= {"output": len(graph.outputs), "update": len(graph.updates), "numbers": 1, "workspace": 1}
-        room |= {"detail": 1, "library": 1, "scratch": 1}
+        room |= {"detail": 2, "library": 1, "scratch": 1}
         if (
             wanted != (self.numbers, self.outputs, self.updates)
             or len(self.in_place) != len(self.updates)

@@ -188,12 +188,12 @@ class Repetition:
         int
             The kernel's status, 0 where all steps succeeded; `done` says how many did.
         """
+        self._program.prepare()
         status: int = self._executable.exclusively(self._locked, count)
         return status
 
     def _locked(self, count: int) -> int:
         program, table = self._program, self._table
-        program.prepare()
         bound = [(held, buffers) for held in self._held if (buffers := held.bind(table)) is not None]
         try:
             status = self._stepped(count)

@@ -172,14 +172,14 @@ class Stages:
         Its layout.
     """
 
-    __slots__ = ("_call", "_detail", "_layout", "_scratch", "_slot", "_tables")
+    __slots__ = ("_call", "_details", "_layout", "_scratch", "_slot", "_tables")
 
     def __init__(self, call: Callable[[int, int, int, int], int], layout: Layout) -> None:
         self._call = call
         self._layout = layout
         kinds = [slot.kind for slot in layout.slots]
         self._slot = kinds.index("scratch") if "scratch" in kinds else None
-        self._detail = kinds.index("detail") if "detail" in kinds else None
+        self._details = [index for index, kind in enumerate(kinds) if kind == "detail"]
         self._scratch: list[np.ndarray] = []
         self._tables: list[np.ndarray] = []
 
@@ -226,8 +226,7 @@ class Stages:
             )
             for part, status in enumerate(statuses):
                 if status:
-                    if self._detail is not None:
-                        table[self._detail] = tables[part][self._detail]
+                    table[self._details] = tables[part][self._details]
                     return status
         return 0
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import ops
 from ..errors import DtypeError, ShapeError, at_user_line
+from ..ops.taking import is_class
 from ..tensor import Tensor
 from .loss import Loss, in_common
 from .regression import TINY
@@ -140,8 +141,8 @@ def sparse_categorical_crossentropy(
     ignored = None if ignore_class is None else labels == ignore_class
     if ignored is not None:
         labels = ops.where(ignored, 0, labels)
-    chosen = ops.take_along_axis(_log_probabilities(predicted, from_logits, -1), ops.expand_dims(labels, -1), axis=-1)
-    values = -ops.squeeze(chosen, -1)
+    own = is_class(labels, predicted.shape[-1])
+    values = -ops.sum(ops.where(own, _log_probabilities(predicted, from_logits, -1), 0.0), axis=-1)
     return values if ignored is None else ops.where(ignored, 0.0, values)
 
 

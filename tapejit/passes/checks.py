@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from ..aval import Aval
 from ..graph import Graph, Input, Node, regions_of
-from ..lowering import Affine, Gather, Pointwise, Routine, Scatter
+from ..lowering import Affine, Below, Gather, Pointwise, Routine, Scatter
 from .access import Compute, Expression, Load, canonical, resolve
 from .bodies import Body
 from .statements import Check, Statement, iteration, stored_value, value_of
@@ -20,6 +20,8 @@ def checks_of(graph: Graph, stored: Collection[Node]) -> list[tuple[Node, Statem
     inputs = set(graph.inputs)
     for node in graph.nodes():
         lowering = None if node.primitive is None else node.primitive.lowering
+        if isinstance(lowering, Below):
+            found.append((node, _below(node, lowering, stored, len(found))))
         if not isinstance(lowering, (Gather, Scatter)):
             continue
         x, indices = node.inputs[:2]
@@ -35,12 +37,21 @@ def checks_of(graph: Graph, stored: Collection[Node]) -> list[tuple[Node, Statem
             if _always_within(expressions[plain], length):
                 continue
             key, values = value_of(indices, wanted, stored)
-            mark = Node(Input("check", len(known)), (), (), (Aval(batch, indices.aval.dtype),))
+            mark = Node(Input("check", len(found)), (), (), (Aval(batch, indices.aval.dtype),))
             statement = stored_value(mark, key, values)
             beyond = lowering.beyond if isinstance(lowering, Gather) else ""
-            statement.check = Check(length, beyond.format(**dict(node.params)))
+            statement.check = Check(length, -length, beyond.format(**dict(node.params)))
             found.append((node, statement))
     return found
+
+
+def _below(node: Node, lowering: Below, stored: Collection[Node], number: int) -> Statement:
+    """The statement that checks what a node passes on."""
+    (values,), params = node.inputs, dict(node.params)
+    key, found = value_of(values, iteration(values.aval.shape)[1], stored)
+    statement = stored_value(Node(Input("check", number), (), (), (values.aval,)), key, found)
+    statement.check = Check(params["limit"], 0, lowering.beyond.format(**params))
+    return statement
 
 
 def _always_within(expression: Expression, length: int) -> bool:

@@ -15,7 +15,7 @@ from ..tensor import quietly
 from .composing import traced
 from .convolutions import convolutions
 from .inlining import inlined
-from .products import product_with_steady, steady_axes, sum_of_products, transposed, used_once
+from .products import product_with_steady, steady_axes, sum_of_products, summed, transposed, used_once
 from .regions import Regions
 
 LOOP_PRODUCT = 512
@@ -37,7 +37,10 @@ def _prepared(graph: Graph, known: dict[str, Graph]) -> Graph:
     builder = Builder()
     graph = inlined(builder, graph)
     graph = _with_regions(builder, _rewritten(builder, graph, "expand", _expand), known)
-    passes = (("convolutions", convolutions), ("products", _products), ("simplify", _simplify))
+    sums = functools.partial(summed, once=used_once(graph.nodes(), graph.roots))
+    passes = (
+        ("convolutions", convolutions), ("sums", sums), ("products", _products), ("simplify", _simplify),
+    )  # fmt: skip
     for name, rewrite in passes:
         graph = _rewritten(builder, graph, name, rewrite)
     transposes = functools.partial(transposed, once=used_once(graph.nodes(), graph.roots))

@@ -75,9 +75,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """An index that must lie in ``[-length, length)``, or nothing may be assigned; `beyond` says it in other words."""
+    """An index that must lie in ``[lowest, length)``, or nothing may be assigned; `beyond` says it in other words."""
 
     length: int
+    lowest: int
     beyond: str = ""
 
 

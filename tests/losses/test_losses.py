@@ -1,6 +1,7 @@
 """Losses against the numbers of Keras, at extreme logits, compiled, and with arguments that don't fit."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,39 @@ def test_a_setting_that_changes_takes_effect_in_a_compiled_step() -> None:
 
 def test_a_label_that_is_no_class_is_an_error() -> None:
     loss = tj.losses.SparseCategoricalCrossentropy(from_logits=True)
+    seen = tj.Variable(0)
+
+    def step(labels: Any, logits: Any) -> Any:
+        result = loss(labels, logits)
+        seen.assign_add(1)
+        return result
+
     logits = np.zeros((3, 2))
-    for call in (loss, tj.compile(lambda t, p: loss(t, p), strict=True)):
-        with pytest.raises(IndexRangeError, match="index 2 is out of range for"):
-            call(np.array([0, 1, 2]), logits)
+    compiled = tj.compile(step, strict=True)
+    for call in (step, compiled):
+        call(np.array([0, 1, 1]), logits)
+        for label in (2, -1):
+            with pytest.raises(
+                IndexRangeError, match=rf"the label at \[1\] is {label}, which is none of the 2 classes"
+            ):
+                call(np.array([0, label, 5]), logits)
+        with pytest.raises(IndexRangeError, match=r"the label at \[1, 2\] is 7, which is none of the 2 classes"):
+            call(np.array([[0, 0, 1], [0, 1, 7]], np.uint8), np.zeros((2, 3, 2), np.float32))
+    assert seen.numpy() == 2
+
+
+def test_a_label_that_is_no_class_in_a_loop() -> None:
+    loss = tj.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    @partial(tj.compile, strict=True)
+    def total(labels: Any, logits: Any) -> Any:
+        return tj.scan(lambda carry, row: (carry + loss(*row), None), 0.0, (labels, logits))[0]
+
+    labels, logits = np.arange(12).reshape(4, 3) % 2, np.zeros((4, 3, 2), np.float32)
+    assert float(total(labels, logits)) == pytest.approx(4 * np.log(2))
+    labels[2, 1] = 9
+    with pytest.raises(IndexRangeError, match="is 9, which is none of the 2 classes"):
+        total(labels, logits)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,38 @@ def like(variables: Sequence[tj.Variable]) -> list[tj.Variable]:
     return [tj.Variable(np.zeros(variable.shape, np.float32)) for variable in variables]
 
 
+# Softmax regression with the cross-entropy of labels
+
+
+def test_the_gradient_of_a_cross_entropy_is_in_the_loop_over_rows() -> None:
+    w, b = tj.Variable(np.zeros((20, 6), np.float32)), tj.Variable(np.zeros(6, np.float32))
+    loss = tj.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def step(x: Any, labels: Any) -> Any:
+        with tj.GradientTape() as tape:
+            value = loss(labels, x @ w + b)
+        for variable, gradient in zip((w, b), tape.gradient(value, [w, b]), strict=True):
+            variable.assign_sub(0.1 * gradient)
+        return value
+
+    compiled = tj.compile(step, strict=True)
+    x, labels = normal((40, 20))[0], np.arange(40) % 6
+    compiled(x, labels)
+    report = compiled.report()
+    assert report["matrix_products"] == 2
+    assert report["loop_nests"] <= 5  # the labels' check, the two products, the rows, the bias
+    assert report["intermediate_bytes"] <= 4 * (40 * 6 + 20 * 6 + 100)
+    source = compiled.source()
+    assert "gather" not in source
+    assert "scatter" not in source
+    shares = np.exp(x @ w.numpy() + b.numpy())
+    shares /= shares.sum(axis=1, keepdims=True)
+    shares[np.arange(40), labels] -= 1
+    before = w.numpy()
+    compiled(x, labels)
+    np.testing.assert_allclose(w.numpy(), before - 0.1 * x.T @ shares / 40, rtol=1e-4, atol=1e-6)
+
+
 # The perceptron of the design's table
 
 
