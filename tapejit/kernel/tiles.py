@@ -14,7 +14,7 @@ reading at `tiled_product`; `tile_shape` says how a matrix is cut, `terms` what 
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from llvmlite import ir
@@ -45,6 +45,19 @@ Finish = Callable[[ir.IRBuilder, Value, Value, Value, int, Any], object]
 """``finish(builder, row, column, value, lanes, mask)`` emits what happens with one finished vector."""
 
 
+class Totals(Protocol):
+    """What is added up along the rows of a tile, a vector of columns at a time: in registers, while they are done."""
+
+    def begin(self, b: ir.IRBuilder, column: Value, lanes: int, mask: Any) -> Any:
+        """Before the rows of a tile: where the totals of these columns are until `end`, as `use` will get it."""
+
+    def use(self, state: Any) -> None:
+        """Before each call of `finish` for these columns."""
+
+    def end(self, b: ir.IRBuilder, column: Value, lanes: int, mask: Any, state: Any) -> None:
+        """After the rows of a tile."""
+
+
 def tiled_product(  # noqa: PLR0913, PLR0917 - two matrices, their lengths, and what becomes of the product
     b: ir.IRBuilder,
     dtype: str,
@@ -56,6 +69,7 @@ def tiled_product(  # noqa: PLR0913, PLR0917 - two matrices, their lengths, and 
     *,
     once: bool = False,
     outer: Sequence[Steps] = (),
+    totals: Totals | None = None,
 ) -> None:
     """Emit a matrix product into the current function.
 
@@ -82,6 +96,8 @@ def tiled_product(  # noqa: PLR0913, PLR0917 - two matrices, their lengths, and 
     outer : sequence of Steps
         Axes that are summed over besides the k terms, outermost first: how far both matrices move in each step. Then
         the columns of `right` are neighbours.
+    totals : Totals, optional
+        What `finish` adds up along the rows.
     """
     m, n, k = shape
     if not m or not n:
@@ -92,8 +108,9 @@ def tiled_product(  # noqa: PLR0913, PLR0917 - two matrices, their lengths, and 
         m, left, right = n, right.transposed, left.transposed
     size = np.dtype(dtype).itemsize
     streams = not outer and (left.down, left.across) == (k, 1) and m * k * size > STREAM_BYTES
+    product = _Product(dtype, k, left, right, finish, target, once, found.turned, streams, tuple(outer), totals)
     for strip in found.strips:
-        _strip(b, _Product(dtype, k, left, right, finish, target, once, found.turned, streams, tuple(outer)), strip, m)
+        _strip(b, product, strip, m)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +127,7 @@ class _Product:
     turned: bool
     streams: bool
     outer: tuple[Steps, ...]
+    totals: Totals | None
 
     @property
     def terms(self) -> int:
@@ -291,27 +309,36 @@ def _widened(b: ir.IRBuilder, vector: Value, lanes: int) -> Value:
 def _finish(b: ir.IRBuilder, product: _Product, row: Value, column: Value, block: _Block) -> None:
     """What follows for the finished vectors of a block that begins at a row and a column."""
     sums, across, lanes, last = block
-    height = len(sums) // across
+    height, totals = len(sums) // across, product.totals
+    # For each vector of a row where it begins, and which of its lanes are elements.
+    vectors = [
+        (b.add(column, I64(j * lanes)), mask_of(last, lanes) if j == across - 1 else None) for j in range(across)
+    ]
+    states = [None if totals is None else totals.begin(b, at, lanes, mask) for at, mask in vectors]
 
     def one_row(below: Value, found: Sequence[Value]) -> None:
-        for j, value in enumerate(found):
-            mask = mask_of(last, lanes) if j == across - 1 else None
-            product.finish(b, below, b.add(column, I64(j * lanes)), value, lanes, mask)
+        for value, (at, mask), state in zip(found, vectors, states, strict=True):
+            if totals is not None:
+                totals.use(state)
+            product.finish(b, below, at, value, lanes, mask)
 
     if not product.once or height == 1:
         for i in range(height):
             one_row(b.add(row, I64(i)), sums[i * across : (i + 1) * across])
-        return
-    room = place(b, product.dtype, len(sums) * lanes)
-    for i, value in enumerate(sums):
-        store_vector(b, product.dtype, value, b.gep(room, [I64(i * lanes)]))
+    else:
+        room = place(b, product.dtype, len(sums) * lanes)
+        for i, value in enumerate(sums):
+            store_vector(b, product.dtype, value, b.gep(room, [I64(i * lanes)]))
 
-    def again(i: Value) -> None:
-        first = b.gep(room, [b.mul(i, I64(across * lanes))])
-        places = [b.gep(first, [I64(j * lanes)]) for j in range(across)]
-        one_row(b.add(row, i), [load_vector(b, product.dtype, at, lanes) for at in places])
+        def again(i: Value) -> None:
+            first = b.gep(room, [b.mul(i, I64(across * lanes))])
+            places = [b.gep(first, [I64(j * lanes)]) for j in range(across)]
+            one_row(b.add(row, i), [load_vector(b, product.dtype, at, lanes) for at in places])
 
-    counted(b, height, again)
+        counted(b, height, again)
+    if totals is not None:
+        for (at, mask), state in zip(vectors, states, strict=True):
+            totals.end(b, at, lanes, mask, state)
 
 
 # --- whole products -----------------------------------------------------------------------------------------

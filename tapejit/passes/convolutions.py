@@ -2,9 +2,9 @@
 
 A tile's rows are places along one axis of the result, its columns channels. What is summed over are the places of the
 kernel and the channels of the input, both read where they are: nothing is laid side by side. Start reading at
-`summed_windows`; `in_window_tiles` says when it is worth it, by lengths alone, as `tiling` does. It is what was measured
-(one thread, AMD Zen 4 with AVX-512, whose peak is 117 GF/s; the other way are windows laid side by side and OpenBLAS;
-float32, ms):
+`summed_windows`; `in_window_tiles` says when it is worth it, by lengths alone, as `tiling` does. It is what was
+measured (one thread, AMD Zen 4 with AVX-512, whose peak is 117 GF/s; float32, ms; in brackets windows laid side by side
+and OpenBLAS):
 
 ==========================================  ============  ============  ============
 input, kernel, stride                       forward       by kernel     by input
