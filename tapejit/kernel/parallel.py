@@ -13,7 +13,7 @@ MARK = "apart"
 """The function that says, at the beginning of a body, that its iterations don't meet in memory."""
 
 SHORT = "short"
-"""The function that says so of a short loop that sums up."""
+"""The function that says so of a short loop that is better made of vectors before it is written out."""
 
 _FEW = range(4, 49)
 """Iterations of a short loop: LLVM would write it out."""
@@ -53,11 +53,15 @@ def is_parallel(body: Sequence[ast.stmt], variable: str, count: int | None = Non
     )
 
 
-def is_short_sum(loop: ast.For) -> bool:
-    """Whether a loop of lines adds something up in few iterations."""
+def is_short(loop: ast.For) -> bool:
+    """Whether a loop of lines has few iterations, and adds something up in them or goes along memory."""
+    count = iterations(loop)
+    if count not in _FEW or not isinstance(loop.target, ast.Name):
+        return False
+    name = loop.target.id
     calls = (part.func for line in loop.body for part in ast.walk(line) if isinstance(part, ast.Call))
     sums = any(isinstance(function, ast.Name) and function.id == "accumulate" for function in calls)
-    return sums and iterations(loop) in _FEW
+    return sums or (is_parallel(loop.body, name, count) and _goes_along_memory(loop.body, name))
 
 
 def iterations(loop: ast.For) -> int | None:
@@ -66,6 +70,13 @@ def iterations(loop: ast.For) -> int | None:
         case ast.Call(ast.Name("range"), [ast.Constant(int(count))]):
             return count
     return None
+
+
+def _goes_along_memory(body: Sequence[ast.stmt], variable: str) -> bool:
+    """Whether iterations that follow each other write neighbours, and read neighbours or the same element."""
+    parts = [part for line in body for part in ast.walk(line) if isinstance(part, ast.Subscript)]
+    steps = {None if (place := _affine(part.slice)) is None else place.get(variable, 0) for part in parts}
+    return steps <= {0, 1} and any(isinstance(part.ctx, ast.Store) for part in parts)
 
 
 def _takes_addresses(function: str, arguments: Sequence[ast.expr]) -> bool:

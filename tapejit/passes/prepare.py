@@ -14,7 +14,7 @@ from ..primitive import Primitive, in_role
 from ..tensor import quietly
 from .composing import traced
 from .inlining import inlined
-from .products import product_with_steady, steady_axes, sum_of_products, transposed, used_once
+from .products import product_with_steady, steady_axes, sum_of_products, summed, transposed, used_once
 from .regions import Regions
 
 LOOP_PRODUCT = 512
@@ -36,7 +36,8 @@ def _prepared(graph: Graph, known: dict[str, Graph]) -> Graph:
     builder = Builder()
     graph = inlined(builder, graph)
     graph = _with_regions(builder, _rewritten(builder, graph, "expand", _expand), known)
-    for name, rewrite in (("products", _products), ("simplify", _simplify)):
+    sums = functools.partial(summed, once=used_once(graph.nodes(), graph.roots))
+    for name, rewrite in (("sums", sums), ("products", _products), ("simplify", _simplify)):
         graph = _rewritten(builder, graph, name, rewrite)
     transposes = functools.partial(transposed, once=used_once(graph.nodes(), graph.roots))
     return _rewritten(builder, graph, "transposes", transposes).pruned()
