@@ -7,8 +7,6 @@ place otherwise. Its `Aval` says so. All here happens alike in eager mode and un
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import ops
 from ..aval import PYTHON_NUMBERS, Aval
 from ..errors import DtypeError, ShapeError, TapejitError, at_user_line
@@ -121,8 +119,3 @@ def is_list_of_numbers(nest: Any) -> bool:
     """Whether a list is meant as an array."""
     leaves, _ = flatten(nest)
     return isinstance(nest, list) and bool(leaves) and all(type(leaf) in PYTHON_NUMBERS for leaf in leaves)
-
-
-def is_array(leaf: Any) -> bool:
-    """Whether a leaf has a shape."""
-    return isinstance(leaf, (np.ndarray, np.generic)) or hasattr(leaf, "shape")

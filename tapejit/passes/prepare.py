@@ -74,12 +74,22 @@ def _rewritten(builder: Builder, graph: Graph, name: str, rewrite: Callable[...,
 def _expand(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """A composite becomes what it is composed of, a result of an alias what it stands for."""
     if isinstance(node.op, Part):
-        whole = inputs[0]
-        alias = whole.primitive is not None and isinstance(whole.primitive.lowering, Alias)
-        return whole.inputs[node.op.index] if alias else None
-    if node.primitive is None or not isinstance(node.primitive.lowering, Composite):
+        return _part(builder, inputs[0], node.op.index)
+    if node.primitive is None or node.primitive.multiple or not isinstance(node.primitive.lowering, Composite):
         return None
     return traced(builder, node.primitive.lowering.expand, inputs, node.where, **dict(node.params))
+
+
+def _part(builder: Builder, whole: Node, index: int) -> Node | None:
+    """One result of an alias or a composite."""
+    lowering = whole.primitive.lowering if whole.primitive is not None else None
+    if isinstance(lowering, Alias):
+        return whole.inputs[index]
+    if not isinstance(lowering, Composite):
+        return None
+    expand = lowering.expand
+    params = dict(whole.params)
+    return traced(builder, lambda *values: expand(*values, **params)[index], whole.inputs, whole.where)
 
 
 def _products(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:

@@ -323,6 +323,13 @@ def test_a_loop_of_generators_that_nobody_reads_draws_on() -> None:
         np.testing.assert_array_equal(compiled(), expected)
 
 
+def test_a_long_scan_takes_slices_of_a_transposed_array_that_is_computed() -> None:
+    def program(x: Any) -> Any:
+        return tj.scan(lambda c, row: (c * row, tj.sum(c)), tj.ones(2, "float64"), tj.permute_dims(tj.sin(x), (1, 0)))
+
+    check(program, RNG.normal(size=(2, 20)), kernel=True)
+
+
 def test_a_tape_in_a_body_follows_the_carry_and_not_what_the_loop_began_with() -> None:
     def slope(c: Any, a: Any) -> Any:
         with tj.GradientTape() as tape:
