@@ -1,7 +1,7 @@
 """Epochs of a small network over 1,344 images, each 21 steps of 64 → 64 → 10, relu, cross-entropy, Adam, float32.
 
-What is around the steps decides: rows gathered, kernels called, losses collected. `steps_alone` does as many, all on the
-first batch, in one call; what `epochs` takes longer is what epochs cost.
+What is around the steps decides: rows gathered, kernels called, losses collected. `steps_alone` does as many, all on
+the first batch, in one call; what `epochs` takes longer is what epochs cost.
 """
 
 from collections.abc import Callable, Sequence

@@ -152,7 +152,7 @@ def test_the_convolution_tutorial(tmp_path: Path) -> None:
     assert "train_step runs eagerly from now on" in results["warning"]
     assert "Return it from the step" in results["warning"]
     means = results["history"].means.numpy()
-    assert means[1] < means[0] < np.log(10) + 0.1
+    assert means[1] < means[0] < 2.5  # it knows of ten classes
     assert (tmp_path / "conv.png").read_bytes().startswith(b"\x89PNG")
 
 
