@@ -114,6 +114,18 @@ class Contraction:
 
 
 @dataclass(frozen=True, slots=True)
+class Convolution:
+    """``x`` under ``kernel``, summed over the kernel's places and channels, without padding; channels last.
+
+    The inputs are x, shape (..., batch, *space, channels in), and the kernel, shape (..., *size, channels in, channels
+    out), with the same leading axes. The params ``strides`` and ``dilations`` have a number for each axis of space.
+    ``expand(x, kernel, **params)`` is the same with other operations, for shapes that register tiles are no good at.
+    """
+
+    expand: Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Scan:
     """Running results along the axis in the param ``axis``, each made of the one before and an element of ``x``.
 
@@ -218,7 +230,10 @@ class SwitchRegion:
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """Computed as a composition of other operations: ``expand(*tensors, **params)`` written with public ones."""
+    """Computed as a composition of other operations: ``expand(*tensors, **params)`` written with public ones.
+
+    Of an operation with several results it is something that can be indexed by their positions.
+    """
 
     expand: Callable[..., Any]
 
@@ -244,6 +259,7 @@ LOWERED = (
     View,
     Pieces,
     Contraction,
+    Convolution,
     Scan,
     Gather,
     Scatter,
@@ -260,6 +276,7 @@ Lowering = (
     | View
     | Pieces
     | Contraction
+    | Convolution
     | Scan
     | Gather
     | Scatter

@@ -4,6 +4,8 @@ Floor 15. Each mode gives a function again: along a direction (forward), or weig
 The next order is checked on that. Start reading at `check_grads`.
 """
 
+from __future__ import annotations  # numpy.random, which a type names, is imported when directions are drawn
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .aval import is_floating
-from .errors import at_user_line
+from .errors import at_user_line, name_of
 from .families import as_array
 from .functional import jvp, vjp
 from .primitive import Value
@@ -123,7 +125,7 @@ class _Function:
         """Its results as arrays."""
         return [result.numpy() for result in self.call(*map(Tensor, points))]
 
-    def along(self, directions: Arrays) -> "_Function":
+    def along(self, directions: Arrays) -> _Function:
         """Its derivative along directions."""
 
         def call(*tensors: Any) -> list[Any]:
@@ -131,7 +133,7 @@ class _Function:
 
         return _Function(call, self.name, self.sources, [f"the tangent of {path}" for path in self.results])
 
-    def back(self, weights: Arrays) -> "_Function":
+    def back(self, weights: Arrays) -> _Function:
         """Its derivative by all arguments, summed over results with weights."""
 
         def call(*tensors: Any) -> list[Any]:
@@ -153,7 +155,7 @@ def _of_arrays(f: Callable[..., Any], args: Sequence[Any]) -> tuple[_Function, A
     places = [place for place, leaf in enumerate(leaves) if _is_differentiable(leaf)]
     paths = leaf_paths(tuple(args), "args")
     points = [np.array(as_array(leaves[place]).numpy()) for place in places]
-    name = str(getattr(f, "__name__", type(f).__name__))
+    name = name_of(f)
 
     def returned(tensors: Sequence[Any]) -> Any:
         full = list(leaves)

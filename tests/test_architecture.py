@@ -77,6 +77,7 @@ ONLY_IMPORTED_BY = {
         "tapejit.kernel.packing",
         "tapejit.kernel.sorting",
         "tapejit.kernel.straight",
+        "tapejit.kernel.terms",
         "tapejit.kernel.tiles",
         "tapejit.kernel.vector_lines",
         "tapejit.kernel.vectors",

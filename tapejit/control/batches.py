@@ -17,13 +17,13 @@ from ..batching import BatchedTensor, Batching
 from ..graph import Graph, Node, Region, regions_of
 from ..graph.region import RegionTrace
 from ..graph.replay import replay
-from ..lowering import Composite, Contraction, Pieces, Pointwise, Reduction, Scan, View
+from ..lowering import Composite, Contraction, Convolution, Pieces, Pointwise, Reduction, Scan, View
 from ..primitive import Params, State, Value, current, in_role, interpreting
 from .applied import apply_checkpoint, apply_switch, apply_while
 from .assembling import Assembly, closed_together
 from .form import form_of
 
-_TOTAL = (Pointwise, Reduction, View, Pieces, Contraction, Scan, Composite)
+_TOTAL = (Pointwise, Reduction, View, Pieces, Contraction, Convolution, Scan, Composite)
 """What is computed for any values, in a known time."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..aval import Aval, Shape
+from ..aval import Aval
 from ..errors import IndexRangeError, at_user_line
 from ..lowering import Gather
 from ..primitive import Flow, Params, Primitive, Rule, bind, register
@@ -28,37 +28,42 @@ def too_many(steps: int) -> IndexRangeError:
 
 def within(steps: int, goes_on: Any, values: Sequence[Any]) -> list[Any]:
     """The values, unless the loop's condition still holds."""
-    index = ops.reshape(place_of(goes_on), (1,))
-    return [bind(_WITHIN, (ops.expand_dims(value, 0), index), {"axes": (0,), "steps": steps}) for value in values]
+    place = ops.reshape(place_of(goes_on), (1,))
+    return [_checked(value, place, (0,), steps) for value in values]
 
 
-def _value(x: np.ndarray, index: np.ndarray, *, axes: Any, steps: int) -> np.ndarray:  # noqa: ARG001 (as gathers have)
-    if index[0]:
+def _checked(value: Any, place: Any, axes: tuple[int, ...], steps: int) -> Any:
+    return bind(_WITHIN, (ops.expand_dims(value, 0), place), {"axes": axes, "steps": steps})
+
+
+def _value(x: np.ndarray, place: np.ndarray, *, axes: Any, steps: int) -> np.ndarray:  # noqa: ARG001 (as gathers have)
+    if place[0]:
         raise too_many(steps)
     return x[0, ...]
 
 
 def _batched(inputs: Sequence[Any], batched: Sequence[bool], size: int, params: Params) -> Any:
-    x, index = inputs
+    x, place = inputs
     rest = tuple(range(2, len(x.shape)))
     both = ops.permute_dims(x, (1, 0, *rest)) if batched[0] else ops.broadcast_to(x[:, None], (1, size, *x.shape[1:]))
-    return bind(_WITHIN, (both, ops.max(index, 0) if batched[1] else index), params)
+    return bind(_WITHIN, (both, ops.max(place, 0) if batched[1] else place), params)
 
 
-def _transposed(ct: Any, x_shape: Shape) -> Any:
-    return ops.reshape(ct, x_shape)
+def _transposed(ct: Any, place: Any, axes: tuple[int, ...], steps: int) -> Any:
+    """The cotangent, checked too: a step may need the derivative alone, and then nothing asks for the value."""
+    return ops.expand_dims(_checked(ct, place, axes, steps), 0)
 
 
 _WITHIN = register(
     Primitive(
         name="within_steps",
-        inputs=("x", "index"),
+        inputs=("x", "place"),
         impl=_value,
-        rule=lambda x, index, *, axes, steps: Aval(x.shape[1:], x.dtype),
+        rule=lambda x, place, *, axes, steps: Aval(x.shape[1:], x.dtype),
         vjp={"x": Rule.of(_transposed, Flow.MOVING)},
         lowering=Gather(beyond=STILL_HOLDS),
         cases=(),
-        properties={"family": "view"},
+        properties={"family": "view", "linear": True},
         batch=_batched,
     )
 )

@@ -7,7 +7,7 @@ give their transpose as the reverse rule.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..lowering import Composite, Contraction, Gather, Lowering, Pieces, Pointwise, Routine, View
+from ..lowering import Composite, Contraction, Convolution, Gather, Lowering, Pieces, Pointwise, Routine, View
 from ..primitive import Flow, Primitive, Rule, TangentRule, bind, claim, register
 from .batching import Made, aligned, multiplied, stacked
 from .cases import Case
@@ -151,11 +151,22 @@ def pointwise(
 
 
 def contraction(
-    name: str, *, impl: Function, rule: Function, vjp: Mapping[str, Function], cases: tuple[Case, ...]
+    name: str,
+    *,
+    impl: Function,
+    rule: Function,
+    vjp: Mapping[str, Function],
+    cases: tuple[Case, ...],
+    lowering: Contraction | Convolution | None = None,
+    batch: Made = multiplied,
+    reference: Function | None = None,
 ) -> Function:
-    """Declare a product that is linear in each of its two inputs."""
+    """Declare a product that is linear in each of its two inputs, by default of matrices."""
     rules = {key: Rule.of(value) for key, value in vjp.items()}
-    return _declare(name, "contraction", tuple(vjp), impl, rule, rules, Contraction(), cases, multiplied)
+    lowering = lowering or Contraction()
+    return _declare(
+        name, "contraction", tuple(vjp), impl, rule, rules, lowering, cases, batch, False, reference, linear=False
+    )
 
 
 def composite(

@@ -58,6 +58,7 @@ from .parallel import MARK, SHORT
 from .routines import ROUTINES
 from .scalar_functions import ScalarFunction, known_functions
 from .straight import Call, TextError
+from .terms import terms_of
 from .tile_shape import target_of
 from .tiles import dot
 from .vectors import multiply_add
@@ -257,12 +258,12 @@ def _gemm(dtype: str) -> Resolve:
 def _dot(dtype: str) -> Resolve:
     def lower(b: ir.IRBuilder, x: Value, x_first: Value, x_step: Value, *others: Value) -> Value:
         y, y_first, *rest = others
-        x_stride, y_stride, count = map(_literal, (x_step, *rest))
-        left, right = (b.gep(x, [x_first]), x_stride), (b.gep(y, [y_first]), y_stride)
-        return dot(b, dtype, count, left, right, target_of(target_cpu()[1]))
+        terms = terms_of([_literal(value) for value in (x_step, *rest)])
+        return dot(b, dtype, terms, b.gep(x, [x_first]), b.gep(y, [y_first]), target_of(target_cpu()[1]))
 
     number, pointer = types.int64, types.CPointer(NUMBA[dtype])
-    return _fixed(NUMBA[dtype], (pointer, number, number, pointer, number, number, number), lower)
+    wanted = (pointer, number, number, pointer, number, number, number)
+    return lambda *given: (NUMBA[dtype], (*wanted, *[number] * (len(given) - len(wanted))), lower)
 
 
 def _literal(value: Value) -> int:

@@ -9,6 +9,7 @@ elements, of which a vector holds as many as it has lanes. Used by `outline`; st
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
 import ast
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,13 +17,14 @@ import numpy as np
 from llvmlite import ir
 
 from .indices import offset, slope
-from .instructions import I64, Value
+from .instructions import FLOATS, I64, Value
 from .packing import scratch
 from .straight import Known, Scalars, TextError, Typed
+from .terms import terms_of
 from .tile_shape import SCRATCH_BYTES, Target
 from .tiles import product, tiled_product
 from .vector_lines import Vectors
-from .vectors import Matrix, counted, load_vector, mask_of
+from .vectors import Matrix, counted, load_vector, mask_of, place, store_vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +101,12 @@ class _Tiles:
                 self.scope[part.id] = scalars.value(part)
         self.scope[nest.column] = Typed("int64", I64(0))
         self.scope[nest.row] = scalars.value(nest.first)
-        left, left_first, left_step, right, right_first, right_step, count = nest.product.args
+        left, left_first, left_step, right, right_first, right_step, count, *outer = nest.product.args
         self.left = self._matrix(left, left_first, slope(left_first, nest.row), offset(left_step))
         self.right = self._matrix(right, right_first, offset(right_step), slope(right_first, nest.column))
         self.terms = offset(count)
+        numbers = [offset(each) for each in (left_step, right_step, count, *outer)]
+        self.outer = terms_of(numbers)[:-1]
         self.dtype = self.scope[_name(left)].type[:-1]
 
     @property
@@ -125,18 +129,21 @@ class _Tiles:
                 value is nest.product and slope(index, nest.column) == 1
             ):
                 result = self._matrix(pointer, index, slope(index, nest.row), slope(index, nest.column))
-                product(self.b, self.dtype, shape, self.left, self.right, result, self.target)
+                product(self.b, self.dtype, shape, self.left, self.right, result, self.target, self.outer)
                 return
         size = rows * nest.columns * np.dtype(self.dtype).itemsize
         if nest.columns % lanes and size <= SCRATCH_BYTES and nest.runs_on():
             self._stored(shape)
             return
-        start = self.first
+        start, totals = self.first, _Totals(self)
 
         def finish(b: ir.IRBuilder, row: Value, column: Value, value: Value, lanes: int, mask: Value | None) -> None:
-            self._lines(b.add(start, row), column, value, lanes, mask)
+            totals.lines(b.add(start, row), column, value, lanes, mask)
 
-        tiled_product(self.b, self.dtype, shape, self.left, self.right, finish, self.target, once=True)
+        tiled_product(
+            self.b, self.dtype, shape, self.left, self.right, finish, self.target, once=True, outer=self.outer,
+            totals=totals,
+        )  # fmt: skip
 
     def _stored(self, shape: tuple[int, int, int]) -> None:
         """Rows that do not fill their vectors: once all are computed, the lines for all elements as one long row."""
@@ -144,7 +151,7 @@ class _Tiles:
         rows, columns, _ = shape
         count = rows * columns
         at = scratch(b, dtype)
-        product(b, dtype, shape, self.left, self.right, Matrix(at, columns, 1), self.target)
+        product(b, dtype, shape, self.left, self.right, Matrix(at, columns, 1), self.target, self.outer)
 
         def some(first: Value, mask: Value | None) -> None:
             value = load_vector(b, dtype, b.gep(at, [first]), lanes, mask)
@@ -158,12 +165,107 @@ class _Tiles:
 
     def _lines(self, row: Value, column: Value, value: Value, lanes: int, mask: Value | None) -> None:
         """What is done to the elements of one vector."""
-        nest = self.nest
-        scope = {**self.scope, nest.row: Typed("int64", row), nest.column: Typed("int64", column, 1)}
-        given = _name(nest.product.func), Typed(self.dtype, value)
-        vectors = Vectors(self.known, scope, self.b, lanes=lanes, mask=mask, product=given, fma=self.target.fma)
-        for line in nest.lines:
+        vectors = self.vectors(self.scope_at(row, column), lanes, mask, value)
+        for line in self.nest.lines:
             vectors.statement(line)
+
+    def scope_at(self, row: Value, column: Value) -> dict[str, Typed]:
+        """What names mean in a row, from a column on."""
+        return {**self.scope, self.nest.row: Typed("int64", row), self.nest.column: Typed("int64", column, 1)}
+
+    def vectors(self, scope: dict[str, Typed], lanes: int, mask: Value | None, value: Value | None = None) -> Vectors:
+        """What writes lines for the elements of one vector of the product."""
+        given = None if value is None else (_name(self.nest.product.func), Typed(self.dtype, value))
+        return Vectors(self.known, scope, self.b, lanes=lanes, mask=mask, product=given, fma=self.target.fma)
+
+
+class _Totals:
+    """Lines that add to the same place in each row: in registers while the rows of a tile are done.
+
+    Each of them adds to a name instead, of which the value is kept in a slot that LLVM makes a register of.
+    """
+
+    def __init__(self, tiles: _Tiles) -> None:
+        self._tiles = tiles
+        nest = tiles.nest
+        found = {number: cell for number, line in enumerate(nest.lines) if (cell := _total(line, nest)) is not None}
+        self._cells = {f"total_{number}": cell for number, cell in found.items() if self._fits(cell)}
+        self._lines = [
+            _Replaced(found[number], f"total_{number}").visit(copy.deepcopy(line))
+            if f"total_{number}" in self._cells
+            else line
+            for number, line in enumerate(nest.lines)
+        ]
+        self._slots: dict[str, Value] = {}
+
+    def _fits(self, cell: ast.Subscript) -> bool:
+        return self._tiles.scope[_name(cell.value)].type[:-1] in FLOATS
+
+    def begin(self, b: ir.IRBuilder, column: Value, lanes: int, mask: Value | None) -> dict[str, Value]:
+        """Slots with the totals so far."""
+        vectors = self._tiles.vectors(self._tiles.scope_at(I64(0), column), lanes, mask)
+        slots = {}
+        for name, cell in self._cells.items():
+            found = vectors.value(cell)
+            slots[name] = place(b, found.type, lanes)
+            store_vector(b, found.type, found.value, slots[name])
+        return slots
+
+    def use(self, state: dict[str, Value]) -> None:
+        """The slots for the columns that come next."""
+        self._slots = state
+
+    def lines(self, row: Value, column: Value, value: Value, lanes: int, mask: Value | None) -> None:
+        """All lines, for the elements of one vector."""
+        b, scope = self._tiles.b, self._tiles.scope_at(row, column)
+        vectors = self._tiles.vectors(scope, lanes, mask, value)
+        scope |= self._loaded(b, self._slots, lanes)
+        for line in self._lines:
+            vectors.statement(line)
+        for name, slot in self._slots.items():
+            store_vector(b, scope[name].type, vectors.spread(scope[name]), slot)
+
+    def end(self, b: ir.IRBuilder, column: Value, lanes: int, mask: Value | None, state: dict[str, Value]) -> None:
+        """Put the totals where they are to be."""
+        scope = self._tiles.scope_at(I64(0), column) | self._loaded(b, state, lanes)
+        vectors = self._tiles.vectors(scope, lanes, mask)
+        for name in state:
+            vectors.statement(ast.Assign([self._cells[name]], ast.Name(name, ast.Load())))
+
+    def _loaded(self, b: ir.IRBuilder, slots: Mapping[str, Value], lanes: int) -> dict[str, Typed]:
+        types = {name: self._type(name) for name in slots}
+        return {name: Typed(types[name], load_vector(b, types[name], slot, lanes)) for name, slot in slots.items()}
+
+    def _type(self, name: str) -> str:
+        return self._tiles.scope[_name(self._cells[name].value)].type[:-1]
+
+
+class _Replaced(ast.NodeTransformer):
+    """A name for an element."""
+
+    def __init__(self, cell: ast.Subscript, name: str) -> None:
+        self._cell = ast.unparse(cell)
+        self._name = name
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        return ast.Name(self._name, node.ctx) if ast.unparse(node) == self._cell else node
+
+
+def _total(line: ast.stmt, nest: Nest) -> ast.Subscript | None:
+    """The element that a line adds to in each row, if nothing else has to do with that array."""
+    match line:
+        case ast.Assign([ast.Subscript(ast.Name(pointer), index) as cell], ast.Call(_, [ast.Subscript() as old, *_])):
+            pass
+        case _:
+            return None
+    if ast.unparse(old) != ast.unparse(cell) or slope(index, nest.row) or slope(index, nest.column) != 1:
+        return None
+    uses = [part for part in _parts(nest.lines) if isinstance(part, ast.Name) and part.id == pointer]
+    assigned = {
+        part.id for part in _parts(nest.lines) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+    }
+    moving = any(isinstance(part, ast.Name) and part.id in assigned for part in _parts([index]))
+    return cell if len(uses) == 2 and not moving else None
 
 
 def nest_of(loop: ast.For) -> Nest | None:

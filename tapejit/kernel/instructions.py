@@ -95,6 +95,8 @@ def convert(b: ir.IRBuilder, source: str, target: str, x: Value) -> Value:
         if new != "f":
             return _from_float(b, target, x)
         return b.fpext(x, to) if target == "float64" else b.fptrunc(x, to)
+    if source == "bool" and new == "f":  # a choice, which is one masked move, where a conversion is three instructions
+        return b.select(truth(b, source, x), ir.Constant(to, 1.0), ir.Constant(to, 0.0))
     if new == "f":
         return b.sitofp(x, to) if old == "i" else b.uitofp(x, to)
     if element_of(x.type).width >= element_of(to).width:

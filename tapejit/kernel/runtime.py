@@ -22,6 +22,7 @@ from __future__ import annotations
 import ast
 import ctypes
 import functools
+import itertools
 import linecache
 import math
 import weakref
@@ -261,12 +262,18 @@ gemm_float32 = gemm_float64
 
 
 def dot_float64(  # noqa: PLR0917 - two operands, each with where it begins and its steps
-    x: Pointer, x_first: int, x_step: int, y: Pointer, y_first: int, y_step: int, count: int
+    x: Pointer, x_first: int, x_step: int, y: Pointer, y_first: int, y_step: int, count: int, *outer: int
 ) -> Scalar:  # fmt: skip
-    """The sum of `count` products ``x[x_first + p * x_step] * y[y_first + p * y_step]``, in order."""
+    """The sum of `count` products ``x[x_first + p * x_step] * y[y_first + p * y_step]``, in order.
+
+    `outer` are the steps in x and in y, and the count, of each axis that is summed over as well, outermost first.
+    """
     total = np.dtype(x.dtype).type(0)
-    for term in range(count):
-        total += x[x_first + term * x_step] * y[y_first + term * y_step]
+    axes = [*zip(outer[::3], outer[1::3], outer[2::3], strict=True), (x_step, y_step, count)]
+    for index in itertools.product(*[range(length) for _, _, length in axes]):
+        left = x_first + sum(place * axis[0] for place, axis in zip(index, axes, strict=True))
+        right = y_first + sum(place * axis[1] for place, axis in zip(index, axes, strict=True))
+        total += x[left] * y[right]
     return total
 
 

@@ -168,7 +168,9 @@ Strides = tuple[int, int]
 
 
 @functools.cache
-def cut(shape: tuple[int, int, int], left: Strides, right: Strides, dtype: str, target: Target) -> Cut:
+def cut(
+    shape: tuple[int, int, int], left: Strides, right: Strides, dtype: str, target: Target, *, as_it_is: bool = False
+) -> Cut:
     """The strips and tiles of a product.
 
     Parameters
@@ -181,9 +183,13 @@ def cut(shape: tuple[int, int, int], left: Strides, right: Strides, dtype: str, 
         ``"float32"`` or ``"float64"``.
     target : Target
         The CPU.
+    as_it_is : bool
+        Whether it may not be the transposed product.
     """
     m, n, k = shape
     straight = _cut(m, n, k, _Operands.of(left, right, k, dtype, target))
+    if as_it_is:
+        return straight
     other = _Operands.of(right[::-1], left[::-1], k, dtype, target)
     # The finished vectors are turned over in squares.
     turned = _cut(n, m, k, dataclasses.replace(other, rows=min(other.rows, other.lanes), turned=True))

@@ -4,8 +4,9 @@ A round of the innermost loop loads some vectors of a row of the right matrix an
 of the left matrix, and adds their products to the accumulators. Whoever wants the product says what happens with a
 finished vector, so that what follows is computed before it is ever stored. Each element is the sum over p in increasing
 order, one (fused) multiplication and addition each, so that it has the same bits whatever the tile, the vectors or the
-number of threads; sums of more than `BLOCK` terms are sums of blocks. Written with llvmlite's `ir` alone. Start reading
-at `tiled_product`; `tile_shape` says how a matrix is cut.
+number of threads; sums of more than `BLOCK` terms are sums of blocks. What is summed over may be several axes, as in a
+convolution: then the matrices begin anew at each index of the `outer` ones. Written with llvmlite's `ir` alone. Start
+reading at `tiled_product`; `tile_shape` says how a matrix is cut, `terms` what is summed over.
 """
 
 # llvmlite's functions carry no types.
@@ -13,13 +14,14 @@ at `tiled_product`; `tile_shape` says how a matrix is cut.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from llvmlite import ir
 
 from .instructions import FLOATS, I64, Value, own_function
 from .packing import pack, packs, scratch, turned
+from .terms import BLOCK, Pointers, Steps, count_of, each_block, summed
 from .tile_shape import CACHE_LINE, STREAM_BYTES, Columns, Rows, Target, cut
 from .vectors import (
     Matrix,
@@ -36,9 +38,6 @@ from .vectors import (
     zeros,
 )
 
-BLOCK = 1024
-"""The most terms that are added up one after the other; sums of so many are added up in turn."""
-
 _ROUND = 32
 """A round of the innermost loop is repeated in its body while that has no more multiplications than this."""
 
@@ -46,7 +45,20 @@ Finish = Callable[[ir.IRBuilder, Value, Value, Value, int, Any], object]
 """``finish(builder, row, column, value, lanes, mask)`` emits what happens with one finished vector."""
 
 
-def tiled_product(  # noqa: PLR0917 - two matrices, their lengths, and what becomes of the product
+class Totals(Protocol):
+    """What is added up along the rows of a tile, a vector of columns at a time: in registers, while they are done."""
+
+    def begin(self, b: ir.IRBuilder, column: Value, lanes: int, mask: Any) -> Any:
+        """Before the rows of a tile: where the totals of these columns are until `end`, as `use` will get it."""
+
+    def use(self, state: Any) -> None:
+        """Before each call of `finish` for these columns."""
+
+    def end(self, b: ir.IRBuilder, column: Value, lanes: int, mask: Any, state: Any) -> None:
+        """After the rows of a tile."""
+
+
+def tiled_product(  # noqa: PLR0913, PLR0917 - two matrices, their lengths, and what becomes of the product
     b: ir.IRBuilder,
     dtype: str,
     shape: tuple[int, int, int],
@@ -56,6 +68,8 @@ def tiled_product(  # noqa: PLR0917 - two matrices, their lengths, and what beco
     target: Target,
     *,
     once: bool = False,
+    outer: Sequence[Steps] = (),
+    totals: Totals | None = None,
 ) -> None:
     """Emit a matrix product into the current function.
 
@@ -79,17 +93,24 @@ def tiled_product(  # noqa: PLR0917 - two matrices, their lengths, and what beco
     once : bool
         Emit what `finish` emits once for each vector of a tile's row instead of once for each vector of the tile, in a
         loop over its rows, with the sums in memory: for long epilogues, whose code would take too long to compile.
+    outer : sequence of Steps
+        Axes that are summed over besides the k terms, outermost first: how far both matrices move in each step. Then
+        the columns of `right` are neighbours.
+    totals : Totals, optional
+        What `finish` adds up along the rows.
     """
     m, n, k = shape
     if not m or not n:
         return
-    found = cut(shape, (left.down, left.across), (right.down, right.across), dtype, target)
+    lengths = m, n, count_of(outer) * k
+    found = cut(lengths, (left.down, left.across), (right.down, right.across), dtype, target, as_it_is=bool(outer))
     if found.turned:
         m, left, right = n, right.transposed, left.transposed
     size = np.dtype(dtype).itemsize
-    streams = (left.down, left.across) == (k, 1) and m * k * size > STREAM_BYTES
+    streams = not outer and (left.down, left.across) == (k, 1) and m * k * size > STREAM_BYTES
+    product = _Product(dtype, k, left, right, finish, target, once, found.turned, streams, tuple(outer), totals)
     for strip in found.strips:
-        _strip(b, _Product(dtype, k, left, right, finish, target, once, found.turned, streams), strip, m)
+        _strip(b, product, strip, m)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +126,18 @@ class _Product:
     once: bool
     turned: bool
     streams: bool
+    outer: tuple[Steps, ...]
+    totals: Totals | None
+
+    @property
+    def terms(self) -> int:
+        """How many products each sum has."""
+        return count_of(self.outer) * self.k
 
 
 def _strip(b: ir.IRBuilder, product: _Product, strip: Columns, m: int) -> None:
     """All strips of columns that are cut alike, one after the other, and in each the tiles downwards."""
-    copied = packs(product.right, product.k, strip, m, product.dtype)
+    copied = not product.outer and packs(product.right, product.k, strip, m, product.dtype)
     copy = scratch(b, product.dtype) if copied else None
 
     def one(index: Value) -> None:
@@ -167,35 +195,35 @@ class _Tile:
 
     def sums(self, left: Matrix) -> list[Value]:
         """The finished accumulators, row by row."""
-        k, each = self.product.k, self.height * self.strip.vectors
-        start = [zeros(self.product.dtype, self.strip.lanes)] * each
-        if k == 0:
+        product, each = self.product, self.height * self.strip.vectors
+        start = [zeros(product.dtype, self.strip.lanes)] * each
+        if product.terms == 0:
             return start
-        if k <= BLOCK:
-            most = _ROUND if self.product.target.fma else 0  # loads that LLVM moves ahead take registers
-            unrolled = max((u for u in (1, 2, 4) if k % u == 0 and u * each <= most), default=1)
-            return self._block(left, I64(0), k, start, unrolled)
-        return self._blocks(left, start)
+        terms = (*product.outer, Steps(left.across, self.right.down, product.k))
+        at = left.pointer, self.right.pointer
+        if product.terms <= BLOCK:
+            most = _ROUND if product.target.fma else 0  # loads that LLVM moves ahead take registers
+            unrolled = max((u for u in (1, 2, 4) if product.k % u == 0 and u * each <= most), default=1)
+            return self._block(left, I64(0), at, terms, start, unrolled)
+        return self._blocks(left, at, terms, start)
 
-    def _blocks(self, left: Matrix, start: list[Value]) -> list[Value]:
+    def _blocks(self, left: Matrix, at: Pointers, terms: Sequence[Steps], start: list[Value]) -> list[Value]:
         """The sum of the blocks' sums, which wait in memory while a block is computed."""
-        b, dtype, k = self.b, self.product.dtype, self.product.k
+        b, dtype = self.b, self.product.dtype
         lanes = self.strip.lanes
         room = place(b, dtype, len(start) * lanes)
         places = [b.gep(room, [I64(i * lanes)]) for i in range(len(start))]
         # A negative zero is what changes no number that is added to it.
         self._store([splat(b, FLOATS[dtype](-0.0), lanes)] * len(start), places)
 
-        def add(index: Value) -> None:
-            first = b.mul(index, I64(BLOCK))
-            left_over = b.sub(I64(k), first)
-            count = b.select(b.icmp_signed("<", left_over, I64(BLOCK)), left_over, I64(BLOCK))
-            sums = self._block(left, first, count, start, 1)
+        def add(at: Pointers, first: Value, axes: Sequence[Steps], *_: Value) -> list[Value]:
+            sums = self._block(left, first, at, axes, start, 1)
             self._store(
                 [b.fadd(load_vector(b, dtype, at, lanes), one) for at, one in zip(places, sums, strict=True)], places
             )
+            return []
 
-        counted(b, -(-k // BLOCK), add)
+        each_block(b, terms, at, add)
         return [load_vector(b, dtype, at, lanes) for at in places]
 
     def _store(self, values: Sequence[Value], places: Sequence[Value]) -> None:
@@ -203,22 +231,23 @@ class _Tile:
             store_vector(self.b, self.product.dtype, value, at)
 
     def _block(
-        self, left: Matrix, first: Value, count: Value | int, accumulators: list[Value], unrolled: int
+        self,
+        left: Matrix,
+        first: Value,
+        at: Pointers,
+        terms: Sequence[Steps],
+        accumulators: list[Value],
+        unrolled: int,
     ) -> list[Value]:
-        """The sums of `count` terms from term `first` on."""
+        """The sums of so many terms, whose operands begin `at`; of a matrix product they are those from `first` on."""
         b = self.b
-        start = left.beside(b, I64(0), first), self.right.beside(b, first, I64(0))
 
-        def terms(index: Value, *accumulators: Value) -> list[Value]:
-            found = list(accumulators)
-            here = start[0].beside(b, I64(0), index), start[1].beside(b, index, I64(0))
-            for p in range(unrolled):
-                if self.product.streams:
-                    self._ask_ahead(left, b.add(first, b.add(index, I64(p))))
-                found = self._term(here[0].beside(b, I64(0), I64(p)), here[1].beside(b, I64(p), I64(0)), found)
-            return found
+        def term(here: Pointers, index: Value, accumulators: list[Value]) -> list[Value]:
+            if self.product.streams:
+                self._ask_ahead(left, b.add(first, index))
+            return self._term(left._replace(pointer=here[0]), self.right._replace(pointer=here[1]), accumulators)
 
-        return counted(b, count, terms, accumulators, unrolled)
+        return summed(b, terms, at, accumulators, term, unrolled)
 
     def _ask_ahead(self, left: Matrix, p: Value) -> None:
         """Ask for a part of the rows of the next tile, in each term another one."""
@@ -280,27 +309,36 @@ def _widened(b: ir.IRBuilder, vector: Value, lanes: int) -> Value:
 def _finish(b: ir.IRBuilder, product: _Product, row: Value, column: Value, block: _Block) -> None:
     """What follows for the finished vectors of a block that begins at a row and a column."""
     sums, across, lanes, last = block
-    height = len(sums) // across
+    height, totals = len(sums) // across, product.totals
+    # For each vector of a row where it begins, and which of its lanes are elements.
+    vectors = [
+        (b.add(column, I64(j * lanes)), mask_of(last, lanes) if j == across - 1 else None) for j in range(across)
+    ]
+    states = [None if totals is None else totals.begin(b, at, lanes, mask) for at, mask in vectors]
 
     def one_row(below: Value, found: Sequence[Value]) -> None:
-        for j, value in enumerate(found):
-            mask = mask_of(last, lanes) if j == across - 1 else None
-            product.finish(b, below, b.add(column, I64(j * lanes)), value, lanes, mask)
+        for value, (at, mask), state in zip(found, vectors, states, strict=True):
+            if totals is not None:
+                totals.use(state)
+            product.finish(b, below, at, value, lanes, mask)
 
     if not product.once or height == 1:
         for i in range(height):
             one_row(b.add(row, I64(i)), sums[i * across : (i + 1) * across])
-        return
-    room = place(b, product.dtype, len(sums) * lanes)
-    for i, value in enumerate(sums):
-        store_vector(b, product.dtype, value, b.gep(room, [I64(i * lanes)]))
+    else:
+        room = place(b, product.dtype, len(sums) * lanes)
+        for i, value in enumerate(sums):
+            store_vector(b, product.dtype, value, b.gep(room, [I64(i * lanes)]))
 
-    def again(i: Value) -> None:
-        first = b.gep(room, [b.mul(i, I64(across * lanes))])
-        places = [b.gep(first, [I64(j * lanes)]) for j in range(across)]
-        one_row(b.add(row, i), [load_vector(b, product.dtype, at, lanes) for at in places])
+        def again(i: Value) -> None:
+            first = b.gep(room, [b.mul(i, I64(across * lanes))])
+            places = [b.gep(first, [I64(j * lanes)]) for j in range(across)]
+            one_row(b.add(row, i), [load_vector(b, product.dtype, at, lanes) for at in places])
 
-    counted(b, height, again)
+        counted(b, height, again)
+    if totals is not None:
+        for (at, mask), state in zip(vectors, states, strict=True):
+            totals.end(b, at, lanes, mask, state)
 
 
 # --- whole products -----------------------------------------------------------------------------------------
@@ -314,12 +352,13 @@ def product(  # noqa: PLR0917 - three matrices and their lengths
     right: Matrix,
     result: Matrix,
     target: Target,
+    outer: Sequence[Steps] = (),
 ) -> Value:
     """Emit the call of a function of the kernel's own that writes a product to memory.
 
     Parameters
     ----------
-    b, dtype, shape, left, right, target
+    b, dtype, shape, left, right, target, outer
         As for `tiled_product`.
     result : Matrix
         Where the product goes, by rows; it overlaps neither operand.
@@ -336,10 +375,10 @@ def product(  # noqa: PLR0917 - three matrices and their lengths
         def store(b: ir.IRBuilder, row: Value, column: Value, value: Value, _: int, mask: Value | None) -> None:
             store_vector(b, dtype, value, z.at(b, row, column), mask)
 
-        tiled_product(inner, dtype, shape, x, y, store, target)
+        tiled_product(inner, dtype, shape, x, y, store, target, outer=outer)
         return I64(0)
 
-    numbers = (*shape, left.down, left.across, right.down, right.across, result.down)
+    numbers = (*shape, left.down, left.across, right.down, right.across, result.down, *sum(outer, ()))
     name = "_".join(["product", dtype, *map(str, numbers)])
     called = own_function(b, name, (left.pointer, right.pointer, result.pointer), body)
     called.callee.attributes.add("noinline")  # its registers are its own
@@ -349,9 +388,9 @@ def product(  # noqa: PLR0917 - three matrices and their lengths
 def dot(
     b: ir.IRBuilder,
     dtype: str,
-    k: int,
-    left: tuple[Value, int],
-    right: tuple[Value, int],
+    terms: Sequence[Steps],
+    left: Value,
+    right: Value,
     target: Target,
 ) -> Value:
     """Emit one element of a product, with the bits that it has in a tile.
@@ -362,10 +401,10 @@ def dot(
         Where the instructions go.
     dtype : str
         ``"float32"`` or ``"float64"``.
-    k : int
-        The number of products.
-    left, right : tuple of Value and int
-        Where the row and the column begin, and the distance of their elements.
+    terms : sequence of Steps
+        The axes that are summed over, outermost first.
+    left, right : Value
+        Where the row and the column begin.
     target : Target
         The CPU.
 
@@ -375,24 +414,17 @@ def dot(
         The sum.
     """
     zero = FLOATS[dtype](0)
-    if k == 0:
+    if count_of(terms) == 0:
         return zero
 
-    def terms(first: Value, count: Value | int) -> Value:
-        def term(index: Value, total: Value) -> list[Value]:
-            p = b.add(first, index)
-            x, y = (b.load(b.gep(at, [times(b, p, stride)])) for at, stride in (left, right))
-            return [multiply_add(b, dtype, x, y, total, target.fma)]
+    def term(at: Pointers, _: Value, total: list[Value]) -> list[Value]:
+        x, y = (b.load(one) for one in at)
+        return [multiply_add(b, dtype, x, y, total[0], target.fma)]
 
-        return counted(b, count, term, [zero])[0]
+    if count_of(terms) <= BLOCK:
+        return summed(b, terms, (left, right), [zero], term)[0]
 
-    if k <= BLOCK:
-        return terms(I64(0), k)
+    def block(at: Pointers, _: Value, axes: Sequence[Steps], total: Value) -> list[Value]:
+        return [b.fadd(total, summed(b, axes, at, [zero], term)[0])]
 
-    def block(index: Value, total: Value) -> list[Value]:
-        first = b.mul(index, I64(BLOCK))
-        left_over = b.sub(I64(k), first)
-        count = b.select(b.icmp_signed("<", left_over, I64(BLOCK)), left_over, I64(BLOCK))
-        return [b.fadd(total, terms(first, count))]
-
-    return counted(b, -(-k // BLOCK), block, [FLOATS[dtype](-0.0)])[0]
+    return each_block(b, terms, (left, right), block, [FLOATS[dtype](-0.0)])[0]

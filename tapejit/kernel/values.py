@@ -218,13 +218,17 @@ class Values:
         """The sum that an element of a product is: for each operand where it begins, and in which steps it goes on."""
         arguments: list[ast.expr] = []
         own = len(leaf.variable)
+        steps = []
         for load in (dot.left, dot.right):
             linear = self._addresses.plan.places[load.root].linear(load)
             start = Affine(linear.offset, tuple((axis, factor) for axis, factor in linear.terms if axis < own))
-            step = dict(linear.terms).get(own, 0)
-            arguments += [ex.name(self._addresses.pointer(load.root)), self._affine(leaf, start), ast.Constant(step)]
-        dtype = leaf.statement.node.aval.dtype.name
-        return ex.call(f"dot_{dtype}", *arguments, ast.Constant(dot.length))
+            factors = dict(linear.terms)
+            steps.append([factors.get(own + term, 0) for term in range(len(dot.lengths))])
+            arguments += [ex.name(self._addresses.pointer(load.root)), self._affine(leaf, start)]
+        *outer, (left, right, count) = _merged(list(zip(*steps, dot.lengths, strict=True)))
+        arguments = [*arguments[:2], ast.Constant(left), *arguments[2:], ast.Constant(right), ast.Constant(count)]
+        arguments += [ast.Constant(number) for each in outer for number in each]
+        return ex.call(f"dot_{leaf.statement.node.aval.dtype.name}", *arguments)
 
     def fetch(self, leaf: Leaf, target: Fetch) -> ast.expr:
         """The text of an element at a computed index."""
@@ -258,6 +262,18 @@ class Values:
             test = tests[0] if len(tests) == 1 else ast.BoolOp(ast.And(), tests)
             result = ast.IfExp(test, texts[key], result)
         return result
+
+
+def _merged(terms: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """The steps and lengths of axes that are summed over, those as one that go on in both operands as one axis does."""
+    found = [terms[-1]]
+    for left, right, count in reversed(terms[:-1]):
+        x, y, inner = found[0]
+        if (left, right) == (x * inner, y * inner):
+            found[0] = x, y, inner * count
+        else:
+            found.insert(0, (left, right, count))
+    return found
 
 
 def _in_loops(key: Key, leaf: Leaf) -> Key:

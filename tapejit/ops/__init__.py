@@ -3,9 +3,9 @@
 
 Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise`, `bases`, `activations`, `gammas`,
 `powers`; then `reductions`, `moments`, `exponential_families`; then `shaping`, `slicing`, `joining`,
-`product_reduction`, `indexing`, `products`, `einsum`, `values`, `creation`, `sorting`, `linalg`, `random`,
-`gamma_draws`, `poisson_draws`, `quantiles`, `opaque`. All that is public is exported here, under the Array API's
-names. NumPy's own functions reach them through `numpy_names`.
+`product_reduction`, `indexing`, `products`, `windowing`, `convolution`, `depthwise`, `pooling`, `einsum`, `values`,
+`creation`, `sorting`, `linalg`, `random`, `gamma_draws`, `poisson_draws`, `quantiles`, `opaque`. All that is public is
+exported here, under the Array API's names. NumPy's own functions reach them through `numpy_names`.
 """
 
 from . import linalg as linalg
@@ -75,7 +75,7 @@ from .compositions import (
     silu,
 )
 from .conversion import astype, ceil, clip, floor, fmod, round, stop_gradient, trunc
-from .convolution import conv, conv_transpose, depthwise_conv
+from .convolution import conv, conv_transpose
 from .creation import (
     arange,
     eye,
@@ -89,6 +89,7 @@ from .creation import (
     zeros,
     zeros_like,
 )
+from .depthwise import depthwise_conv
 from .einsum import einsum
 from .elementwise import (
     acos,

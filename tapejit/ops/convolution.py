@@ -1,11 +1,11 @@
 """Convolutions of any number of spatial axes, channels last.
 
-Floor 4, above `products`. One primitive, without padding, bilinear in its two inputs: what pads is a `pad` before it,
-and both derivatives are convolutions themselves, of the cotangent with the flipped kernel and of the input with the
-cotangent. For the compiler it is a matrix product with what lies under the kernel, laid side by side.
+Floor 4, above `products` and `windowing`. One primitive, without padding, bilinear in its two inputs: what pads is a
+`pad` before it, and both derivatives are convolutions themselves, of the cotangent with the flipped kernel and of the
+input with the cotangent. Of stacks of inputs each has a kernel of its own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,17 @@ import numpy as np
 
 from ..aval import Aval, Shape
 from ..errors import ShapeError, at_user_line
-from ..families import Case, composite, in_common_dtype, normal
+from ..families import Case, contraction, in_common_dtype, normal
+from ..families.batching import stacked
+from ..lowering import Convolution
+from ..primitive import claim
 from .annotations import ArrayLike
-from .joining import concat, stack
 from .padding import pad
 from .products import matmul
+from .reductions import sum as added_up
 from .shaping import Apply, permute_dims, reshape
 from .slicing import flip, strided_slice, unslice
+from .windowing import windows as in_windows
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -28,27 +32,32 @@ if TYPE_CHECKING:
 Ints = tuple[int, ...]
 
 
-def _spans(kernel: Ints, dilations: Ints) -> Ints:
+def spans_of(kernel: Ints, dilations: Ints) -> Ints:
     """How long a dilated kernel is."""
     return tuple((length - 1) * dilation + 1 for length, dilation in zip(kernel, dilations, strict=True))
 
 
-def _lengths(spatial: Ints, kernel: Ints, strides: Ints, dilations: Ints) -> Ints:
+def lengths_of(spatial: Ints, kernel: Ints, strides: Ints, dilations: Ints) -> Ints:
     """The lengths of the result."""
-    spans = _spans(kernel, dilations)
+    spans = spans_of(kernel, dilations)
     return tuple(
         max((length - span) // stride + 1, 0) for length, span, stride in zip(spatial, spans, strides, strict=True)
     )
 
 
 def _rule(x: Aval, kernel: Aval, *, strides: Ints, dilations: Ints) -> Aval:
-    rank = len(strides)
-    if len(x.shape) != rank + 2 or len(kernel.shape) != rank + 2:
+    rank, count = len(strides), len(kernel.shape)
+    lead = count - rank - 2
+    if lead < 0 or len(x.shape) != count:
         raise ShapeError(
             at_user_line(
                 f"conv: an input {x.shape} and a kernel {kernel.shape} where both have {rank + 2} axes: batch, "
                 f"{rank} of space, channels; and {rank} of space, channels in, channels out"
             )
+        )
+    if x.shape[:lead] != kernel.shape[:lead]:
+        raise ShapeError(
+            at_user_line(f"conv: the input {x.shape} and the kernel {kernel.shape} differ in their {lead} leading axes")
         )
     if x.shape[-1] != kernel.shape[-2]:
         raise ShapeError(
@@ -57,104 +66,141 @@ def _rule(x: Aval, kernel: Aval, *, strides: Ints, dilations: Ints) -> Aval:
                 f"takes {kernel.shape[-2]}"
             )
         )
-    return Aval(
-        (x.shape[0], *_lengths(x.shape[1:-1], kernel.shape[:-2], strides, dilations), kernel.shape[-1]), x.dtype
-    )
+    lengths = lengths_of(x.shape[lead + 1 : -1], kernel.shape[lead:-2], strides, dilations)
+    return Aval((*x.shape[: lead + 1], *lengths, kernel.shape[-1]), x.dtype)
 
 
-def _windows(x: np.ndarray, kernel: Ints, lengths: Ints, strides: Ints, dilations: Ints) -> np.ndarray:
-    """A view, shape (batch, *lengths, *kernel, channels), of what lies under the kernel."""
-    batch, *steps, channel = x.strides
-    moved = [step * stride for step, stride in zip(steps, strides, strict=True)]
-    inner = [step * dilation for step, dilation in zip(steps, dilations, strict=True)]
-    shape = (x.shape[0], *lengths, *kernel, x.shape[-1])
-    return np.lib.stride_tricks.as_strided(x, shape, (batch, *moved, *inner, channel), writeable=False)
+def _under(x: Any, kernel: Any, strides: Ints, dilations: Ints) -> dict[str, Ints]:
+    """The params of the windows of `x` under a kernel."""
+    rank = len(strides)
+    size = kernel.shape[-2 - rank : -2]
+    lengths = lengths_of(x.shape[-1 - rank : -1], size, strides, dilations)
+    return {"lengths": lengths, "taps": size, "strides": strides, "dilations": dilations}
 
 
 def _impl(x: np.ndarray, kernel: np.ndarray, *, strides: Ints, dilations: Ints) -> np.ndarray:
-    rank = len(strides)
-    size = kernel.shape[:-2]
-    lengths = _lengths(x.shape[1:-1], size, strides, dilations)
+    params = _under(x, kernel, strides, dilations)
+    lead, lengths = x.shape[: -1 - len(strides)], params["lengths"]
     if 0 in (*lengths, *kernel.shape, *x.shape):
-        return np.zeros((x.shape[0], *lengths, kernel.shape[-1]), x.dtype)
-    under = _windows(x, size, lengths, strides, dilations)
-    terms = prod(size) * x.shape[-1]
-    rows = under.reshape(x.shape[0] * prod(lengths), terms)  # a copy
-    out = rows @ kernel.reshape(terms, kernel.shape[-1])
-    return np.reshape(out, (*under.shape[: rank + 1], kernel.shape[-1]))
+        return np.zeros((*lead, *lengths, kernel.shape[-1]), x.dtype)
+    terms = prod(params["taps"]) * x.shape[-1]
+    rows = in_windows(x, **params).reshape(*lead[:-1], lead[-1] * prod(lengths), terms)  # a copy
+    out = rows @ kernel.reshape(*lead[:-1], terms, kernel.shape[-1])
+    return np.reshape(out, (*lead, *lengths, kernel.shape[-1]))
 
 
 def _by_input(ct: Any, kernel: Any, x_shape: Shape, strides: Ints, dilations: Ints) -> Any:
-    """The cotangent, spread out by the strides among zeros, under the kernel turned round."""
-    size, rank = kernel.shape[:-2], len(strides)
-    spans = _spans(size, dilations)
-    lengths = tuple(length + span - 1 for length, span in zip(x_shape[1:-1], spans, strict=True))
-    starts = (0, *(span - 1 for span in spans), 0)
-    spread = unslice(ct, (ct.shape[0], *lengths, ct.shape[-1]), starts, (1, *strides, 1))
-    axes = tuple(range(rank))
-    turned = permute_dims(flip(kernel, axis=axes), (*axes, rank + 1, rank))
+    """The cotangent, among zeros, under the kernel turned round."""
+    if all(stride == 1 or dilation == 1 for stride, dilation in zip(strides, dilations, strict=True)):
+        return _by_phases(ct, kernel, x_shape, strides, dilations)
+    rank = len(strides)
+    first = len(x_shape) - rank - 1
+    axes = tuple(range(first - 1, first - 1 + rank))
+    spans = spans_of(tuple(kernel.shape[axis] for axis in axes), dilations)
+    lengths = tuple(length + span - 1 for length, span in zip(x_shape[first:-1], spans, strict=True))
+    starts = (*(0,) * first, *(span - 1 for span in spans), 0)
+    spread = unslice(ct, (*ct.shape[:first], *lengths, ct.shape[-1]), starts, (*(1,) * first, *strides, 1))
+    turned = permute_dims(flip(kernel, axis=axes), (*range(first - 1 + rank), first + rank, first + rank - 1))
     return _conv(spread, turned, strides=(1,) * rank, dilations=dilations)
+
+
+def _by_phases(ct: Any, kernel: Any, x_shape: Shape, strides: Ints, dilations: Ints) -> Any:
+    """The elements of `x` that differ by a multiple of the strides in place are channels of one convolution.
+
+    ``x[stride * q + r]`` meets ``ct[q - j]`` under ``kernel[stride * j + r]``, so that no zeros are spread between the
+    elements of the cotangent. All `q` and `j` are for one axis of space; `r` are its phases.
+    """
+    rank = len(strides)
+    first = len(x_shape) - rank - 1
+    lead, size, channels = x_shape[: first - 1], kernel.shape[first - 1 : -2], kernel.shape[-2:]
+    phases = tuple(map(min, strides, size))
+    taps = tuple(-(-length // phase) for length, phase in zip(size, phases, strict=True))
+    lengths = tuple(-(-length // stride) for length, stride in zip(x_shape[first:-1], strides, strict=True))
+    spans = spans_of(taps, dilations)
+    places = ct.shape[first:-1]
+    around = [(span - 1, length - place) for span, length, place in zip(spans, lengths, places, strict=True)]
+    spread = _padded(ct, [*[(0, 0)] * first, *around, (0, 0)])
+    more = [(0, tap * phase - length) for tap, phase, length in zip(taps, phases, size, strict=True)]
+    weights = _padded(kernel, [*[(0, 0)] * len(lead), *more, (0, 0), (0, 0)])
+    # (tap, phase) of each axis of space, channels in, channels out: all taps, channels out, all phases, channels in.
+    pairs = [length for pair in zip(taps, phases, strict=True) for length in pair]
+    weights = reshape(weights, (*lead, *pairs, *channels))
+    front, begin = tuple(range(len(lead))), len(lead)
+    weights = flip(weights, axis=tuple(range(begin, begin + 2 * rank, 2)))
+    end = begin + 2 * rank
+    order = (*front, *range(begin, end, 2), end + 1, *range(begin + 1, end, 2), end)
+    weights = reshape(permute_dims(weights, order), (*lead, *taps, channels[1], prod(phases) * channels[0]))
+    out = _conv(spread, weights, strides=(1,) * rank, dilations=dilations)
+    return _joined(out, phases, strides, x_shape)
+
+
+def _joined(out: Any, phases: Ints, strides: Ints, x_shape: Shape) -> Any:
+    """An array of `x_shape` whose phases are channels of `out`, those first that are not zeros."""
+    if all(stride == 1 for stride in strides):
+        return out
+    rank, before = len(strides), x_shape[: -1 - len(strides)]
+    lengths, count = out.shape[len(before) : -1], len(before)
+    out = reshape(out, (*before, *lengths, *phases, x_shape[-1]))
+    order = [axis for place in range(count, count + rank) for axis in (place, place + rank)]
+    out = permute_dims(out, (*range(count), *order, count + 2 * rank))
+    widths = [(0, 0)] * len(out.shape)
+    for axis, (stride, phase) in enumerate(zip(strides, phases, strict=True)):
+        widths[count + 2 * axis + 1] = (0, stride - phase)
+    whole = [length * stride for length, stride in zip(lengths, strides, strict=True)]
+    out = reshape(_padded(out, widths), (*before, *whole, x_shape[-1]))
+    if out.shape == x_shape:
+        return out
+    return strided_slice(out, (0,) * len(x_shape), (1,) * len(x_shape), x_shape)
+
+
+def _padded(x: Any, widths: Sequence[tuple[int, int]]) -> Any:
+    return pad(x, widths) if any(map(any, widths)) else x
 
 
 def _by_kernel(ct: Any, x: Any, kernel_shape: Shape, strides: Ints, dilations: Ints) -> Any:
     """The input, its channels as a batch, under the cotangent, whose batch are the channels."""
     rank = len(strides)
-    axes = tuple(range(1, rank + 1))
+    batch = len(kernel_shape) - rank - 2
+    before, axes, channels = tuple(range(batch)), tuple(range(batch + 1, batch + 1 + rank)), batch + 1 + rank
     out = _conv(
-        permute_dims(x, (rank + 1, *axes, 0)),
-        permute_dims(ct, (*axes, 0, rank + 1)),
+        permute_dims(x, (*before, channels, *axes, batch)),
+        permute_dims(ct, (*before, *axes, batch, channels)),
         strides=dilations,
         dilations=strides,
     )
     # Where the strides leave a rest of the input over there are more places than the kernel has.
-    lengths = (out.shape[0], *kernel_shape[:-2], out.shape[-1])
+    lengths = (*out.shape[: batch + 1], *kernel_shape[batch:-2], out.shape[-1])
     if lengths != out.shape:
-        out = strided_slice(out, (0,) * (rank + 2), (1,) * (rank + 2), lengths)
-    return permute_dims(out, (*axes, 0, rank + 1))
+        out = strided_slice(out, (0,) * len(lengths), (1,) * len(lengths), lengths)
+    return permute_dims(out, (*before, *axes, batch, channels))
 
 
 def _expand(x: Any, kernel: Any, *, strides: Ints, dilations: Ints) -> Any:
-    """One product of matrices with all places under the kernel side by side, or one for each place of the result."""
-    size, spatial = kernel.shape[:-2], x.shape[1:-1]
-    lengths = _lengths(spatial, size, strides, dilations)
-    if prod(lengths) < prod(size):
-        return _place_by_place(x, kernel, lengths, strides, dilations)
-    batch, channels = x.shape[0], x.shape[-1]
-    parts = [
-        _spread(x, [at * dilation for at, dilation in zip(place, dilations, strict=True)], strides, lengths)
-        for place in product(*map(range, size))
-    ]
-    rows = concat(parts, axis=-1) if len(parts) > 1 else parts[0]
-    terms = prod(size) * channels
-    out = matmul(reshape(rows, (batch * prod(lengths), terms)), reshape(kernel, (terms, kernel.shape[-1])))
-    return reshape(out, (batch, *lengths, kernel.shape[-1]))
+    """The product of matrices whose rows are windows, copied side by side; a sum where one of them is a vector."""
+    params = _under(x, kernel, strides, dilations)
+    *lead, batch = x.shape[: -1 - len(strides)]
+    lengths, channels = params["lengths"], kernel.shape[-1]
+    terms = prod(params["taps"]) * x.shape[-1]
+    under = in_windows(x, **params)
+    m = batch * prod(lengths)
+    if min(m, channels, terms) > 1 and m * channels * terms > LOOPS:
+        out = matmul(reshape(under, (*lead, m, terms)), reshape(kernel, (*lead, terms, channels)))
+        return reshape(out, (*lead, batch, *lengths, channels))
+    summed = tuple(range(len(lead) + 1 + len(lengths), len(under.shape)))
+    weights = reshape(kernel, (*lead, *(1,) * (1 + len(lengths)), *kernel.shape[len(lead) :]))
+    return added_up(reshape(under, (*under.shape, 1)) * weights, summed)
 
 
-def _place_by_place(x: Any, kernel: Any, lengths: Ints, strides: Ints, dilations: Ints) -> Any:
-    size, batch = kernel.shape[:-2], x.shape[0]
-    terms = prod(size) * x.shape[-1]
-    weights = reshape(kernel, (terms, kernel.shape[-1]))
-    places = [
-        matmul(
-            reshape(
-                _spread(x, [at * stride for at, stride in zip(place, strides, strict=True)], dilations, size),
-                (batch, terms),
-            ),
-            weights,
-        )
-        for place in product(*map(range, lengths))
-    ]
-    return reshape(stack(places, axis=1), (batch, *lengths, kernel.shape[-1]))
-
-
-def _spread(x: Any, starts: Sequence[int], steps: Ints, lengths: Ints) -> Any:
-    """A slice of the spatial axes."""
-    return strided_slice(x, (0, *starts, 0), (1, *steps, 1), (x.shape[0], *lengths, x.shape[-1]))
+LOOPS = 512
+"""Convolutions of at most so many multiplications are sums that fuse with what comes before and after."""
 
 
 def _reference(x: Any, kernel: Any, *, strides: Ints, dilations: Ints) -> np.ndarray:
     """Sums over the kernel's places, as in the definition."""
-    lengths = _lengths(x.shape[1:-1], kernel.shape[:-2], strides, dilations)
+    if len(x.shape) > len(strides) + 2:
+        every = [_reference(one, other, strides=strides, dilations=dilations) for one, other in zip(x, kernel)]  # noqa: B905
+        return np.stack(every)
+    lengths = lengths_of(x.shape[1:-1], kernel.shape[:-2], strides, dilations)
     out = np.zeros((x.shape[0], *lengths, kernel.shape[-1]), x.dtype)
     for place in product(*map(range, kernel.shape[:-2])):
         index = tuple(
@@ -165,32 +211,24 @@ def _reference(x: Any, kernel: Any, *, strides: Ints, dilations: Ints) -> np.nda
     return out
 
 
-def _jvp(inputs: Sequence[Any], tangents: Sequence[Any], _out: Any, params: Mapping[str, Any]) -> Any:
-    """Linear in each of the two."""
-    terms = [
-        _conv(*[tangent if at == place else value for at, value in enumerate(inputs)], **params)
-        for place, tangent in enumerate(tangents)
-        if tangent is not None
-    ]
-    return sum(terms[1:], start=terms[0])
-
-
-_conv: Apply = composite(
+_conv: Apply = contraction(
     "conv",
     impl=_impl,
     rule=_rule,
     vjp={"x": _by_input, "kernel": _by_kernel},
+    lowering=Convolution(_expand),
+    batch=stacked,
     cases=(
         Case(normal(2, 5, 4, 2), normal(3, 2, 2, 3), strides=(1, 1), dilations=(1, 1)),
         Case(normal(1, 7, 6, 1), normal(2, 3, 1, 2), strides=(2, 3), dilations=(1, 1)),
         Case(normal(1, 7, 2), normal(2, 2, 2), strides=(2,), dilations=(3,)),
         Case(normal(1, 6, 6, 1), normal(5, 5, 1, 1), strides=(1, 1), dilations=(1, 1)),
         Case(normal(2, 3, 1), normal(1, 1, 2), strides=(2,), dilations=(1,)),
+        Case(normal(1, 9, 8, 1), normal(3, 2, 1, 2), strides=(2, 3), dilations=(2, 1)),
     ),
     reference=_reference,
-    expand=_expand,
-    jvp=_jvp,
 )
+claim("convolution", _conv)
 
 
 def conv(
@@ -250,10 +288,10 @@ def conv(
             )
         )
     steps, apart = each_axis("conv", "strides", strides, rank), each_axis("conv", "dilations", dilations, rank)
-    widths = pad_widths("conv", padding, array.shape[1:-1], _spans(weights.shape[:-2], apart), steps)
+    widths = pad_widths("conv", padding, array.shape[1:-1], spans_of(weights.shape[:-2], apart), steps)
     if any(before or behind for before, behind in widths):
         array = pad(array, ((0, 0), *widths, (0, 0)))
-    spans = _spans(weights.shape[:-2], apart)
+    spans = spans_of(weights.shape[:-2], apart)
     if any(span > length for span, length in zip(spans, array.shape[1:-1], strict=True)):
         raise ShapeError(
             at_user_line(
@@ -362,7 +400,7 @@ def conv_transpose(
         )
     steps = each_axis("conv_transpose", "strides", strides, rank)
     apart = each_axis("conv_transpose", "dilations", dilations, rank)
-    spans = _spans(weights.shape[:-2], apart)
+    spans = spans_of(weights.shape[:-2], apart)
     lengths = _transposed_lengths(array.shape[1:-1], spans, steps, padding, output_padding)
     widths = pad_widths("conv_transpose", padding, lengths, spans, steps)
     padded = tuple(length + sum(pair) for length, pair in zip(lengths, widths, strict=True))
@@ -397,76 +435,3 @@ def _transposed_lengths(
         (place - 1) * stride + span - 2 * width + one
         for place, stride, span, width, one in zip(places, strides, spans, around, extra, strict=True)
     )
-
-
-def depthwise_conv(
-    x: ArrayLike,
-    kernel: ArrayLike,
-    /,
-    strides: int | Sequence[int] = 1,
-    padding: str | Sequence[tuple[int, int]] = "valid",
-    dilations: int | Sequence[int] = 1,
-) -> "Tensor":
-    """A convolution of each channel by itself.
-
-    Parameters
-    ----------
-    x : array_like, shape (batch, *space, channels)
-        Any number of spatial axes, at least one.
-    kernel : array_like, shape (*size, channels, multiplier)
-        So many results for each channel.
-    strides, padding, dilations
-        See `conv`.
-
-    Returns
-    -------
-    Tensor, shape (batch, *places, channels * multiplier)
-        The results of one channel beside each other.
-
-    Raises
-    ------
-    ShapeError
-        If numbers of axes or channels don't fit, or the kernel is longer than the padded input.
-    ValueError
-        For another padding, or a stride or dilation below 1.
-
-    Examples
-    --------
-    >>> tj.depthwise_conv(tj.ones((1, 3, 2)), tj.ones((2, 2, 1))).shape
-    (1, 2, 2)
-    """
-    array, weights = in_common_dtype("depthwise_conv", (x, kernel))
-    rank = len(array.shape) - 2
-    if rank < 1 or len(weights.shape) != rank + 2 or array.shape[-1] != weights.shape[-2]:
-        raise ShapeError(
-            at_user_line(
-                f"depthwise_conv: an input {array.shape} (batch, space, channels) and a kernel {weights.shape} (space, "
-                "channels, multiplier) don't fit"
-            )
-        )
-    steps = each_axis("depthwise_conv", "strides", strides, rank)
-    apart = each_axis("depthwise_conv", "dilations", dilations, rank)
-    size = weights.shape[:-2]
-    spans = _spans(size, apart)
-    widths = pad_widths("depthwise_conv", padding, array.shape[1:-1], spans, steps)
-    if any(before or behind for before, behind in widths):
-        array = pad(array, ((0, 0), *widths, (0, 0)))
-    lengths = _lengths(array.shape[1:-1], size, steps, apart)
-    if 0 in lengths:
-        raise ShapeError(at_user_line(f"depthwise_conv: a kernel of {spans} places is longer than {array.shape[1:-1]}"))
-    channels, multiplier = weights.shape[-2:]
-    taps = [
-        reshape(
-            _spread(array, [at * dilation for at, dilation in zip(place, apart, strict=True)], steps, lengths),
-            (array.shape[0], *lengths, channels, 1),
-        )
-        * reshape(
-            strided_slice(weights, (*place, 0, 0), (1,) * (rank + 2), (*(1,) * rank, channels, multiplier)),
-            (channels, multiplier),
-        )
-        for place in product(*map(range, size))
-    ]
-    total = taps[0]
-    for tap in taps[1:]:
-        total = total + tap
-    return reshape(total, (array.shape[0], *lengths, channels * multiplier))

@@ -6,6 +6,7 @@ equal keys are computed once. Walks are iterative.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -95,14 +96,20 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """An element of a matrix product: the sum over `length` products of an element of each of two stored values.
+    """An element of a product of matrices, or of a convolution: a sum of products of elements of two stored values.
 
-    In both loads the statement's axes are followed by the one that is summed over, for which it has no loop.
+    In both loads the statement's axes are followed by those that are summed over, outermost first, for which it has no
+    loops; `lengths` are theirs.
     """
 
     left: Load
     right: Load
-    length: int
+    lengths: tuple[int, ...]
+
+    @property
+    def terms(self) -> int:
+        """How many products it is the sum of."""
+        return prod(self.lengths)
 
 
 Expression = Load | Compute | Number | Choose | Fetch | Dot

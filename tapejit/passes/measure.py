@@ -61,7 +61,7 @@ def _flops(plan: LoopPlan) -> int:
             total += 2 * prod(leaf.statement.product.shape) * iterations
             continue
         if leaf.statement.dot is not None:
-            total += 2 * leaf.statement.dot.length * iterations
+            total += 2 * leaf.statement.dot.terms * iterations
             continue
         total += iterations * (_new_values(leaf, counted) + bool(leaf.statement.reduced))
     return total

@@ -130,7 +130,7 @@ def _work(loop: Loop) -> int:
         if statement.product is not None:
             each = 2 * prod(statement.product.shape)
         elif statement.dot is not None:
-            each = 2 * statement.dot.length
+            each = 2 * statement.dot.terms
         elif statement.call is not None:
             each = statement.call.routine.cost(*statement.call.lengths)
         for key, expression in statement.values.items():

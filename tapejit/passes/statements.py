@@ -12,6 +12,7 @@ from ..graph import Graph, Literal, Node, Part
 from ..lowering import (
     Affine,
     Contraction,
+    Convolution,
     Gather,
     IndexMap,
     Reduction,
@@ -34,6 +35,7 @@ from .access import (
     resolve,
 )
 from .bodies import REGIONS, RegionCall, is_scalar, results_of, sources_of
+from .convolutions import row_axis, runs_along_columns, summed_windows
 from .tiling import in_tiles
 
 
@@ -235,7 +237,9 @@ def necessarily_stored(graph: Graph, targets: Collection[Node]) -> set[Node]:
     stored = {*graph.inputs, *targets}
     for node in graph.nodes():
         lowering = None if node.primitive is None else node.primitive.lowering
-        if isinstance(lowering, (Reduction, Contraction, Scan, Scatter, Routine)) or isinstance(node.op, Part):
+        if isinstance(lowering, (Reduction, Contraction, Convolution, Scan, Scatter, Routine)) or isinstance(
+            node.op, Part
+        ):
             stored.add(node)
         if isinstance(lowering, REGIONS):
             stored.update((node, *sources_of(node)))
@@ -245,7 +249,7 @@ def necessarily_stored(graph: Graph, targets: Collection[Node]) -> set[Node]:
             stored.add(node.inputs[0])
     for node in graph.nodes():
         lowering = None if node.primitive is None else node.primitive.lowering
-        if isinstance(lowering, (Contraction, Routine)):
+        if isinstance(lowering, (Contraction, Convolution, Routine)):
             for position, value in enumerate(node.inputs):
                 for source in (_behind_views(value), value):
                     if not _in_memory(node, position, stored) and not isinstance(source.op, Literal):
@@ -259,6 +263,9 @@ def _in_memory(node: Node, position: int, stored: Collection[Node]) -> bool:
     lowering, value = node.primitive.lowering, node.inputs[position]
     if isinstance(lowering, Routine):
         return _whole(value, len(lowering.axes()[0][position]), stored) is not None
+    if isinstance(lowering, Convolution):
+        load = _whole(value, 0, stored)
+        return load is not None and (position == 0 or runs_along_columns(load, value.aval.shape))
     return _operand(value, stored) is not None
 
 
@@ -286,6 +293,8 @@ def statement_for(node: Node, stored: Collection[Node]) -> Statement:
         return _reduction(node, stored)
     if isinstance(lowering, Contraction):
         return _product(node, stored)
+    if isinstance(lowering, Convolution):
+        return _convolution(node, stored)
     if isinstance(lowering, Routine):
         return _call(node, lowering, stored)
     if isinstance(lowering, Scatter):
@@ -414,11 +423,28 @@ def _dot(node: Node, left: Load, right: Load, k: int) -> Statement:
     count = len(axes)  # the last two of them are rows and columns of the product, the one after them is summed over
     row, column, term = (Affine.axis(axis) for axis in (count - 2, count - 1, count))
     outer = tuple(map(Affine.axis, range(count - 2)))
-    dot = Dot(_substituted(left, (*outer, row, term)), _substituted(right, (*outer, term, column)), k)
+    dot = Dot(_substituted(left, (*outer, row, term)), _substituted(right, (*outer, term, column)), (k,))
     extents = tuple(shape[axis] for axis in axes)
     return Statement(
         node, extents, _own(shape, axes), tuple(range(count)), value=(node, index), values={(node, index): dot}
     )
+
+
+def _convolution(node: Node, stored: Collection[Node]) -> Statement:
+    """A convolution element by element; the last two loops are those of the rows and the columns of its tiles."""
+    axes, index = iteration(node.aval.shape)
+    left, right = (_whole(value, 0, stored) for value in node.inputs)
+    assert left is not None
+    assert right is not None
+    dot = summed_windows(node, left, right)
+    extents = tuple(node.aval.shape[axis] for axis in axes)
+    statement = Statement(
+        node, extents, _own(node.aval.shape, axes), (), value=(node, index), values={(node, index): dot}
+    )
+    order = _ordered(statement).order
+    inner = axes.index(row_axis(node)), len(axes) - 1
+    statement.order = (*(axis for axis in order if axis not in inner), *inner)
+    return statement
 
 
 def _substituted(load: Load, axes: IndexMap) -> Load:
@@ -477,7 +503,8 @@ def _ordered(statement: Statement) -> Statement:
     targets = [linear_index(_target_index(statement), statement.node.aval.shape)]
     for affine in (*(load.linear for load in statement.loads()), *targets):
         for axis, coefficient in affine.terms:
-            weight[axis] += abs(coefficient)
+            if axis < len(weight):  # what a convolution sums over has no loop
+                weight[axis] += abs(coefficient)
     statement.order = tuple(sorted(range(len(weight)), key=lambda axis: -weight[axis]))
     return statement
 

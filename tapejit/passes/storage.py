@@ -301,11 +301,30 @@ def _positions(every: Iterable[Leaf]) -> dict[int, int]:
 def _is_read_before(node: Node, readers: Iterable[Leaf], writer: Leaf, order: Mapping[int, int]) -> bool:
     """Whether what is written in a node's place comes after every read of the element that it overwrites."""
     return all(
-        order[id(leaf)] <= order[id(writer)] and _reads_own_part(load, leaf, writer)
+        (order[id(leaf)] <= order[id(writer)] and _reads_own_part(load, leaf, writer))
+        or _reads_other_part(load, leaf, writer)
         for leaf in readers
         for load in leaf.statement.loads()
         if load.root is node
     )
+
+
+def _reads_other_part(load: Load, leaf: Leaf, writer: Leaf) -> bool:
+    """Whether what is read lies beside what a statement writes that computes a part of a node."""
+    extents = leaf.statement.extents
+    if load.index is None or not writer.statement.is_plain():
+        return False
+    if any(axis >= len(extents) for affine in load.index for axis, _ in affine.terms):
+        return False  # a matrix as a whole
+    starts, own = writer.statement.starts_of(writer.statement.node), writer.own_variables()
+    for affine, start, loop in zip(load.index, starts, own, strict=True):
+        first = last = affine.offset
+        for axis, factor in affine.terms:
+            reach = factor * (extents[axis] - 1)
+            first, last = first + min(reach, 0), last + max(reach, 0)
+        if last < start or first >= start + (1 if loop is None else loop.extent):
+            return True
+    return False
 
 
 def _reads_own_part(load: Load, leaf: Leaf, writer: Leaf) -> bool:

@@ -1,10 +1,10 @@
 """Where the results of a graph are stored: as the nodes that compute them, or as copies of other stored values."""
 
 from ..graph import Graph, Input, Literal, Node, Part
-from ..lowering import Affine, Contraction, Lowering, Reduction, Routine, Scatter, View
+from ..lowering import Affine, Contraction, Convolution, Lowering, Reduction, Routine, Scatter, View
 from .access import Load, canonical, linear_index, resolve
 
-_WHOLE = (Reduction, Contraction, Scatter)
+_WHOLE = (Reduction, Contraction, Convolution, Scatter)
 
 
 def targets_of(graph: Graph, *, apart: bool) -> tuple[list[Node], list[tuple[Node, Node]]]:

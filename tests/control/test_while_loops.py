@@ -66,6 +66,22 @@ def test_a_condition_that_still_holds() -> None:
         tj.compile(program, strict=True)(X, np.array(0.0))
 
 
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_a_condition_that_still_holds_where_only_the_derivative_is_used(mode: str) -> None:
+    def power(a: Any) -> Any:
+        return tj.while_loop(lambda c: c < 10.0, lambda c: c * a, a, max_steps=2)
+
+    def forward(a: Any) -> Any:
+        return tj.jvp(power, (a,), (1.0,))[1]
+
+    derivative = tj.grad(power) if mode == "reverse" else forward
+    step = tj.compile(derivative, strict=True)
+    assert step(np.array(4.0)) == derivative(np.array(4.0)) == 8.0  # 4 · 4
+    for run in (derivative, step):
+        with pytest.raises(IndexRangeError, match="still holds after max_steps = 2 steps"):
+            run(np.array(2.0))
+
+
 def test_variables_and_draws() -> None:
     def program(generator: Any, total: Any) -> Any:
         def body(state: Any) -> Any:

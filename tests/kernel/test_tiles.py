@@ -13,6 +13,7 @@ from llvmlite import ir
 
 from tapejit.kernel import objects, tiles
 from tapejit.kernel.instructions import I64
+from tapejit.kernel.terms import BLOCK, Steps
 from tapejit.kernel.tile_shape import SCRATCH_BYTES, Cut, Target, cut, target_of
 from tapejit.kernel.vectors import Matrix, counted, store_vector
 from tests.kernel.tile_code import HOST, Code, module, product_module
@@ -57,7 +58,7 @@ def with_dot(
 
         def element(i: Any, j: Any) -> None:
             row, column = one.at(b, i, I64(0)), other.at(b, I64(0), j)
-            found = tiles.dot(b, dtype, k, (row, left[1]), (column, right[0]), target)
+            found = tiles.dot(b, dtype, [Steps(left[1], right[0], k)], row, column, target)
             b.store(found, Matrix(z, n, 1).at(b, i, j))
 
         counted(b, m, lambda i: counted(b, n, lambda j: element(i, j)) and None)
@@ -111,9 +112,9 @@ def test_every_element_has_the_bits_of_its_sum_in_order(
 def in_order(left: np.ndarray, right: np.ndarray, fused: bool) -> float:
     """One element in float64, each step rounded once, or twice where the CPU can't fuse them."""
     total = 0.0
-    for block in range(0, len(left), tiles.BLOCK):
+    for block in range(0, len(left), BLOCK):
         found = 0.0
-        for x, y in zip(left[block:][: tiles.BLOCK].tolist(), right[block:][: tiles.BLOCK].tolist(), strict=True):
+        for x, y in zip(left[block:][:BLOCK].tolist(), right[block:][:BLOCK].tolist(), strict=True):
             found = float(Fraction(x) * Fraction(y) + Fraction(found)) if fused else x * y + found
         total = total + found if block else found
     return total

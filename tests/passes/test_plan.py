@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tapejit as tj
-from tests.agreement import Traced, trace
+from tests.agreement import Traced, check_agreement, trace
 from tests.programs import STEPS
 
 
@@ -244,6 +244,23 @@ IN_PLACE = {
 def test_updates_are_in_place_where_every_read_comes_before_the_write(name: str) -> None:
     program = STEPS[name]
     assert list(trace(program.bound(), program.draw(0)).plan().in_place) == IN_PLACE[name]
+
+
+def test_parts_of_an_update_that_do_not_read_one_another_are_in_place() -> None:
+    v = tj.Variable(np.arange(9, dtype=np.float32))
+
+    def apart(x: Any) -> None:
+        v.assign(tj.concat([v[:4] * x[:4], v[4:] + x[4:]]))
+
+    def crossed(x: Any) -> None:
+        v.assign(tj.concat([v[5:] * x[:4], v[:5] + x[4:]]))
+
+    def overlapping(x: Any) -> None:
+        v.assign(tj.concat([v[1:5] * x[:4], v[4:] + x[4:]]))
+
+    for function, fits in ((apart, True), (crossed, False), (overlapping, False)):
+        traced, _ = check_agreement(function, drawn((9,)))
+        assert traced.plan().in_place == (fits,)
 
 
 def test_an_update_whose_rows_are_read_before_they_are_written_is_in_place() -> None:
