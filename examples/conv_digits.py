@@ -1,9 +1,11 @@
 """TensorFlow's convolution tutorial as it is written there, in three ways: eagerly, falling back, and compiled.
 
-The tutorial's step appends ``loss_value.numpy()`` to a list. That runs eagerly; under `tj.compile` it falls back to eager
-execution, with a warning that says what to do: return the loss. The third step does, and runs whole epochs in one call.
-The images are scikit-learn's handwritten digits, 8 × 8 pixels, of which 98 % of those held out are right in the end; or
-MNIST from a folder with its four IDX files: ``python examples/conv_digits.py --mnist FOLDER``.
+The tutorial's step appends ``loss_value.numpy()`` to a list. That runs eagerly; under `tj.compile` it falls back to
+eager execution, with a warning that says what to do: return the loss. The third step does, and runs whole epochs in one
+call.
+The images are scikit-learn's handwritten digits, 8 × 8 pixels, and 98 % of those held out are right in the end, with a
+learning rate that starts higher than the tutorial's and decays; or MNIST from a folder with its four IDX files:
+``python examples/conv_digits.py --mnist FOLDER``.
 
 ``python examples/conv_digits.py picture.png`` draws how it went and the first filters; that needs matplotlib.
 Needs scikit-learn, but for MNIST: python -m pip install scikit-learn
@@ -25,7 +27,7 @@ HELD_OUT = 450
 
 
 def digits():
-    from sklearn.datasets import load_digits
+    from sklearn.datasets import load_digits  # noqa: PLC0415 (not for MNIST)
 
     pixels, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(pixels))
@@ -94,7 +96,7 @@ def compiled_step(model, optimizer, loss_object):
 
 
 def first_losses(images, labels, steps, batch_size):
-    """The first losses of each way, which are the same: what is returned is 3 lists, and the warning."""
+    """The first losses of each way, which are the same, and what the warning says."""
     batches = [slice(start, start + batch_size) for start in range(0, steps * batch_size, batch_size)]
     losses, said = {}, ""
     for way in ("eager", "falling back", "compiled"):
@@ -122,7 +124,7 @@ def accuracy(model, images, labels):
 
 
 def draw(path, losses, kernels):
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # noqa: PLC0415 (only for the picture)
 
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subfigures(1, 2)
@@ -143,17 +145,20 @@ def main(epochs=None, folder=None, picture=None, steps=3, batch_size=32):
         print(f"{way:>12}: first losses {', '.join(f'{value:.4f}' for value in values)}")
     print(f"the warning: {said}\n")
 
-    model, optimizer, loss_object = build()
-    optimizer.learning_rate = 0.003
-    step = compiled_step(model, optimizer, loss_object)
+    epochs = epochs or (3 if folder else 100)
+    model, _, loss_object = build()
+    rate = 0.005 if folder else 0.02
+    schedule = tj.optimizers.schedules.CosineDecay(rate, epochs * (len(x_train) // batch_size))
+    step = compiled_step(model, tj.optimizers.Adam(schedule), loss_object)
     started = time.perf_counter()
 
     def report(epoch, loss):
         if sys.stderr.isatty():
             print(f"\repoch {epoch}: mean loss {float(loss):.4f}", end="", file=sys.stderr)
 
-    epochs = epochs or (3 if folder else 60)
-    history = step.epochs(x_train, y_train, batch_size=batch_size, epochs=epochs, shuffle=0, callback=report)
+    # Rows that are left over fill a batch in another epoch: a smaller batch would be a kernel of its own.
+    options = {"batch_size": batch_size, "shuffle": 0, "drop_remainder": True}
+    history = step.epochs(x_train, y_train, epochs=epochs, callback=report, **options)
     taken = time.perf_counter() - started
     right = accuracy(model, x_test, y_test)
     print(f"{history.epochs} epochs in {taken:.1f} s, mean loss {float(history.means[-1]):.4f}")
@@ -167,7 +172,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("picture", nargs="?", type=Path, help="draw into this file; needs matplotlib")
     parser.add_argument("--mnist", type=Path, metavar="FOLDER", help="with the four IDX files, compressed or not")
-    parser.add_argument("--epochs", type=int, help="60 on the digits, 3 on MNIST by default")
+    parser.add_argument("--epochs", type=int, help="100 on the digits, 3 on MNIST by default")
     chosen = parser.parse_args()
     if chosen.picture and not chosen.picture.parent.is_dir():
         parser.exit(2, f"there is no folder {chosen.picture.parent} for the picture\n")

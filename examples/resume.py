@@ -1,8 +1,8 @@
-"""Stopping and going on: a run that is stopped and resumed from a checkpoint gives the same numbers as one that isn't.
+"""Stopping and going on: a run that is resumed from a checkpoint gives the same numbers as one that never stopped.
 
-What is saved is all that the next step depends on: the model's weights, the optimizer's state, and the generator that the
-noise in the images comes from. The order of the batches follows from the number of the epoch. The checkpoint is moved to
-its place when it is complete, so a run that is killed at any moment leaves a whole one.
+What is saved is all that the next step depends on: the model's weights, the optimizer's state, and the generator that
+the noise in the points comes from. The order of the batches follows from the number of the epoch. The checkpoint is
+moved to its place when it is complete, so a run that is killed at any moment leaves a whole one.
 
 Needs safetensors: python -m pip install 'tapejit[save]'
 """
@@ -71,8 +71,7 @@ def main(folder=None):
         tj.load_weights(folder / CHECKPOINT, resumed.state())  # as another process would
         losses += resumed.run(EPOCHS, folder)
     same = all(
-        np.array_equal(one, other)
-        for one, other in zip(whole.model.variables, resumed.model.variables, strict=True)
+        np.array_equal(one, other) for one, other in zip(whole.model.variables, resumed.model.variables, strict=True)
     )
     for epoch, (one, other) in enumerate(zip(expected, losses, strict=True)):
         mark = "  resumed here" if epoch == STOPPED_AFTER else ""

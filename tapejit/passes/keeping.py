@@ -10,7 +10,7 @@ from typing import Any
 
 from ..graph import Literal, Node
 from ..lowering import Pieces, Pointwise, View
-from .access import Compute, operands_of
+from .access import Compute, Fetch, operands_of
 from .loops import Leaf
 
 WORTH_KEEPING = 12
@@ -20,6 +20,9 @@ MANY = 8
 """A value that so many others want, or one at so many places, is kept before anything is planned."""
 
 _MOST = 1 << 20
+
+Inlined = Compute | Fetch
+"""What is computed where it is wanted."""
 
 
 @dataclass(slots=True)
@@ -74,9 +77,13 @@ def _demands(leaves: Iterable[Leaf]) -> dict[Node, _Demand]:
         body, count = (id(leaf.loops[-1]), 1) if leaf.loops else (0, 1)
         for loop in leaf.loops:
             count *= loop.extent
-        at = {key: (body, leaf.in_loops(key[1])) for key, each in statement.values.items() if isinstance(each, Compute)}
+        at = {key: (body, leaf.in_loops(key[1])) for key, each in statement.values.items() if isinstance(each, Inlined)}
         for (node, _), expression in statement.values.items():
-            if isinstance(expression, Compute) and node not in demands:
+            if isinstance(expression, Inlined) and node not in demands:
+                if isinstance(expression, Fetch):
+                    # Where elements are at computed indices a loop can't run in lanes; what needs one isn't costly.
+                    cost[node], demands[node] = 0, _Demand(WORTH_KEEPING)
+                    continue
                 cost[node] = cost_of(expression.node, [cost.get(operand, 0) for operand, _ in expression.operands])
                 demands[node] = _Demand(cost[node])
         for key in statement.wanted():

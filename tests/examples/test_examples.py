@@ -1,5 +1,6 @@
 """The programs in examples/ give what they promise; TensorFlow 2.21 gave the figures of the line fit."""
 
+import gzip
 import importlib.util
 import os
 import subprocess
@@ -19,10 +20,12 @@ PROGRAMS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 # Arguments for programs that would take seconds.
 SHORTER = {
     "character_lstm": ("--steps", "10", "--draw", "50"),
+    "conv_digits": ("--epochs", "1"),
+    "mlp_digits": ("--epochs", "3"),
     "hmc_sampler": ("--draws", "1000"),
     "ode_fit": ("--steps", "100"),
 }
-DRAWING = ("fit_physics", "hmc_sampler", "ode_fit")
+DRAWING = ("conv_digits", "fit_physics", "hmc_sampler", "mlp_digits", "ode_fit")
 
 # Start (w, b), and (w, b) after 500 steps.
 RECORDED = (
@@ -118,6 +121,46 @@ def test_digits() -> None:
     assert results["eager"][0] == pytest.approx(results["compiled"][0], rel=1e-5)
     report = program.train_compiled.report()
     assert (report["eager_because"], report["matrix_products"]) == (None, 2)
+
+
+def test_a_perceptron_on_digits(tmp_path: Path) -> None:
+    program: Any = load("mlp_digits")
+    results = program.main(picture=tmp_path / "digits.png")
+    assert results["accuracy"] >= 0.97
+    assert results["history"].means["loss"].shape == (60,)
+    assert program.train_step.report()["eager_because"] is None
+    assert (tmp_path / "digits.png").read_bytes().startswith(b"\x89PNG")
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
+    path.write_bytes(header + array.astype(np.uint8).tobytes())
+
+
+def test_the_convolution_tutorial(tmp_path: Path) -> None:
+    program: Any = load("conv_digits")
+    images, labels, *_ = program.digits()
+    small = np.round(255 * images[:64, :, :, 0])
+    for name, array in zip(program.MNIST, (small, labels[:64], small, labels[:64]), strict=True):
+        write_idx(tmp_path / name, array)
+    packed = tmp_path / program.MNIST[0]
+    packed.with_name(f"{packed.name}.gz").write_bytes(gzip.compress(packed.read_bytes()))
+    packed.unlink()
+    results = program.main(epochs=2, folder=tmp_path, picture=tmp_path / "conv.png")
+    np.testing.assert_allclose(results["losses"]["compiled"], results["losses"]["eager"], rtol=1e-4)
+    assert results["losses"]["falling back"] == results["losses"]["eager"]
+    assert "train_step runs eagerly from now on" in results["warning"]
+    assert "Return it from the step" in results["warning"]
+    means = results["history"].means.numpy()
+    assert means[1] < means[0] < 2.5  # it knows of ten classes
+    assert (tmp_path / "conv.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_same_numbers() -> None:
+    results = load("resume").main()
+    assert results["losses"] == results["expected"]
+    assert results["same"]
+    assert results["losses"][-1] < results["losses"][0] / 2
 
 
 def test_the_book_of_options() -> None:
