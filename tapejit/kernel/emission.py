@@ -21,8 +21,7 @@ from .layout import Layout
 from .naming import with_assigned, with_bodies
 from .reductions import Reductions
 from .regions import Regions
-from .scalar_functions import known_functions
-from .text import Text, identifier, indented
+from .text import Text, identifier, indented, is_in_use
 from .values import Values
 
 
@@ -54,7 +53,7 @@ def emit(plan: LoopPlan, name: str, names: Mapping[Node, str]) -> Emitted:
     for number in range(len(plan.stages)):
         walk.stage(number)
     function = identifier(name)
-    if function in known_functions():
+    if is_in_use(function):
         function = text.fresh(f"{function}_step")
     body = [*addresses.prologue(), *text.lines, "return OK"]
     source = "\n".join([f"def {function}(table, stage, lo, hi):", *indented(body)]) + "\n"

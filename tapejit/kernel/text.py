@@ -36,6 +36,11 @@ def identifier(text: str) -> str:
     return cleaned
 
 
+def is_in_use(name: str) -> bool:
+    """Whether the text of kernels calls something by this name."""
+    return name in _RESERVED or name in known_functions()
+
+
 def is_reserved(name: str) -> bool:
     """Whether a name means something in all kernels."""
     return name in {*_RESERVED, "cast", "const"} or hasattr(builtins, name) or keyword.iskeyword(name)

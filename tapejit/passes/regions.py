@@ -5,7 +5,7 @@ next is computed once, outside; literals are literals inside too. A loop that ru
 needs no region. Start reading at `Regions.rewrite`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -184,8 +184,12 @@ class Regions:
         inputs = [*first, *(each.argument for each in captures)]
         made = [closed(inputs, each, known, len(captures)) for each in roots]
         graphs = [self._prepare(region.graph) for region in made]
-        read = [{place for place, each in enumerate(graph.inputs) if each in _read(graph)} for graph in graphs]
-        kept = [place for place in range(len(first), len(inputs)) if any(place in each for each in read)]
+        read = [_read(graph.outputs) for graph in graphs]
+        kept = [
+            place
+            for place in range(len(first), len(inputs))
+            if any(graph.inputs[place] in nodes for graph, nodes in zip(graphs, read, strict=True))
+        ]
         places = [*range(len(first)), *kept]
         regions = [closed([graph.inputs[place] for place in places], graph.outputs, {}, len(kept)) for graph in graphs]
         return regions, [captures[place - len(first)] for place in kept]
@@ -276,7 +280,7 @@ class _Loop:
         if not roots:
             return {}
         known = {each.argument for each in self.captures}
-        read = _read(Graph((), tuple(roots), ()), known)
+        read = _read(roots, known)
         loop = replace(
             self,
             slices=[each for each in self.slices if each.argument in read],
@@ -333,10 +337,10 @@ def _without_literals(captures: Sequence[_Given]) -> tuple[list[_Given], dict[No
     return [each for each in captures if each.argument not in known], known
 
 
-def _read(graph: Graph, known: set[Node] = frozenset()) -> set[Node]:  # type: ignore[assignment]
-    """What the outputs of a graph are made of, down to what is known."""
+def _read(roots: Sequence[Node], known: Collection[Node] = ()) -> set[Node]:
+    """What roots are made of, down to what is known."""
     found: set[Node] = set()
-    stack = list(graph.outputs)
+    stack = list(roots)
     while stack:
         node = stack.pop()
         if node not in found:

@@ -42,10 +42,11 @@ def arranged(statement: Statement) -> Statement:
     return statement
 
 
-def goes_with(loop: Loop, statement: Statement, *, innermost: bool) -> bool:
-    """Whether a statement may share a loop, which is its `innermost` one or has others of its inside."""
+def goes_with(loop: Loop, statement: Statement, axis: int, *, innermost: bool) -> bool:
+    """Whether a statement may share a loop for an axis, which is its `innermost` one or has others of its inside."""
     if loop.columns or in_columns(statement):
-        return loop.columns and (innermost or in_columns(statement))
+        alike = in_columns(statement) or (innermost and statement.goes_in_lanes(axis))
+        return loop.columns and alike
     if innermost:
         return not (_is_costly(statement) and any(isinstance(item, Loop) for item in loop.body))
     return not any(isinstance(item, Leaf) and _is_costly(item.statement) for item in loop.body)

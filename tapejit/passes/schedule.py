@@ -117,7 +117,7 @@ class Schedule:
             for loop in sorted(loops, key=lambda item: -item.place):
                 if loop.extent != extent or loop.alone or not self._aligned(loop, loads, axis):
                     continue
-                if self.inside and not goes_with(loop, statement, innermost=len(remaining) == 1):
+                if self.inside and not goes_with(loop, statement, axis, innermost=len(remaining) == 1):
                     continue
                 if loop.tiled and not self._goes_in_tiles(loop, statement, remaining, loads):
                     continue

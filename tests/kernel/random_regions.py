@@ -24,7 +24,15 @@ STEPS: dict[str, Callable[..., tuple[Any, Any]]] = {
 }
 
 
-OF_ARRAYS = ("turned over", "shifted", "outer", "branching")
+def _matrix(s: Any, x: Any, c: Any) -> tuple[Any, Any]:
+    """A matrix that stays the same, along rows and along columns."""
+    m = tj.tanh(c)[..., None] * tj.sin(c + 1.0)[..., None, :]
+    product = tj.sum(m * s[..., None, :], axis=-1)
+    return tj.sin(product * 0.25) + x, tj.sum(m * tj.tanh(s)[..., None], axis=-2)
+
+
+STEPS["matrix"] = _matrix
+OF_ARRAYS = ("turned over", "shifted", "outer", "branching", "matrix")
 """Those that need an axis."""
 
 

@@ -211,6 +211,14 @@ def test_a_users_names_never_hide_what_a_kernel_calls() -> None:
     assert source.startswith("def exp_step(table, stage, lo, hi):")
 
 
+@pytest.mark.parametrize("called", ["sqrt", "exp", "erf", "select"])
+def test_a_function_that_is_named_as_what_a_kernel_calls_hides_none_of_it(called: str) -> None:
+    traced = trace(lambda x: tj.sqrt(tj.where(x > 0, tj.exp(tj.erf(x)), x)), [np.full(3, 0.5)])
+    emitted = emit(traced.plan(), called, {})
+    calls = [node.func for node in ast.walk(ast.parse(emitted.source)) if isinstance(node, ast.Call)]
+    assert emitted.name not in {function.id for function in calls if isinstance(function, ast.Name)}
+
+
 @pytest.mark.parametrize("name", [*PROGRAMS, *STEPS])
 def test_no_name_is_left_unused(name: str) -> None:
     program = {**PROGRAMS, **STEPS}[name]

@@ -156,3 +156,27 @@ def rows(table, stage, lo, hi):
 """
     lines = build.build(source, "rows", "kernel", {}).llvm_text().splitlines()
     assert len([line for line in lines if "call <" in line and "llvm.rint" in line]) == 1
+
+
+@pytest.mark.parametrize("emit", ["instructions", "source"])
+@pytest.mark.parametrize("count", [8, 24, 32, 48])
+def test_short_sums_over_rows_are_made_of_vectors_along_the_rows(
+    count: int, emit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not written out first, with an element of each of several rows in a vector then."""
+    monkeypatch.setenv("TAPEJIT_EMIT", emit)
+    source = f"""
+def rows(table, stage, lo, hi):
+    x = float32_at(table, 0)
+    y = float32_at(table, 1)
+    z = float32_at(table, 2)
+    for i in range(32):
+        sum = float32(0.0)
+        for j in range({count}):
+            sum = accumulate(sum, x[i * {count} + j] * y[j])
+        z[i] = sum
+    return OK
+"""
+    text = build.build(source, "rows", "kernel", {}).llvm_text()
+    assert "llvm.vector.reduce.fadd" in text
+    assert "gather" not in text
