@@ -26,7 +26,7 @@ from .graph_function import CompiledGraph, GraphFunction, Setting
 from .guards import AssignedOnceError, GuardSet, Recorder
 from .kernel.executable import Executable
 from .kernel.plans import MISSED
-from .kernel.program import Surroundings, executable_for, text_of
+from .kernel.program import Relay, Surroundings, executable_for, text_of
 from .loops import Loopable, Looped, Steps
 from .passes import MEASURED, prepare
 from .primitive import BASE, STATE, Typed, interpreting
@@ -273,6 +273,20 @@ class CompiledStep(Loopable):
             raise CompileError(f"{self._name} can't be compiled: {reason}") from error
         self._eager_because = reason
         warn(f"{self._name} runs eagerly from now on: {reason}. @tapejit.compile(strict=True) makes this an error")
+
+    def executable_for(self, *args: Any) -> Executable | Relay:
+        """What runs calls with arguments like these, for those who call kernels in ways of their own.
+
+        Raises
+        ------
+        CompileError
+            If the step runs eagerly.
+        """
+        traced, call = self._ready(describe(args, {}, self._specialized, self._parameters))
+        if traced is None:
+            raise CompileError(at_user_line(f"{self._name} runs eagerly: {self._eager_because}"))
+        self._assigned.discard(call.key)  # nothing ran
+        return traced.executable
 
     def lower(self, *args: Any, **kwargs: Any) -> "CompiledStep":
         """Trace and build for arguments like these, without running.

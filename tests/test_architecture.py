@@ -56,7 +56,7 @@ TO_COME = {"nn", "losses", "optimizers", "data", "inspect"}
 
 DOOR = "tapejit.kernel.door"  # the one module that imports inside functions
 ONLY_IMPORTED_BY = {
-    "numba": {"tapejit.kernel.build", "tapejit.kernel.user_code"},
+    "numba": {"tapejit.kernel.build", "tapejit.kernel.numba_calls", "tapejit.kernel.user_code"},
     "llvmlite": {
         "tapejit.kernel.assembly",
         "tapejit.kernel.build",
@@ -70,6 +70,7 @@ ONLY_IMPORTED_BY = {
         "tapejit.kernel.mathlib.linking",
         "tapejit.kernel.mathlib.scalars",
         "tapejit.kernel.mathlib.native",
+        "tapejit.kernel.numba_calls",
         "tapejit.kernel.objects",
         "tapejit.kernel.outline",
         "tapejit.kernel.packing",

@@ -1,8 +1,9 @@
-"""Gradients for everyone else's code: SciPy's optimizers and integrators.
+"""Gradients for everyone else's code: SciPy's optimizers and integrators, Numba's compiled functions.
 
-Floor above `step`. Written with the public API only where nothing else is said. `scipy` has functions of flat vectors.
+Floor above `step`. `scipy` has functions of flat vectors, `numba` functions for ``@njit`` code.
 """
 
 from . import scipy
+from .numba import to_numba
 
-__all__ = ["scipy"]
+__all__ = ["scipy", "to_numba"]

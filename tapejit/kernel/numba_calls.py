@@ -1,0 +1,240 @@
+"""Kernels as functions of Numba's: called from compiled code, with a table and a workspace of their own for each call.
+
+Imports Numba; reached through `door` only. The table is on the caller's stack, and so is a workspace of at most
+`STACK_BYTES`: such a call takes no memory and no lock, and threads don't meet. Start reading at `function_for`.
+"""
+
+# Numba's functions carry no types.
+# mypy: disable-error-code="no-untyped-call,attr-defined,misc,no-any-return,untyped-decorator"
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, errors, types
+from numba.extending import intrinsic
+
+from ..aval import Shape
+
+STACK_BYTES = 1 << 16
+"""A larger workspace is allocated at each call."""
+
+_ALIGNMENT = 64
+_WORD = ir.IntType(64)
+_KERNEL = ir.FunctionType(_WORD, [_WORD] * 4)
+_RUN_ALL = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """An argument or a result: what to call it, its type, and its slot in the table (None where it is not read)."""
+
+    name: str
+    shape: Shape
+    dtype: np.dtype
+    slot: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a function needs to call a kernel.
+
+    Parameters
+    ----------
+    name : str
+        Of the function.
+    address : int
+        Of the kernel.
+    constants : mapping of int to int
+        The slots of the table that are the same at each call.
+    slots : int
+        How many slots there are.
+    arguments, results : sequence of Operand
+        In order.
+    detail : int or None
+        The slot where a failed check writes.
+    memory : sequence of (int, int)
+        Slots of workspaces, and how many bytes each has.
+    failures : sequence of str
+        What status n + 1 says.
+    """
+
+    name: str
+    address: int
+    constants: dict[int, int]
+    slots: int
+    arguments: Sequence[Operand]
+    results: Sequence[Operand]
+    detail: int | None
+    memory: Sequence[tuple[int, int]]
+    failures: Sequence[str]
+
+
+def function_for(plan: Plan, *, out: bool) -> Any:
+    """A function that Numba compiles, without Python and the GIL.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to call.
+    out : bool
+        Whether arrays that are results are the caller's, passed behind the arguments, instead of new ones.
+    """
+    arrays = [result for result in plan.results if result.shape]
+    scalars = [result for result in plan.results if not result.shape]
+    large = [(slot, size) for slot, size in plan.memory if size > STACK_BYTES]
+    lines = []
+    for operand in (*plan.arguments, *(arrays if out else ())):
+        if operand.shape:
+            lines.append(f"    if {' or '.join(_differs(operand))}:")
+            message = f"{plan.name}: {operand.name} must have the shape {operand.shape}"
+            lines.append(f"        raise ValueError({message!r})")
+    if not out:
+        lines += [f"    {each.name} = np.empty({each.shape}, np.{each.dtype.name})" for each in arrays]
+    lines += [f"    memory{number} = np.empty({size + _ALIGNMENT}, np.uint8)" for number, (_, size) in enumerate(large)]
+    given = "".join(f"{each.name}, " for each in plan.arguments)
+    written = "".join(f"{each.name}, " for each in arrays)
+    held = "".join(f"memory{number}, " for number in range(len(large)))
+    lines.append(f"    found = invoke(({given}), ({written}), ({held}))")
+    lines.append("    if found[0] != 0:")
+    lines.append("        fail(found[0])")
+    values = {each.name: f"found[{1 + number}]" for number, each in enumerate(scalars)}
+    wanted = [values.get(each.name, each.name) for each in plan.results if not (out and each.shape)]
+    lines.append(f"    return {', '.join(wanted) or None}")
+    parameters = ", ".join(each.name for each in (*plan.arguments, *(arrays if out else ())))
+    text = f"def {plan.name}({parameters}):\n" + "\n".join(lines) + "\n"
+    scope = {"np": np, "invoke": _invocation(plan, scalars, arrays), "fail": _failing(plan)}
+    exec(compile(text, f"<{plan.name} for Numba>", "exec"), scope)
+    return numba.njit(nogil=True)(scope[plan.name])
+
+
+def _differs(operand: Operand) -> list[str]:
+    return [f"{operand.name}.shape[{axis}] != {length}" for axis, length in enumerate(operand.shape)]
+
+
+def _failing(plan: Plan) -> Any:
+    """A function that raises what a status says."""
+    lines = [
+        f"    if status == {number}:\n        raise ValueError({text!r})"
+        for number, text in enumerate(plan.failures, 1)
+    ]
+    lines.append("    raise RuntimeError('the kernel failed')")
+    scope: dict[str, Any] = {}
+    exec(compile("def fail(status):\n" + "\n".join(lines) + "\n", "<failures>", "exec"), scope)
+    return numba.njit(nogil=True)(scope["fail"])
+
+
+def _invocation(plan: Plan, scalars: Sequence[Operand], arrays: Sequence[Operand]) -> Any:
+    """``invoke(arguments, arrays, memory)`` calls the kernel; it returns the status and the scalar results."""
+    kinds = [numba.from_dtype(each.dtype) for each in scalars]
+
+    @intrinsic
+    def invoke(_: Any, arguments: Any, written: Any, memory: Any) -> Any:
+        for operand, given in zip((*plan.arguments, *arrays), (*arguments, *written), strict=True):
+            _check_type(plan.name, operand, given)
+        result = types.Tuple([types.int64, *kinds])
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            return _Call(plan, context, builder, signature).generate(values, scalars, arrays, kinds)
+
+        return result(arguments, written, memory), generate
+
+    return invoke
+
+
+def _check_type(title: str, operand: Operand, given: Any) -> None:
+    """Hold that compiled code passes what the kernel takes."""
+    wanted = numba.from_dtype(operand.dtype)
+    if not operand.shape:
+        fits = isinstance(given, types.Boolean) if operand.dtype.kind == "b" else isinstance(given, types.Number)
+        if operand.dtype.kind in "iu":
+            fits = isinstance(given, types.Integer)
+        if not fits or isinstance(given, types.Complex):
+            raise errors.TypingError(f"{title}: {operand.name} must be a number, {wanted}; got {given}")
+        return
+    if not (
+        isinstance(given, types.Array)
+        and given.dtype == wanted
+        and given.ndim == len(operand.shape)
+        and given.layout == "C"
+    ):
+        raise errors.TypingError(
+            f"{title}: {operand.name} must be a C-contiguous array of {wanted} with {len(operand.shape)} axes, shape "
+            f"{operand.shape}; got {given} (np.ascontiguousarray makes one)"
+        )
+
+
+class _Call:
+    """Writes the instructions of one call."""
+
+    def __init__(self, plan: Plan, context: Any, builder: Any, signature: Any) -> None:
+        self.plan = plan
+        self.context = context
+        self.builder = builder
+        self.signature = signature
+
+    def generate(
+        self, values: Sequence[Any], scalars: Sequence[Operand], arrays: Sequence[Operand], kinds: Sequence[Any]
+    ) -> Any:
+        builder, plan = self.builder, self.plan
+        table = cgutils.alloca_once(builder, _WORD, size=max(plan.slots, 1))
+        for slot, number in plan.constants.items():
+            self._store(table, slot, ir.Constant(_WORD, number))
+        for place, operand in enumerate(plan.arguments):
+            value = builder.extract_value(values[0], place)
+            if operand.slot is not None:
+                self._store(table, operand.slot, self._address(value, operand, self.signature.args[0][place]))
+        for place, operand in enumerate(arrays):
+            if operand.slot is not None:
+                value = builder.extract_value(values[1], place)
+                self._store(table, operand.slot, self._address(value, operand, self.signature.args[1][place]))
+        places = []
+        for operand, kind in zip(scalars, kinds, strict=True):
+            places.append(cgutils.alloca_once(builder, self.context.get_data_type(kind)))
+            if operand.slot is not None:
+                self._store(table, operand.slot, builder.ptrtoint(places[-1], _WORD))
+        detail = cgutils.alloca_once(builder, _WORD)
+        if plan.detail is not None:
+            self._store(table, plan.detail, builder.ptrtoint(detail, _WORD))
+        self._give_memory(table, values[2])
+        kernel = builder.inttoptr(ir.Constant(_WORD, plan.address), _KERNEL.as_pointer())
+        numbers = [builder.ptrtoint(table, _WORD), *(ir.Constant(_WORD, each) for each in (_RUN_ALL, 0, 0))]
+        status = builder.call(kernel, numbers)
+        loaded = [self._loaded(kind, place) for kind, place in zip(kinds, places, strict=True)]
+        return self.context.make_tuple(builder, self.signature.return_type, [status, *loaded])
+
+    def _loaded(self, kind: Any, place: Any) -> Any:
+        value = self.builder.load(place)
+        return self.context.data_model_manager[kind].from_data(self.builder, value)
+
+    def _store(self, table: Any, slot: int, value: Any) -> None:
+        self.builder.store(value, self.builder.gep(table, [ir.Constant(_WORD, slot)]))
+
+    def _address(self, value: Any, operand: Operand, kind: Any) -> Any:
+        """Where an operand's numbers are."""
+        builder, context = self.builder, self.context
+        if operand.shape:
+            return builder.ptrtoint(context.make_array(kind)(context, builder, value).data, _WORD)
+        wanted = numba.from_dtype(operand.dtype)
+        number = context.cast(builder, value, kind, wanted)
+        place = cgutils.alloca_once(builder, context.get_data_type(wanted))
+        builder.store(context.data_model_manager[wanted].as_data(builder, number), place)
+        return builder.ptrtoint(place, _WORD)
+
+    def _give_memory(self, table: Any, held: Any) -> None:
+        """Workspaces, aligned: on the stack, or what was allocated for them."""
+        builder, context, taken = self.builder, self.context, 0
+        for slot, size in self.plan.memory:
+            if size <= STACK_BYTES:
+                place = builder.ptrtoint(
+                    cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(8), size + _ALIGNMENT)), _WORD
+                )
+            else:
+                kind, value = self.signature.args[2][taken], builder.extract_value(held, taken)
+                place = builder.ptrtoint(context.make_array(kind)(context, builder, value).data, _WORD)
+                taken += 1
+            above = builder.add(place, ir.Constant(_WORD, _ALIGNMENT - 1))
+            self._store(table, slot, builder.and_(above, ir.Constant(_WORD, -_ALIGNMENT)))
