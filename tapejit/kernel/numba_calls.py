@@ -7,7 +7,7 @@ Imports Numba; reached through `door` only. The table is on the caller's stack, 
 # Numba's functions carry no types.
 # mypy: disable-error-code="no-untyped-call,attr-defined,misc,no-any-return,untyped-decorator"
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,11 +87,10 @@ def function_for(plan: Plan, *, out: bool) -> Any:
     scalars = [result for result in plan.results if not result.shape]
     large = [(slot, size) for slot, size in plan.memory if size > STACK_BYTES]
     lines = []
-    for operand in (*plan.arguments, *(arrays if out else ())):
-        if operand.shape:
-            lines.append(f"    if {' or '.join(_differs(operand))}:")
-            message = f"{plan.name}: {operand.name} must have the shape {operand.shape}"
-            lines.append(f"        raise ValueError({message!r})")
+    checked = [*plan.arguments, *(arrays if out else ())]
+    lines.append(f"    place = misfit(({''.join(f'{each.name}, ' for each in checked)}))")
+    lines.append("    if place >= 0:")
+    lines.append("        refuse(place)")
     if not out:
         lines += [f"    {each.name} = np.empty({each.shape}, np.{each.dtype.name})" for each in arrays]
     lines += [f"    memory{number} = np.empty({size + _ALIGNMENT}, np.uint8)" for number, (_, size) in enumerate(large)]
@@ -106,25 +105,54 @@ def function_for(plan: Plan, *, out: bool) -> Any:
     lines.append(f"    return {', '.join(wanted) or None}")
     parameters = ", ".join(each.name for each in (*plan.arguments, *(arrays if out else ())))
     text = f"def {plan.name}({parameters}):\n" + "\n".join(lines) + "\n"
-    scope = {"np": np, "invoke": _invocation(plan, scalars, arrays), "fail": _failing(plan)}
+    shapes = [f"{plan.name}: {each.name} must have the shape {each.shape}" for each in checked]
+    failures = dict(enumerate(plan.failures, 1))
+    scope = {
+        "np": np,
+        "misfit": _misfit(plan.name, checked),
+        "refuse": _raising(dict(enumerate(shapes))),
+        "invoke": _invocation(plan, scalars, arrays),
+        "fail": _raising(failures),
+    }
     exec(compile(text, f"<{plan.name} for Numba>", "exec"), scope)
     return numba.njit(nogil=True)(scope[plan.name])
 
 
-def _differs(operand: Operand) -> list[str]:
-    return [f"{operand.name}.shape[{axis}] != {length}" for axis, length in enumerate(operand.shape)]
-
-
-def _failing(plan: Plan) -> Any:
-    """A function that raises what a status says."""
-    lines = [
-        f"    if status == {number}:\n        raise ValueError({text!r})"
-        for number, text in enumerate(plan.failures, 1)
-    ]
+def _raising(texts: Mapping[int, str]) -> Any:
+    """A function that raises what a number stands for."""
+    lines = [f"    if number == {number}:\n        raise ValueError({text!r})" for number, text in texts.items()]
     lines.append("    raise RuntimeError('the kernel failed')")
     scope: dict[str, Any] = {}
-    exec(compile("def fail(status):\n" + "\n".join(lines) + "\n", "<failures>", "exec"), scope)
-    return numba.njit(nogil=True)(scope["fail"])
+    exec(compile("def raising(number):\n" + "\n".join(lines) + "\n", "<errors>", "exec"), scope)
+    return numba.njit(nogil=True)(scope["raising"])
+
+
+def _misfit(title: str, operands: Sequence[Operand]) -> Any:
+    """``misfit(values)``: the place of the first array with another shape than expected, -1 if there is none.
+
+    That compiled code passes values of the right types is held when it is compiled.
+    """
+
+    @intrinsic
+    def misfit(_: Any, values: Any) -> Any:
+        for operand, given in zip(operands, values, strict=True):
+            _check_type(title, operand, given)
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            found = ir.Constant(_WORD, -1)
+            for place, operand in reversed(list(enumerate(operands))):
+                if not operand.shape:
+                    continue
+                value = builder.extract_value(arguments[0], place)
+                array = context.make_array(signature.args[0][place])(context, builder, value)
+                for length, wanted in zip(cgutils.unpack_tuple(builder, array.shape), operand.shape, strict=True):
+                    differs = builder.icmp_signed("!=", length, ir.Constant(_WORD, wanted))
+                    found = builder.select(differs, ir.Constant(_WORD, place), found)
+            return found
+
+        return types.int64(values), generate
+
+    return misfit
 
 
 def _invocation(plan: Plan, scalars: Sequence[Operand], arrays: Sequence[Operand]) -> Any:
@@ -133,8 +161,6 @@ def _invocation(plan: Plan, scalars: Sequence[Operand], arrays: Sequence[Operand
 
     @intrinsic
     def invoke(_: Any, arguments: Any, written: Any, memory: Any) -> Any:
-        for operand, given in zip((*plan.arguments, *arrays), (*arguments, *written), strict=True):
-            _check_type(plan.name, operand, given)
         result = types.Tuple([types.int64, *kinds])
 
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -238,3 +264,20 @@ class _Call:
                 taken += 1
             above = builder.add(place, ir.Constant(_WORD, _ALIGNMENT - 1))
             self._store(table, slot, builder.and_(above, ir.Constant(_WORD, -_ALIGNMENT)))
+
+
+def c_function(function: Any, signature: str, text: str) -> Any:
+    """A function of C's that calls one of `function_for`.
+
+    Parameters
+    ----------
+    function : numba dispatcher
+        What it calls.
+    signature : str
+        As `numba.cfunc` takes it.
+    text : str
+        A Python function ``entry`` of these arguments, in terms of ``function``, ``carray`` and ``np``.
+    """
+    scope = {"function": function, "carray": numba.carray, "np": np}
+    exec(compile(text, "<entry of C's>", "exec"), scope)
+    return numba.cfunc(signature)(scope["entry"])
