@@ -255,9 +255,8 @@ class _Call:
         builder, context, taken = self.builder, self.context, 0
         for slot, size in self.plan.memory:
             if size <= STACK_BYTES:
-                place = builder.ptrtoint(
-                    cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(8), size + _ALIGNMENT)), _WORD
-                )
+                # Bytes, not an array of bytes: Numba would fill the latter with zeros, element by element.
+                place = builder.ptrtoint(cgutils.alloca_once(builder, ir.IntType(8), size=size + _ALIGNMENT), _WORD)
             else:
                 kind, value = self.signature.args[2][taken], builder.extract_value(held, taken)
                 place = builder.ptrtoint(context.make_array(kind)(context, builder, value).data, _WORD)

@@ -101,6 +101,20 @@ def test_a_large_workspace_and_many_threads() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
+def test_a_workspace_on_the_stack_is_not_filled_with_zeros() -> None:
+    # A store of a whole array is one of each element in machine code, and takes a minute to compile.
+    def mixed(x: Any) -> Any:
+        return tj.sort(tj.cumsum(tj.sin(x)))[::-1] @ tj.cumsum(x)
+
+    lengths = []
+    for size in (100, 1000):
+        function, x = tj.to_numba(tj.value_and_grad(mixed), np.zeros(size)), np.linspace(0, 1, size)
+        np.testing.assert_allclose(function(x)[0], float(mixed(x)))
+        (code,) = function.inspect_asm().values()
+        lengths.append(len(code))
+    assert lengths[1] < 1.1 * lengths[0]
+
+
 def test_a_check_that_fails_raises() -> None:
     picked = tj.to_numba(lambda x, i: x[i] * 2.0, np.ones(3), 0)
 
