@@ -109,6 +109,11 @@ def at_user_line(message: str) -> str:
     return f"{message} (at {location})" if location else message
 
 
+def name_of(function: object) -> str:
+    """What to call a user's function in messages."""
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
 def _called_operation() -> str:
     """The operation that the user called, which may have others do the work; empty where it has no name."""
     operation = ""

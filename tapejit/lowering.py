@@ -207,7 +207,10 @@ class SwitchRegion:
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """Computed as a composition of other operations: ``expand(*tensors, **params)`` written with public ones."""
+    """Computed as a composition of other operations: ``expand(*tensors, **params)`` written with public ones.
+
+    Of an operation with several results it is something that can be indexed by their positions.
+    """
 
     expand: Callable[..., Any]
 

@@ -18,7 +18,7 @@ import numpy as np
 from .arguments import Call, describe, eager_arguments
 from .config import check_graphs
 from .entry import Entry
-from .errors import CompileError, ConcretizationError, at_user_line, is_library, warn
+from .errors import CompileError, ConcretizationError, at_user_line, is_library, name_of, warn
 from .graph import Graph, Input, Node, Trace, show, verify
 from .graph.reads import Reads
 from .graph.trace import SpecializeError
@@ -51,7 +51,7 @@ class CompiledStep(Loopable):
     def __init__(self, function: Callable[..., Any], *, strict: bool, cache: bool) -> None:
         functools.update_wrapper(self, function)
         self._function = function
-        self._name: str = getattr(function, "__name__", type(function).__name__)
+        self._name = name_of(function)
         self._bound_name = f"_compiled_{getattr(self, '__qualname__', self._name)}"  # of an instance's own step
         self._parameters = _positional_parameters(function)
         self._strict = strict

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .aval import is_floating
-from .errors import at_user_line
+from .errors import at_user_line, name_of
 from .families import as_array
 from .functional import jvp, vjp
 from .primitive import Value
@@ -155,7 +155,7 @@ def _of_arrays(f: Callable[..., Any], args: Sequence[Any]) -> tuple[_Function, A
     places = [place for place, leaf in enumerate(leaves) if _is_differentiable(leaf)]
     paths = leaf_paths(tuple(args), "args")
     points = [np.array(as_array(leaves[place]).numpy()) for place in places]
-    name = str(getattr(f, "__name__", type(f).__name__))
+    name = name_of(f)
 
     def returned(tensors: Sequence[Any]) -> Any:
         full = list(leaves)

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from ..aval import PYTHON_NUMBERS, Aval
-from ..errors import ConcretizationError, DtypeError, ShapeError, at_user_line
+from ..errors import ConcretizationError, DtypeError, ShapeError, at_user_line, name_of
 from ..families import as_array
 from ..families.operands import number_dtype
 from ..graph import Region
@@ -15,7 +15,7 @@ from ..pytree import TreeDef, unflatten
 from ..variable import Variable
 from .applied import apply_checkpoint, apply_switch
 from .counting import clamped, place_of
-from .nests import aval_of, flattened, in_aval, in_words, is_weak, met, mismatch, name_of
+from .nests import aval_of, flattened, in_aval, in_words, is_weak, met, mismatch
 from .where import is_known
 
 Traced = tuple[RegionTrace, list[Any], TreeDef]

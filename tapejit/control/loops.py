@@ -10,13 +10,13 @@ from typing import Any
 from .. import ops
 from ..aval import Aval
 from ..families import as_array
-from ..primitive import current
+from ..primitive import current, new_key
 from ..pytree import LEAF, TreeDef, flatten, unflatten
 from .applied import apply_scan
 from .bodies import Step, Words, checked_carry, traced_body
 from .form import ScanForm
 from .intermediates import with_intermediates
-from .nests import aval_of, finished, in_aval, in_words, is_weak, mismatch
+from .nests import aval_of, finished, in_aval, in_words, is_weak, mismatch, of_their_own
 from .rows import joined, rows
 from .where import runs_in_python
 
@@ -92,13 +92,14 @@ def _as_operation(loop: Loop) -> tuple[Any, Any]:
 
 def _in_python(loop: Loop) -> tuple[Any, Any]:
     given = _slices(loop)
-    carried, avals = list(loop.init), tuple(map(aval_of, loop.init))
+    avals, carried = tuple(map(aval_of, loop.init)), of_their_own(loop.init, new_key())
     found: list[list[Any]] = []
     tree: TreeDef | None = None
     for index, slices in zip(loop.order(), given, strict=True):
+        since = new_key()
         carry, results = loop.step(index, unflatten(loop.tree, carried), unflatten(loop.slices_tree, slices))
         leaves, avals = checked_carry(carry, loop.tree, avals, loop.words)
-        carried = [_kept(leaf, aval) for leaf, aval in zip(leaves, avals, strict=True)]
+        carried = of_their_own([_kept(leaf, aval) for leaf, aval in zip(leaves, avals, strict=True)], since)
         outputs, results_tree = flatten(results)
         if tree is not None and results_tree != tree:
             raise _other_results(loop.words, tree, found[-1], results_tree, outputs)

@@ -7,13 +7,11 @@ place otherwise. Its `Aval` says so. All here happens alike in eager mode and un
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import ops
 from ..aval import PYTHON_NUMBERS, Aval
 from ..errors import DtypeError, ShapeError, TapejitError, at_user_line
 from ..families import as_array
-from ..primitive import Value, current
+from ..primitive import Value, current, in_role
 from ..pytree import TreeDef, flatten, unflatten
 
 _RANK = {"b": 0, "i": 1, "u": 1, "f": 2}
@@ -59,6 +57,23 @@ def in_aval(leaf: Any, aval: Aval) -> Value:
     return value if value.dtype == aval.dtype else ops.astype(value, aval.dtype)
 
 
+def of_their_own(leaves: Sequence[Any], since: int) -> list[Any]:
+    """What an iteration takes, as values that nobody else has: those newer than a key are, where they are not repeated.
+
+    A tape in a body that watches its carry follows the carry alone, whatever the loop began with. In a graph it is so
+    by itself, since a body's arguments are nodes of their own.
+    """
+    taken: set[int] = set()
+    own = []
+    for leaf in leaves:
+        if isinstance(leaf, Value):
+            if leaf.key <= since or leaf.key in taken:
+                leaf = in_role("reshape")(leaf, leaf.shape)  # noqa: PLW2901 (the same numbers under another key)
+            taken.add(leaf.key)
+        own.append(leaf)
+    return own
+
+
 def finished(value: Any, weak: bool) -> Any:
     """A result, in the dtype that a Python number has among arrays if it was one to the end."""
     if not weak:
@@ -71,11 +86,6 @@ def flattened(nest: Any) -> tuple[list[Any], TreeDef]:
     """The leaves of a nest as numbers and values."""
     leaves, tree = flatten(nest)
     return [lifted(leaf) for leaf in leaves], tree
-
-
-def name_of(function: Any) -> str:
-    """What to call a user's function in messages."""
-    return str(getattr(function, "__name__", type(function).__name__))
 
 
 class _Word:
@@ -109,8 +119,3 @@ def is_list_of_numbers(nest: Any) -> bool:
     """Whether a list is meant as an array."""
     leaves, _ = flatten(nest)
     return isinstance(nest, list) and bool(leaves) and all(type(leaf) in PYTHON_NUMBERS for leaf in leaves)
-
-
-def is_array(leaf: Any) -> bool:
-    """Whether a leaf has a shape."""
-    return isinstance(leaf, (np.ndarray, np.generic)) or hasattr(leaf, "shape")

@@ -14,6 +14,7 @@ from .. import ops
 from ..aval import Aval
 from ..families.batching import all_batched
 from ..graph.connections import positions_of
+from ..lowering import Composite
 from ..primitive import CallPlan, Masked, Params, Primitive, Rule, Value, Wanted, bind, current, in_role
 
 
@@ -72,14 +73,15 @@ def _joined_batch(inputs: Sequence[Any], batched: Sequence[bool], size: int, par
     return ops.moveaxis(joined(all_batched(inputs, batched, size)), 1, 0)
 
 
-# Of eager mode alone: graphs don't hold them, so they are in no registry.
+# Of eager mode: graphs hold them only where a function that was linearized there is called, and declarations none, so
+# that they are in no registry.
 _ROWS = Primitive(
     name="rows",
     inputs=("x",),
     impl=_rows_impl,
     rule=_rows_type,
     vjp={"x": Rule(joined, ("ct",))},
-    lowering=None,
+    lowering=Composite(lambda x: x),  # its parts are its rows
     cases=(),
     multiple=True,
     jvp=_rows_tangent,
@@ -91,7 +93,7 @@ _JOINED = Primitive(
     impl=lambda *parts: np.stack(parts),
     rule=lambda *parts: Aval((len(parts), *parts[0].shape), parts[0].dtype),
     vjp={},
-    lowering=None,
+    lowering=Composite(lambda *parts: ops.stack(parts)),
     cases=(),
     joint=_joined_joint,
     jvp=_joined_tangent,

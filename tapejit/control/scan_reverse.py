@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
+from ..aval import Aval
 from ..graph import Node, Region, TracedTensor
 from ..graph.connections import positions_of, union
 from ..graph.ir import in_order
@@ -20,7 +21,7 @@ from ..tape.recording import Recording
 from ..tape.reverse import add, pull_back
 from .applied import apply_scan
 from .form import ScanForm, form_of
-from .sums import Part, combined, parted
+from .sums import Chain, Part, combined, parted, through
 
 NOTHING: Masked = (None, None)
 
@@ -86,8 +87,9 @@ class _Body:
 
     `slices` and `captures` are places, in inputs, results and histories that had to be made, joined; `lifted` are
     arrays that reverse rules brought along. `carried` are the carries whose cotangents it carries, `summed` the
-    captures whose cotangents it sums up, `given` the inputs whose cotangents it gives slice by slice; `parts` has for
-    captures parts of their cotangents that are summed up from what is stacked behind those, so many values of each.
+    captures whose cotangents it sums up, with the types of the sums and what is made of them in the end; `given` are
+    the inputs whose cotangents it gives slice by slice. `parts` has for captures parts of their cotangents that are
+    summed up from what is stacked behind those, so many values of each, with their types and what is made of them.
     """
 
     region: Region
@@ -95,9 +97,9 @@ class _Body:
     captures: tuple[int, ...]
     lifted: tuple[Value, ...]
     carried: tuple[int, ...]
-    summed: tuple[int, ...]
+    summed: tuple[tuple[int, Aval, Chain], ...]
     given: tuple[int, ...]
-    parts: tuple[tuple[int, Part, int], ...]
+    parts: tuple[tuple[int, Aval, Chain, Part, int], ...]
 
     def kept(self, form: ScanForm) -> tuple[int, ...]:
         """The places of what has to be kept for it."""
@@ -162,7 +164,7 @@ class Reverse:
             zeros(form.aval_of(place).shape, form.aval_of(place).dtype) if start is None else start
             for place, start in zip(body.carried, starts, strict=True)
         ]
-        inputs += [zeros(form.aval_of(place).shape, form.aval_of(place).dtype) for place in body.summed]
+        inputs += [zeros(aval.shape, aval.dtype) for _, aval, _ in body.summed]
         carries = len(inputs)
         sliced = [cotangents[place] for place in self._stacked()]
         sliced += [at[place] for place in body.slices]
@@ -178,18 +180,22 @@ class Reverse:
         return self._cotangents(body, results)
 
     def _cotangents(self, body: _Body, results: Sequence[Any]) -> dict[int, Any]:
-        form = self.form
         rest = iter(results)
         found: dict[int, Any] = {}
-        for place in (*body.carried, *body.summed):
+
+        def more(place: int, total: Any) -> None:
+            found[place] = found[place] + total if place in found else total
+
+        for place in body.carried:
             ct = next(rest)
-            if place in body.summed or place in self.first:
+            if place in self.first:
                 found[place] = ct
+        for place, _, chain in body.summed:
+            more(place, through(chain, next(rest)))
         for place in body.given:
             found[place] = next(rest)
-        for place, part, count in body.parts:
-            total = part.total(form.aval_of(place), [next(rest) for _ in range(count)])
-            found[place] = found[place] + total if place in found else total
+        for place, aval, chain, part, count in body.parts:
+            more(place, through(chain, part.total(aval, [next(rest) for _ in range(count)])))
         return {place: ct for place, ct in found.items() if place in self.wanted}
 
     def _stacked(self) -> list[int]:
@@ -258,8 +264,8 @@ class _Closing:
             given = [place for place in form.sliced if self.pulled.get(place) is not None]
             summed, sums, found = self._sums()
             outputs = [trace.node_of(value) for value in (*carried, *sums, *(self.pulled[place] for place in given))]
-            nodes = [part.given(trace) for _, part in found]
-        parts = tuple((place, part, len(each)) for (place, part), each in zip(found, nodes, strict=True))
+            nodes = [part.given(trace) for *_, part in found]
+        parts = tuple((*one, len(each)) for one, each in zip(found, nodes, strict=True))
         outputs += [node for each in nodes for node in each]
         count = len(form.graph.inputs)
         cotangents = trace.arguments[count : count + len(reverse.carried)]
@@ -272,30 +278,29 @@ class _Closing:
         ct = self.pulled.get(place)
         return in_role("zeros")(aval.shape, aval.dtype) if ct is None else ct
 
-    def _sums(self) -> tuple[dict[int, Node], list[Any], list[tuple[int, Part]]]:
+    def _sums(self) -> tuple[list[tuple[int, Node, Chain]], list[Any], list[tuple[int, Aval, Chain, Part]]]:
         """The captures whose cotangents are summed up, each with the input that has the sum so far; the new sums."""
-        summed: dict[int, Node] = {}
+        summed: list[tuple[int, Node, Chain]] = []
         sums: list[Any] = []
-        found: list[tuple[int, Part]] = []
+        found: list[tuple[int, Aval, Chain, Part]] = []
         for place in self.reverse.form.captures:
             ct = self.pulled.get(place)
             if ct is None:
                 continue
             dense, parts = parted(self.trace.node_of(ct))
-            found += [(place, part) for part in parts]
-            if dense:
-                argument = self.reverse.form.argument(place)
-                summed[place] = self.trace.builder.input("sum", place, argument.aval)
-                terms = [summed[place], *dense]
-                sums.append(combined([TracedTensor(self.trace, node) for node in terms]))
+            found += [(place, aval, chain, part) for chain, aval, part in parts]
+            for terms in dense:
+                before = self.trace.builder.input("sum", len(summed), terms.nodes[0].aval)
+                summed.append((place, before, terms.chain))
+                sums.append(combined([TracedTensor(self.trace, node) for node in (before, *terms.nodes)]))
         return summed, sums, found
 
     def _closed(
         self,
         carried: tuple[int, ...],
-        summed: Mapping[int, Node],
+        summed: Sequence[tuple[int, Node, Chain]],
         given: tuple[int, ...],
-        parts: tuple[tuple[int, Part, int], ...],
+        parts: tuple[tuple[int, Aval, Chain, Part, int], ...],
         outputs: Sequence[Node],
     ) -> _Body:
         form, trace = self.reverse.form, self.trace
@@ -314,8 +319,9 @@ class _Closing:
         captures = {arguments[place]: place for place in form.captures if arguments[place] in used}
         lifted = trace.taken(outputs)
         ends = cts[: len(carried)]
-        own = [index, *ends, *summed.values(), *cts[len(carried) :], *slices, *captures]
+        own = [index, *ends, *(node for _, node, _ in summed), *cts[len(carried) :], *slices, *captures]
         region = trace.region(own, outputs, lifted)
         region = Region(region.graph, len(captures) + len(lifted))
         places = tuple(slices.values()), tuple(captures.values())
-        return _Body(region, *places, tuple(lifted), carried, tuple(summed), given, parts)
+        sums = tuple((place, node.aval, chain) for place, node, chain in summed)
+        return _Body(region, *places, tuple(lifted), carried, sums, given, parts)

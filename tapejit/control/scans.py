@@ -6,14 +6,14 @@ from math import isqrt
 from operator import index as as_int
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DtypeError, ShapeError, TapejitError, at_user_line
+from ..errors import DtypeError, ShapeError, TapejitError, at_user_line, name_of
 from ..families import as_array
 from ..primitive import Value
 from ..pytree import TreeDef, flatten, leaf_paths
 from .bodies import Words
 from .chunks import run_in_chunks
 from .loops import Loop, run
-from .nests import flattened, is_list_of_numbers, name_of
+from .nests import flattened, is_list_of_numbers
 from .where import is_known
 from .while_loops import counted_while
 

@@ -3,7 +3,8 @@
 Summing up whole arrays costs their size at each iteration. Where an iteration reads a row of a large array, its
 cotangent is a scatter of a row into zeros: the rows and their indices are kept, one after the other, and scattered at
 once in the end. Where it multiplies a matrix and a vector, the matrix' cotangent is a product of two vectors: these are
-kept, and what would be so many updates of the whole matrix is one product of matrices in the end.
+kept, and what would be so many updates of the whole matrix is one product of matrices in the end. Slices, pads and
+other linear operations wait for the sum.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import numpy as np
 
 from .. import ops
 from ..aval import Aval
-from ..graph import Literal, Node, TracedTensor
+from ..graph import Input, Literal, Node, TracedTensor
 from ..graph.region import RegionTrace
 from ..lowering import Affine, Contraction, Pointwise, Scatter, View
 from ..primitive import Primitive, bind, in_role
@@ -69,44 +70,63 @@ class Products:
 Part = Scattered | Products
 
 
-def parted(ct: Node) -> tuple[list[Node], list[Part]]:
-    """A cotangent as a sum: what is to be added up as it is, and parts that cost less."""
-    dense: list[Node] = []
-    parts: list[Part] = []
-    factors: list[tuple[Node, Node, bool]] = []
-    terms = [ct]
+Chain = tuple[tuple[Primitive, tuple[tuple[str, Any], ...]], ...]
+"""Linear operations with one input each, the first one first: they are applied to a sum, not to each of its terms."""
+
+
+def through(chain: Chain, value: Any) -> Any:
+    """What a chain of operations makes of a value."""
+    for primitive, params in chain:
+        value = bind(primitive, (value,), dict(params))
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Terms of a sum as they are, before a chain of operations."""
+
+    chain: Chain
+    nodes: list[Node]
+
+
+def parted(ct: Node) -> tuple[list[Terms], list[tuple[Chain, Aval, Part]]]:
+    """A cotangent as a sum: terms to be added up, and parts that cost less; each before a chain of operations.
+
+    So of a matrix of which a row is read, the cotangent of the row is added up, and made one of the matrix in the end.
+    """
+    dense: dict[Chain, list[Node]] = {}
+    factors: dict[Chain, list[tuple[Node, Node, bool]]] = {}
+    parts: list[tuple[Chain, Aval, Part]] = []
+    avals: dict[Chain, Aval] = {}
+    terms: list[tuple[Node, Chain]] = [(ct, ())]
     while terms:
-        node = _behind_views(terms.pop())
+        node, chain = terms.pop()
         scattered, product = _scattered(node), _product(node)
         if scattered is not None:
-            parts.append(scattered)
+            parts.append((chain, node.aval, scattered))
         elif product is not None:
-            factors.append(product)
+            factors.setdefault(chain, []).append(product)
+            avals[chain] = node.aval
         elif _is_sum(node):
-            terms.extend(reversed(node.inputs))
+            terms.extend((value, chain) for value in reversed(node.inputs))
+        elif _is_linear(node):
+            assert node.primitive is not None
+            terms.append((node.inputs[0], ((node.primitive, node.params), *chain)))
         else:
-            dense.append(node)
-    if factors:
-        parts.append(Products(tuple(factors)))
-    # A sum of nothing else stays one.
-    return (dense, parts) if parts else ([ct], [])
+            dense.setdefault(chain, []).append(node)
+    parts.extend((chain, avals[chain], Products(tuple(found))) for chain, found in factors.items())
+    return [Terms(chain, nodes) for chain, nodes in dense.items()], parts
 
 
-def _behind_views(node: Node) -> Node:
-    """The value that views leave as it is."""
-    while node.primitive is not None and isinstance(node.primitive.lowering, View) and _leaves_alone(node):
-        node = node.inputs[0]
-    return node
-
-
-def _leaves_alone(node: Node) -> bool:
-    """Whether a view has each element where it was."""
-    assert node.primitive is not None
-    shape = node.aval.shape
-    if node.inputs[0].aval.shape != shape:
+def _is_linear(node: Node) -> bool:
+    """Whether a value is made of one that is no larger, by an operation that may as well be applied to a sum."""
+    primitive = node.primitive
+    if primitive is None or len(node.inputs) != 1 or node.inputs[0].aval.size > node.aval.size:
         return False
-    index = node.primitive.lowering.index(shape, shape, dict(node.params))
-    return bool(index == tuple(Affine.axis(axis) if length > 1 else Affine() for axis, length in enumerate(shape)))
+    linear = isinstance(primitive.lowering, View) or bool(primitive.properties.get("linear"))
+    return (
+        linear and not isinstance(node.inputs[0].op, (Input, Literal)) and node.inputs[0].aval.dtype == node.aval.dtype
+    )
 
 
 def _is_sum(node: Node) -> bool:
@@ -130,7 +150,7 @@ def _scattered(node: Node) -> Scattered | None:
 def _product(node: Node) -> tuple[Node, Node, bool] | None:
     """The factors of a matrix, or of its transpose."""
     turned = _is_transpose(node)
-    product = _behind_views(node.inputs[0]) if turned else node
+    product = node.inputs[0] if turned else node
     primitive = product.primitive
     if primitive is None or not isinstance(primitive.lowering, Contraction) or len(product.aval.shape) != 2:
         return None

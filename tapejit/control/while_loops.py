@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from operator import index as as_int
 from typing import Any
 
-from ..errors import DtypeError, ShapeError, TapejitError, at_user_line
+from ..errors import DtypeError, ShapeError, TapejitError, at_user_line, name_of
 from ..families import as_array
 from ..graph.region import RegionTrace
 from ..graph.trace import TracedNumber
-from ..primitive import current
+from ..primitive import current, new_key
 from ..pytree import TreeDef, flatten, unflatten
 from .applied import apply_while
 from .bodies import Words, checked_carry, traced_body
@@ -16,7 +16,7 @@ from .branches import cond
 from .counting import followed_by, in_int64, truth_of
 from .limits import too_many, within
 from .loops import Loop, run
-from .nests import aval_of, finished, flattened, in_aval, is_weak, name_of
+from .nests import aval_of, finished, flattened, in_aval, is_weak, of_their_own
 from .where import runs_in_python
 
 
@@ -106,13 +106,16 @@ def _in_python(
     words: Words,
 ) -> Any:
     avals, steps = tuple(map(aval_of, leaves)), 0
+    leaves = of_their_own(leaves, new_key())
     while bool(_condition(cond_fn(unflatten(tree, leaves)))):
         if steps == most:
             raise too_many(most)
+        since = new_key()
         after, avals = checked_carry(body_fn(unflatten(tree, leaves)), tree, avals, words)
         leaves = [
             leaf if is_weak(leaf) == aval.weak else in_aval(leaf, aval) for leaf, aval in zip(after, avals, strict=True)
         ]
+        leaves = of_their_own(leaves, since)
         steps += 1
     return unflatten(tree, [as_array(leaf) for leaf in leaves])
 

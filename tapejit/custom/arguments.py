@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..aval import Aval, is_floating
-from ..errors import DtypeError, RuleError, ShapeError, at_user_line
+from ..errors import DtypeError, RuleError, ShapeError, at_user_line, name_of
 from ..families import as_array
 from ..primitive import BASE, READERS, Value, current
 from ..pytree import LEAF, TreeDef, flatten, flatten_up_to, unflatten
@@ -21,9 +21,9 @@ from ..variable import Variable
 
 def described(function: Callable[..., Any]) -> str:
     """A function's name, and where it stands."""
-    name = getattr(function, "__name__", type(function).__name__)
+    name = name_of(function)
     code = getattr(inspect.unwrap(function), "__code__", None)
-    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code is not None else str(name)
+    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code is not None else name
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..aval import is_floating
-from ..errors import DtypeError, at_user_line
+from ..errors import DtypeError, at_user_line, name_of
 from ..families import as_array
 from ..primitive import Value, in_role
 from ..pytree import TreeDef, flatten, leaf_paths, unflatten
@@ -30,11 +30,6 @@ def checked_function(transform: str, function: Any) -> Function:
     if not callable(function):
         raise TypeError(at_user_line(f"{transform} takes a function, got {type(function).__name__}"))
     return function  # type: ignore[no-any-return]
-
-
-def name_of(function: Any) -> str:
-    """What to call a function in messages."""
-    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def derived(function: Function) -> Callable[[Function], Function]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..aval import is_floating
-from ..errors import DtypeError, ShapeError, at_user_line
+from ..errors import DtypeError, ShapeError, at_user_line, name_of
 from ..primitive import Value, current, heard_by, in_role
 from ..tape.accumulator import Tangents
 from ..tape.recording import Recording
@@ -21,7 +21,6 @@ from .arguments import (
     checked_function,
     derived,
     differentiable,
-    name_of,
     results,
     with_auxiliary,
     zeros_of,

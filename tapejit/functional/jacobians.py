@@ -9,12 +9,12 @@ from typing import Any
 
 from .. import ops
 from ..aval import is_floating
-from ..errors import DtypeError, at_user_line
+from ..errors import DtypeError, at_user_line, name_of
 from ..primitive import heard_by, in_role
 from ..tape.columns import Applications, jacobian_columns
 from ..tape.jacobians import checked_chunk, jacobian_rows
 from ..tape.recording import Recording
-from .arguments import Function, Leaves, checked_function, derived, name_of, results, with_auxiliary
+from .arguments import Function, Leaves, checked_function, derived, results, with_auxiliary
 from .gradients import checked_argnums, recording_of, split_arguments
 
 MODES = ("auto", "reverse", "forward")

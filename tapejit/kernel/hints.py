@@ -6,8 +6,9 @@
 * LLVM writes out several copies of a vectorised body, so that the processor has more to do at a time. A large body has
   enough for that, and its copies would take several times as long to compile. Enormous ones are not vectorised at all:
   the forward and backward pass of a chain of some thousand operations would keep the vectoriser busy for half a minute.
-* A short loop that sums up is made of vectors before it is written out. LLVM would do it the other way round, and then
-  make vectors of the loop around it, with an element of each row in them, which it has to gather.
+* A short loop that sums up, or goes along memory, is made of vectors before it is written out. LLVM would do it the
+  other way round, and then make vectors of the loop around it, with an element of each row in them, which it has to
+  gather and scatter.
 * Iterations that don't meet in memory are said not to (`parallel`).
 
 Works on the modules that Numba hands over, whichever emitter they come from. Loops that are written out in vectors
@@ -92,7 +93,7 @@ def with_loop_hints(module: ir.Module, parallel: Collection[ir.Block], short: Co
     parallel : collection of ir.Block
         The bodies of loops whose iterations don't meet in memory.
     short : collection of ir.Block
-        The bodies of short loops that sum up.
+        The bodies of short loops that are made of vectors before they are written out.
     """
     ids: list[_LoopId] = []
     groups: list[_AccessGroup] = []

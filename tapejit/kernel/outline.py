@@ -20,7 +20,8 @@ from .epilogue import Nest, nest_of
 from .instructions import Value
 from .lane_loops import LaneLoop, lane_loop_of
 from .objects import target_cpu
-from .parallel import MARK, SHORT, is_parallel, is_short_sum
+from .parallel import MARK, SHORT, is_parallel, is_short, iterations
+from .row_loops import RowLoop, row_loop_of
 from .straight import Known, Resolve, Scalars, TextError, Typed
 from .tile_shape import target_of
 
@@ -38,7 +39,7 @@ class Block:
     ----------
     statements : list of ast.stmt
         The lines.
-    nest : Nest or LaneLoop, optional
+    nest : Nest, LaneLoop or RowLoop, optional
         The loops.
     reads : tuple of (str, type)
         What it takes from outside: its parameters.
@@ -48,7 +49,7 @@ class Block:
 
     statements: list[ast.stmt]
     outline: "Outline"
-    nest: Nest | LaneLoop | None = None
+    nest: Nest | LaneLoop | RowLoop | None = None
     reads: tuple[tuple[str, str], ...] = ()
     writes: tuple[tuple[str, str], ...] = ()
 
@@ -106,7 +107,8 @@ def _mark(body: Iterable[ast.stmt]) -> None:
             case ast.For(ast.Name(name)) if not _nest_of(statement):
                 marks = []
                 if all(map(_is_line, statement.body)):
-                    marks += [MARK] * is_parallel(statement.body, name) + [SHORT] * is_short_sum(statement)
+                    marks += [MARK] * is_parallel(statement.body, name, iterations(statement))
+                    marks += [SHORT] * is_short(statement)
                 statement.body[:0] = [ast.Expr(ast.Call(ast.Name(mark, ast.Load()), [], [])) for mark in marks]
                 _mark(statement.body)
             case ast.If() | ast.While():
@@ -115,8 +117,13 @@ def _mark(body: Iterable[ast.stmt]) -> None:
 
 
 def _nest_of(loop: ast.For) -> Nest | LaneLoop | None:
-    """What is emitted as a whole."""
+    """What is emitted as a whole, and not in the text's own loops by either emitter."""
     return nest_of(loop) or lane_loop_of(loop, list(_names_of([loop])[1]))
+
+
+def _row_loop_of(loop: ast.For) -> RowLoop | None:
+    """What is emitted as a whole, and is a loop like others where Numba compiles the text."""
+    return row_loop_of(loop, list(_names_of([loop])[1]))
 
 
 def outline(tree: ast.Module, resolve: Resolve, constants: Mapping[str, np.generic], fixed: frozenset[int]) -> Outline:
@@ -205,7 +212,7 @@ def _without_runs(result: Outline, body: list[ast.stmt], types: dict[str, Typed]
             case ast.For(ast.Name(name)):
                 close()
                 types[name] = Typed("int64")
-                nest = _nest_of(statement)
+                nest = _nest_of(statement) or _row_loop_of(statement)
                 if nest is not None:
                     _learn(scalars, types, statement.body)
                     add(Block([statement], result, nest))

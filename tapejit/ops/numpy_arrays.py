@@ -18,7 +18,8 @@ Function = Callable[..., Any]
 # ---- reductions
 
 
-def _dtyped(a: Any, dtype: Any) -> Any:
+def dtyped(a: Any, dtype: Any) -> Any:
+    """An operand, converted if a dtype was named."""
     return a if dtype is None else ops.astype(a, dtype)
 
 
@@ -36,7 +37,9 @@ def _nan_total(function: Function) -> Function:
     return total
 
 
-def _nan_extreme(function: Function) -> Function:
+def extreme_of(function: Function) -> Function:
+    """A reduction without a dtype, with NumPy's parameters."""
+
     def extreme(a: Any, axis: Any = None, out: None = None, keepdims: Any = False) -> Any:
         return function(a, axis, keepdims=keepdims)
 
@@ -44,16 +47,18 @@ def _nan_extreme(function: Function) -> Function:
 
 
 def _nanmean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: Any = False) -> Any:
-    return ops.nanmean(_dtyped(a, dtype), axis, keepdims=keepdims)
+    return ops.nanmean(dtyped(a, dtype), axis, keepdims=keepdims)
 
 
-def _nan_moment(function: Function) -> Function:
+def moment_of(function: Function) -> Function:
+    """A variance or standard deviation, with NumPy's parameters."""
+
     def moment(
         a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: Any = False,
         *, correction: float | None = None,
     ) -> Any:  # fmt: skip
         chosen = ddof if correction is None else correction
-        return function(_dtyped(a, dtype), axis, correction=chosen, keepdims=keepdims)
+        return function(dtyped(a, dtype), axis, correction=chosen, keepdims=keepdims)
 
     return moment
 
@@ -155,7 +160,7 @@ def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str =
 
 def _stacked(function: Function) -> Function:
     def stacked(tup: Any, *, dtype: Any = None) -> Any:
-        return _dtyped(function(tup), dtype)
+        return dtyped(function(tup), dtype)
 
     return stacked
 
@@ -266,9 +271,9 @@ UFUNCS: Mapping[str, Function] = {
 
 METHODS: Mapping[tuple[np.ufunc, str], Function] = {
     (np.multiply, "accumulate"): _cumulative(ops.cumprod),
-    (np.maximum, "accumulate"): lambda a, axis=None, dtype=None, out=None: ops.cummax(_dtyped(a, dtype), axis),
-    (np.minimum, "accumulate"): lambda a, axis=None, dtype=None, out=None: ops.cummin(_dtyped(a, dtype), axis),
-    (np.logaddexp, "accumulate"): lambda a, axis=None, dtype=None, out=None: ops.logcumsumexp(_dtyped(a, dtype), axis),
+    (np.maximum, "accumulate"): lambda a, axis=None, dtype=None, out=None: ops.cummax(dtyped(a, dtype), axis),
+    (np.minimum, "accumulate"): lambda a, axis=None, dtype=None, out=None: ops.cummin(dtyped(a, dtype), axis),
+    (np.logaddexp, "accumulate"): lambda a, axis=None, dtype=None, out=None: ops.logcumsumexp(dtyped(a, dtype), axis),
 }
 """The methods of ufuncs."""
 
@@ -306,18 +311,18 @@ FUNCTIONS: Mapping[str, Function] = {
     "median": _median(ops.median),
     "meshgrid": _meshgrid,
     "nan_to_num": _nan_to_num,
-    "nanmax": _nan_extreme(ops.nanmax),
+    "nanmax": extreme_of(ops.nanmax),
     "nanmean": _nanmean,
     "nanmedian": _median(ops.nanmedian),
-    "nanmin": _nan_extreme(ops.nanmin),
+    "nanmin": extreme_of(ops.nanmin),
     "nanprod": _nan_total(ops.nanprod),
     "nanquantile": _quantile(ops.nanquantile),
-    "nanstd": _nan_moment(ops.nanstd),
+    "nanstd": moment_of(ops.nanstd),
     "nansum": _nan_total(ops.nansum),
-    "nanvar": _nan_moment(ops.nanvar),
+    "nanvar": moment_of(ops.nanvar),
     "nonzero": _nonzero,
     "percentile": _quantile(ops.percentile),
-    "ptp": _nan_extreme(ops.ptp),
+    "ptp": extreme_of(ops.ptp),
     "quantile": _quantile(ops.quantile),
     "repeat": _repeat,
     "rot90": _rot90,

@@ -81,20 +81,22 @@ def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
     return linalg.matrix_norm(x, keepdims=keepdims, ord=ord)
 
 
-def _of_a(function: Callable[..., Any]) -> Callable[..., Any]:
-    def of_a(a: Any) -> Any:
+def of_a(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of one array, with NumPy's parameter."""
+
+    def of_array(a: Any) -> Any:
         return function(a)
 
-    return of_a
+    return of_array
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "cholesky": _of_a(linalg.cholesky),
+    "cholesky": of_a(linalg.cholesky),
     "cond": lambda x, p=None: linalg.cond(x, p),
-    "det": _of_a(linalg.det),
+    "det": of_a(linalg.det),
     "eigh": _eigh,
     "eigvalsh": _eigvalsh,
-    "inv": _of_a(linalg.inv),
+    "inv": of_a(linalg.inv),
     "lstsq": _lstsq,
     "matmul": matmul,
     "matrix_norm": _matrix_norm,
@@ -106,7 +108,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "outer": outer,
     "pinv": _pinv,
     "qr": _qr,
-    "slogdet": _of_a(linalg.slogdet),
+    "slogdet": of_a(linalg.slogdet),
     "solve": _solve,
     "svd": _svd,
     "svdvals": lambda x, /: linalg.svdvals(x),

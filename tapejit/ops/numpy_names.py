@@ -16,6 +16,8 @@ from .. import ops
 from ..errors import DtypeError, at_user_line
 from ..primitive import Typed
 from . import numpy_arrays, numpy_linalg
+from .numpy_arrays import dtyped, extreme_of, moment_of
+from .numpy_linalg import of_a
 
 Function = Callable[..., Any]
 
@@ -163,10 +165,6 @@ def _numbers(nest: Any) -> Any:
 # ---- counterparts with NumPy's parameters; `out` is there to keep the positions
 
 
-def _with_dtype(x: Any, dtype: Any) -> Any:
-    return x if dtype is None else ops.astype(x, dtype)
-
-
 def _sum(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False) -> Any:
     return ops.sum(a, axis, keepdims=keepdims, dtype=dtype)
 
@@ -176,25 +174,7 @@ def _prod(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdim
 
 
 def _mean(a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False) -> Any:
-    return ops.mean(_with_dtype(a, dtype), axis, keepdims=keepdims)
-
-
-def _moment(function: Function) -> Function:
-    def moment(
-        a: Any, axis: Any = None, dtype: Any = None, out: None = None, ddof: float = 0, keepdims: Any = False,
-        *, correction: float | None = None,
-    ) -> Any:  # fmt: skip
-        chosen = ddof if correction is None else correction
-        return function(_with_dtype(a, dtype), axis, correction=chosen, keepdims=keepdims)
-
-    return moment
-
-
-def _extreme(function: Function) -> Function:
-    def extreme(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
-        return function(a, axis, keepdims=keepdims)
-
-    return extreme
+    return ops.mean(dtyped(a, dtype), axis, keepdims=keepdims)
 
 
 def _cumsum(a: Any, axis: Any = None, dtype: Any = None, out: None = None) -> Any:
@@ -209,11 +189,11 @@ def _sorting(function: Function) -> Function:
 
 
 def _concatenate(arrays: Any, /, axis: Any = 0, out: None = None, *, dtype: Any = None) -> Any:
-    return _with_dtype(ops.concat(arrays, axis=axis), dtype)
+    return dtyped(ops.concat(arrays, axis=axis), dtype)
 
 
 def _stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None) -> Any:
-    return _with_dtype(ops.stack(arrays, axis=axis), dtype)
+    return dtyped(ops.stack(arrays, axis=axis), dtype)
 
 
 def _where(condition: Any, x: Any, y: Any, /) -> Any:
@@ -270,13 +250,6 @@ def _size(a: Any, axis: int | None = None) -> int:
     return int(a.size if axis is None else a.shape[axis])
 
 
-def _of_a(function: Function) -> Function:
-    def of_a(a: Any) -> Any:
-        return function(a)
-
-    return of_a
-
-
 def _broadcast_to(array: Any, shape: Any) -> Any:
     return ops.broadcast_to(array, shape)
 
@@ -324,10 +297,10 @@ _UFUNCS: dict[Any, Function] = _by_function(
 _METHODS: dict[Any, Function] = {
     (np.add, "reduce"): _sum,
     (np.multiply, "reduce"): _prod,
-    (np.maximum, "reduce"): _extreme(ops.max),
-    (np.minimum, "reduce"): _extreme(ops.min),
-    (np.logical_or, "reduce"): _extreme(ops.any),
-    (np.logical_and, "reduce"): _extreme(ops.all),
+    (np.maximum, "reduce"): extreme_of(ops.max),
+    (np.minimum, "reduce"): extreme_of(ops.min),
+    (np.logical_or, "reduce"): extreme_of(ops.any),
+    (np.logical_and, "reduce"): extreme_of(ops.all),
     (np.add, "accumulate"): _cumsum,
     **numpy_arrays.METHODS,
 }
@@ -340,16 +313,16 @@ _FUNCTIONS: dict[Any, Function] = {
             "sum": _sum,
             "prod": _prod,
             "mean": _mean,
-            "var": _moment(ops.var),
-            "std": _moment(ops.std),
-            "max": _extreme(ops.max),
-            "min": _extreme(ops.min),
-            "amax": _extreme(ops.max),
-            "amin": _extreme(ops.min),
-            "any": _extreme(ops.any),
-            "all": _extreme(ops.all),
-            "argmax": _extreme(ops.argmax),
-            "argmin": _extreme(ops.argmin),
+            "var": moment_of(ops.var),
+            "std": moment_of(ops.std),
+            "max": extreme_of(ops.max),
+            "min": extreme_of(ops.min),
+            "amax": extreme_of(ops.max),
+            "amin": extreme_of(ops.min),
+            "any": extreme_of(ops.any),
+            "all": extreme_of(ops.all),
+            "argmax": extreme_of(ops.argmax),
+            "argmin": extreme_of(ops.argmin),
             "cumsum": _cumsum,
             "sort": _sorting(ops.sort),
             "argsort": _sorting(ops.argsort),
@@ -361,7 +334,7 @@ _FUNCTIONS: dict[Any, Function] = {
             "tensordot": lambda a, b, axes=2: ops.tensordot(a, b, axes=axes),
             "einsum": _einsum,
             "reshape": _reshape,
-            "ravel": _of_a(ops.ravel),
+            "ravel": of_a(ops.ravel),
             "transpose": lambda a, axes=None: ops.permute_dims(a, axes),
             "matrix_transpose": ops.matrix_transpose,
             "moveaxis": _moveaxis,
@@ -376,7 +349,7 @@ _FUNCTIONS: dict[Any, Function] = {
             "round": _round,
             "around": _round,
             "astype": ops.astype,
-            "copy": _of_a(ops.asarray),
+            "copy": of_a(ops.asarray),
             "zeros_like": _like(ops.zeros_like),
             "ones_like": _like(ops.ones_like),
             "full_like": _full_like,

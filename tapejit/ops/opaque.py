@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..aval import Aval, checked_shape, parse_dtype
-from ..errors import ShapeError, at_user_line
+from ..errors import ShapeError, at_user_line, name_of
 from ..families import Case, as_array, library_call, normal
 from ..lowering import Opaque
 from ..primitive import BatchRule, Params, in_role, new_key
@@ -47,7 +47,7 @@ class _Function:
     @property
     def name(self) -> str:
         """What to call it in messages."""
-        return str(getattr(self.call, "__name__", type(self.call).__name__))
+        return name_of(self.call)
 
     def __repr__(self) -> str:
         return f"{self.name} {self.number}"

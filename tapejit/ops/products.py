@@ -114,11 +114,12 @@ def _general(x: Any, y: Any) -> "Tensor":
     if len(shape) == 1:
         x = reshape(x, (1, inner))
     batch = broadcast_shapes("matmul", (x.shape[:-2], other[:-2]))
-    product = _matmul(_with_batch(x, batch), _with_batch(y, batch))
+    product = _matmul(with_batch(x, batch), with_batch(y, batch))
     return reshape(product, (*batch, other[-1])) if len(shape) == 1 else product
 
 
-def _with_batch(x: Any, batch: Shape) -> Any:
+def with_batch(x: Any, batch: Shape) -> Any:
+    """The matrices with these leading axes."""
     return x if x.shape[:-2] == batch else broadcast_to(x, (*batch, *x.shape[-2:]))
 
 

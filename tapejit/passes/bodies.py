@@ -137,11 +137,12 @@ def is_scalar(node: Node) -> bool:
 
 def sources_of(node: Node) -> list[Node]:
     """The nodes that have to be stored so that a region operation can read them."""
-    lowering = None if node.primitive is None else node.primitive.lowering
-    first = dict(node.params)["carries"] if isinstance(lowering, (ScanRegion, WhileRegion)) else 0
+    params = dict(node.params)
+    first = params.get("carries", 0)
+    sliced = first + params.get("slices", 0)
     carried = [value for value in node.inputs[:first] if not value.aval.shape]
-    found = [behind_views(value) for value in carried]
-    found += [root_of_capture(value, dict(node.params)) for value in node.inputs[first:]]
+    found = [behind_views(value) for value in (*carried, *node.inputs[first:sliced])]
+    found += [root_of_capture(value, params) for value in node.inputs[sliced:]]
     return [root for root in found if not isinstance(root.op, Literal)]
 
 

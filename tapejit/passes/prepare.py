@@ -14,7 +14,7 @@ from ..primitive import Primitive, in_role
 from ..tensor import quietly
 from .composing import traced
 from .inlining import inlined
-from .products import product_with_steady, steady_axes, sum_of_products, transposed, used_once
+from .products import product_with_steady, steady_axes, sum_of_products, summed, transposed, used_once
 from .regions import Regions
 
 LOOP_PRODUCT = 512
@@ -36,7 +36,8 @@ def _prepared(graph: Graph, known: dict[str, Graph]) -> Graph:
     builder = Builder()
     graph = inlined(builder, graph)
     graph = _with_regions(builder, _rewritten(builder, graph, "expand", _expand), known)
-    for name, rewrite in (("products", _products), ("simplify", _simplify)):
+    sums = functools.partial(summed, once=used_once(graph.nodes(), graph.roots))
+    for name, rewrite in (("sums", sums), ("products", _products), ("simplify", _simplify)):
         graph = _rewritten(builder, graph, name, rewrite)
     transposes = functools.partial(transposed, once=used_once(graph.nodes(), graph.roots))
     return _rewritten(builder, graph, "transposes", transposes).pruned()
@@ -73,12 +74,22 @@ def _rewritten(builder: Builder, graph: Graph, name: str, rewrite: Callable[...,
 def _expand(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:
     """A composite becomes what it is composed of, a result of an alias what it stands for."""
     if isinstance(node.op, Part):
-        whole = inputs[0]
-        alias = whole.primitive is not None and isinstance(whole.primitive.lowering, Alias)
-        return whole.inputs[node.op.index] if alias else None
-    if node.primitive is None or not isinstance(node.primitive.lowering, Composite):
+        return _part(builder, inputs[0], node.op.index)
+    if node.primitive is None or node.primitive.multiple or not isinstance(node.primitive.lowering, Composite):
         return None
     return traced(builder, node.primitive.lowering.expand, inputs, node.where, **dict(node.params))
+
+
+def _part(builder: Builder, whole: Node, index: int) -> Node | None:
+    """One result of an alias or a composite."""
+    lowering = whole.primitive.lowering if whole.primitive is not None else None
+    if isinstance(lowering, Alias):
+        return whole.inputs[index]
+    if not isinstance(lowering, Composite):
+        return None
+    expand = lowering.expand
+    params = dict(whole.params)
+    return traced(builder, lambda *values: expand(*values, **params)[index], whole.inputs, whole.where)
 
 
 def _products(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | None:

@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from ..graph import Builder, Node
-from ..lowering import Affine, Contraction, IndexMap, View
+from ..lowering import Affine, Contraction, IndexMap, Pointwise, Reduction, View
 from ..primitive import in_role
+from .composing import traced
 
 
 def used_once(nodes: Iterable[Node], roots: Iterable[Node]) -> set[Node]:
@@ -39,6 +40,44 @@ def _swaps(node: Node, source: Node) -> bool:
     if index is None or len(node.aval.shape) != count:
         return False
     return index == (*map(Affine.axis, range(count - 2)), Affine.axis(count - 1), Affine.axis(count - 2))
+
+
+def summed(builder: Builder, node: Node, inputs: tuple[Node, ...], once: set[Node]) -> Node | None:
+    """The sum over rows of ``x y``, or of ``-x y``, as the sum over rows of x, times y; and so for columns.
+
+    That is one product of a row, where it were as many as x has rows.
+    """
+    lowering = None if node.primitive is None else node.primitive.lowering
+    if not isinstance(lowering, Reduction) or lowering.combine != "add" or node.aval.dtype.kind != "f":
+        return None
+    (old,), (source,) = node.inputs, inputs
+    negative = _is_negation(source)
+    if negative and old in once:
+        (old,), (source,) = old.inputs, source.inputs
+    if old not in once or source.primitive is None or not isinstance(source.primitive.lowering, Contraction):
+        return None
+    axes, shape = dict(node.params)["axes"], source.aval.shape
+    along = [axis for axis in (len(shape) - 2, len(shape) - 1) if axis in axes and shape[axis] > 1]
+    if not along or source.aval.dtype != node.aval.dtype:
+        return None
+    return traced(builder, product_of_sums, source.inputs, node.where, axes=axes, along=along, negative=negative)
+
+
+def _is_negation(node: Node) -> bool:
+    lowering = None if node.primitive is None else node.primitive.lowering
+    return isinstance(lowering, Pointwise) and lowering.expression == "-x"
+
+
+def product_of_sums(x: Any, y: Any, axes: tuple[int, ...], along: Collection[int], negative: bool) -> Any:
+    """The sum over `axes` of ``x y``, with public operations; x and y are summed up before `along` rows and columns."""
+    total, reshape = in_role("sum"), in_role("reshape")
+    rows, columns = len(x.shape) - 2, len(x.shape) - 1
+    if rows in along:
+        x = reshape(total(x, (rows,)), (*x.shape[:rows], 1, x.shape[columns]))
+    if columns in along:
+        y = reshape(total(y, (columns,)), (*y.shape[:columns], 1))
+    found = total(x @ y, axes)
+    return -found if negative else found
 
 
 def _index(node: Node, source: Node) -> IndexMap | None:

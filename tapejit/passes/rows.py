@@ -9,9 +9,10 @@ runs in lanes, without a number that they have to add up together, and whatever 
 """
 
 from collections.abc import Collection, Iterable
+from math import prod
 
 from ..graph import Node
-from .access import Choose, Compute, Dot, Fetch
+from .access import Choose, Compute, Dot, Fetch, Key
 from .keeping import WORTH_KEEPING, cost_of
 from .loops import Leaf, Loop
 from .orientation import FEWEST, LARGEST, MOST_TERMS
@@ -60,19 +61,34 @@ def _is_costly(statement: Statement) -> bool:
 
 
 def costly_in_rows(leaves: Iterable[Leaf], stored: Collection[Node]) -> set[Node]:
-    """What is costly and computed next to loops that do not need it at each index, and so has to be stored."""
+    """What is computed next to loops that do not need it at each index, and so has to be stored.
+
+    If it is costly; or whatever it costs if it is what a matrix is multiplied by in lanes, which would all wait for it.
+    """
     found: set[Node] = set()
     for leaf in leaves:
-        count = len(leaf.statement.extents)
-        for each in leaf.statement.values.values():
-            if isinstance(each, Compute) and each.node not in stored and _is_worth_it(each):
-                axes = {axis for affine in each.index for axis, _ in affine.terms}
-                length = 1
-                for axis in axes:
-                    length *= leaf.statement.extents[axis]
-                if 0 < len(axes) < count and each.node.aval.size <= 2 * length:
+        statement = leaf.statement
+        cheap = _factors(statement) if in_columns(statement) else ()
+        for key, each in statement.values.items():
+            if isinstance(each, Compute) and each.node not in stored and (_is_worth_it(each) or key in cheap):
+                axes = _axes_of(each)
+                length = prod(statement.extents[axis] for axis in axes)
+                if 0 < len(axes) < len(statement.extents) and each.node.aval.size <= 2 * length:
                     found.add(each.node)
     return found
+
+
+def _factors(statement: Statement) -> set[Key]:
+    """What is computed along the summed axis alone, and used along both."""
+    values = statement.values
+    users = [each for each in values.values() if isinstance(each, Compute) and len(_axes_of(each)) == 2]
+    operands = {key for user in users for key in user.operands}
+    return {key for key in operands if isinstance(each := values[key], Compute) and _axes_of(each) == statement.reduced}
+
+
+def _axes_of(each: Compute) -> set[int]:
+    """The axes along which a value differs, as its index says."""
+    return {axis for affine in each.index for axis, _ in affine.terms}
 
 
 def _is_worth_it(each: Compute) -> bool:

@@ -224,6 +224,20 @@ def test_rows_of_captures_are_scattered_once() -> None:
         assert all(value.aval.shape != table.shape for value in node.inputs[: dict(node.params)["carries"]])
 
 
+def test_rows_that_are_read_are_summed_up_as_rows() -> None:
+    def program(w: Any, h: Any) -> Any:
+        def step(carry: Any, _: Any) -> Any:
+            first, second = w[0], w[1:]
+            return tj.sin(carry * first + tj.sum(second, axis=0)) + w.mT[0, 1] * tj.reshape(w[::2], (6,))[:3], None
+
+        return tj.sum(tj.scan(step, h, length=3)[0])
+
+    check_gradients(program, W, H, orders=(1, 2))
+    scans = [node for node in trace(gradients(program, 1), [W, H]).raw.nodes() if node.op is SCAN]
+    for node in scans:
+        assert all(value.aval.shape != W.shape for value in node.inputs[: dict(node.params)["carries"]])
+
+
 def test_products_with_a_captured_matrix_are_summed_up_at_once() -> None:
     matrix, start = RNG.normal(size=(40, 36)) / 10, RNG.normal(size=36)
 
@@ -307,3 +321,37 @@ def test_a_loop_of_generators_that_nobody_reads_draws_on() -> None:
     compiled = tj.compile(lambda: tj.scan(step, None, length=3)[1], strict=True)
     for expected in eager:
         np.testing.assert_array_equal(compiled(), expected)
+
+
+def test_a_long_scan_takes_slices_of_a_transposed_array_that_is_computed() -> None:
+    def program(x: Any) -> Any:
+        return tj.scan(lambda c, row: (c * row, tj.sum(c)), tj.ones(2, "float64"), tj.permute_dims(tj.sin(x), (1, 0)))
+
+    check(program, RNG.normal(size=(2, 20)), kernel=True)
+
+
+def test_a_tape_in_a_body_follows_the_carry_and_not_what_the_loop_began_with() -> None:
+    def slope(c: Any, a: Any) -> Any:
+        with tj.GradientTape() as tape:
+            tape.watch(c)
+            y = tj.sum(c * a)
+        return tape.gradient(y, c)
+
+    def scanned(a: Any) -> Any:
+        return tj.scan(lambda c, _: (slope(c, a), None), a, None, length=2)[0]
+
+    def swapped(a: Any) -> Any:  # both members are the same value
+        def step(pair: Any, _: Any) -> Any:
+            return (pair[0], pair[0]), slope(pair[0], pair[1])
+
+        return tj.scan(step, (a, a), None, length=2)[1]
+
+    def returned(a: Any) -> Any:  # what is carried on is what the body reads besides
+        return tj.scan(lambda c, _: (a, slope(c, a)), 2 * a, None, length=2)[1]
+
+    def looped(a: Any) -> Any:
+        return tj.while_loop(lambda c: c[1] < 2, lambda c: (slope(c[0], a), c[1] + 1), (a, 0))[0]
+
+    for program in (scanned, swapped, returned, looped):
+        for found in np.atleast_2d(check(program, H)):
+            np.testing.assert_array_equal(found, H)

@@ -238,6 +238,14 @@ def test_the_map_of_linearize_costs_what_is_linear_in_the_tangents() -> None:
     assert sorted(names.found) == ["add", "divide", "multiply", "multiply", "multiply"]
 
 
+def test_what_was_linearized_outside_is_called_in_a_compiled_step() -> None:
+    rows = np.linspace(0.1, 1.2, 6).reshape(2, 3)
+    _, along = tj.linearize(lambda x: tj.scan(lambda c, row: (c * row, tj.sin(c)), x, rows), np.ones(3))
+    direction = np.array([1.0, -2.0, 0.5])
+    for found, expected in zip(tj.compile(along, strict=True)(direction), along(direction), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
 def test_linearize_of_compiled_functions() -> None:
     step = tj.compile(lambda x, y: (tj.sin(x) * y, tj.exp(y)))
     x, y, v, w = np.array([0.5, 1.0]), np.array(2.0), np.array([1.0, -1.0]), np.array(0.5)

@@ -50,7 +50,7 @@ class Code:
         self.machine = llvm.Target.from_triple(triple).create_target_machine(
             cpu=cpu or host, features=features or ("" if cpu else host_features), opt=3, jit=True
         )
-        self.parsed = llvm.parse_assembly(with_loop_hints(made, {}))
+        self.parsed = llvm.parse_assembly(with_loop_hints(made, (), ()))
         self.parsed.verify()
         self.parsed.data_layout = str(self.machine.target_data)
         tuning = llvm.create_pipeline_tuning_options(speed_level=3)

@@ -153,6 +153,21 @@ def test_transposes_become_flags_of_matrix_products(
 
 
 @pytest.mark.parametrize(
+    ("function", "products"),
+    [
+        (lambda x, y: tj.sum(x @ y, axis=0), 0),
+        (lambda x, y: tj.sum(-(x @ y), axis=1), 0),
+        (lambda x, y: tj.sum(x @ y), 0),
+        (lambda x, y: tj.sum(tj.stack([x, 2 * x]) @ y[None], axis=(0, 1)), 0),
+        (lambda x, y: [tj.sum(x @ y, axis=0), x @ y], 1),
+        (lambda x, y: tj.max(x @ y, axis=0), 1),
+    ],
+)
+def test_the_sum_over_rows_of_a_product_is_the_product_of_a_sum(function: Any, products: int) -> None:
+    assert compiled(function, WIDE, TALL).report()["matrix_products"] == products
+
+
+@pytest.mark.parametrize(
     "function",
     [
         lambda x: x.T[::-1].T[:, ::-1] + 1,

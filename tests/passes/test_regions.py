@@ -123,6 +123,15 @@ def test_what_is_costly_and_once_a_row_has_a_loop_of_its_own() -> None:
     assert before.strip() == "for i in range(5):"
 
 
+def test_what_a_matrix_is_multiplied_by_is_computed_before() -> None:
+    def function(w, x):
+        return scan(lambda _, x: ([w.T @ (x * (1.0 - x))], []), [x], length=20)
+
+    text = trace(function, drawn(((16, 16), (16,)))).emitted().source
+    (line,) = [line.strip() for line in text.splitlines() if "multiply_add(" in line]
+    assert line == "sum = multiply_add(x0[j * 16 + i], multiply[j], sum)"
+
+
 def test_loops_that_run_once_or_never_are_none() -> None:
     for rows in (1, 0):
         graph = graph_of(lambda x: scan(lambda _, s, x: ([s * x], [s + x]), [x.sum(axis=0)], [x]), (rows, 3))

@@ -133,7 +133,7 @@ def test_a_gradient_of_row_means_has_no_product_with_repeated_columns(axis: int)
         return tape.gradient(target, [x, w])
 
     shapes = (40, 30), (30, 20)
-    assert plan_of(function, *drawn(*shapes))[1] == 1
+    assert plan_of(function, *drawn(*shapes))[1] == 0  # nor has the mean itself, as it is a product of a mean
     check_agreement(function, drawn(*shapes))
 
 

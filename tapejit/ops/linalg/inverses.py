@@ -14,11 +14,11 @@ from ...families import Case, composite, normal
 from ...families.batching import stacked
 from ..annotations import ArrayLike
 from ..comparison import greater, less_equal, where
-from ..products import matmul, matrix_transpose
+from ..products import matmul, matrix_transpose, with_batch
 from ..reductions import sum as total
 from ..shaping import Apply, expand_dims, reshape
 from ..slicing import slice_axis
-from .matrices import matrices, with_batch
+from .matrices import matrices
 from .spectra import any_svd, decomposed, svdvals
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from ...primitive import BatchRule, Params
 from ..annotations import ArrayLike
 from ..comparison import equal, greater, where
 from ..creation import iota
+from ..products import with_batch
 from ..shaping import broadcast_to, expand_dims
 
 SINGULAR, INDEFINITE, UNSETTLED = "singular", "not positive definite", "one for which LAPACK's iteration does not end"
@@ -88,11 +89,6 @@ def system(operation: str, x: ArrayLike, y: ArrayLike) -> tuple[Any, Any, bool]:
         right = expand_dims(right, 1)
     batch = broadcast_shapes(operation, (left.shape[:-2], right.shape[:-2]))
     return with_batch(left, batch), with_batch(right, batch), vector
-
-
-def with_batch(x: Any, batch: Shape) -> Any:
-    """The matrices with these leading axes."""
-    return x if x.shape[:-2] == batch else broadcast_to(x, (*batch, *x.shape[-2:]))
 
 
 def of_one_matrix(apply: Callable[..., Any]) -> BatchRule:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...aval import Aval
+from ...errors import ShapeError, at_user_line
 from ...families import Case, floats, library_call, normal
 from ...lowering import Routine
 from ..annotations import ArrayLike
@@ -264,13 +265,15 @@ def any_svd(x: Any) -> tuple[Any, Any, Any]:
     return matrix_transpose(uh), s, matrix_transpose(v)
 
 
-def svd(x: ArrayLike, /) -> "tuple[Tensor, Tensor, Tensor]":
+def svd(x: ArrayLike, /, *, full_matrices: bool = False) -> "tuple[Tensor, Tensor, Tensor]":
     """Singular value decomposition ``x == u @ diag(s) @ vh``, reduced.
 
     Parameters
     ----------
     x : array_like, shape (..., m, n), float32 or float64
         Matrices; integers become float64.
+    full_matrices : bool
+        False; where m is n it makes no difference. (The Array API's and NumPy's default is True.)
 
     Returns
     -------
@@ -285,7 +288,8 @@ def svd(x: ArrayLike, /) -> "tuple[Tensor, Tensor, Tensor]":
     Raises
     ------
     ShapeError
-        If `x` has fewer than two axes.
+        If `x` has fewer than two axes, or `full_matrices` is true and m is not n: the vectors that would be added are
+        arbitrary, and have no derivative.
     numpy.linalg.LinAlgError
         If LAPACK's iteration does not end.
 
@@ -302,7 +306,14 @@ def svd(x: ArrayLike, /) -> "tuple[Tensor, Tensor, Tensor]":
     >>> s.numpy().round(4)
     array([2., 1.], dtype=float32)
     """
-    return any_svd(*matrices("svd", x))
+    (matrix,) = matrices("svd", x)
+    if full_matrices and matrix.shape[-2] != matrix.shape[-1]:
+        raise ShapeError(
+            at_user_line(
+                f"svd has full_matrices=True for square matrices only, got {matrix.aval}; use full_matrices=False"
+            )
+        )
+    return any_svd(matrix)
 
 
 def svdvals(x: ArrayLike, /) -> "Tensor":

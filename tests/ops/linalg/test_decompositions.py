@@ -146,6 +146,15 @@ def test_cholesky_solve() -> None:
     assert_derivatives(linalg.cholesky_solve, factor, y)
 
 
+def test_svd_is_reduced() -> None:
+    x = drawn(3, 2)
+    for one, other in zip(linalg.svd(x, full_matrices=False), np.linalg.svd(x, full_matrices=False), strict=True):
+        assert one.shape == other.shape
+    assert linalg.svd(x @ x.T, full_matrices=True)[0].shape == (3, 3)
+    with pytest.raises(ShapeError, match=r"svd has full_matrices=True .* got float64\[3, 2\]; use full_matrices=False"):
+        linalg.svd(x, full_matrices=True)
+
+
 @pytest.mark.parametrize("name", ["qr", "svd", "svdvals", "pinv", "matrix_norm", "matrix_rank"])
 def test_what_is_no_matrix_is_refused(name: str) -> None:
     with pytest.raises(ShapeError, match=rf"{name} takes matrices.*\(3,\)"):
