@@ -10,6 +10,7 @@ from .config import floatx, set_floatx, using_floatx
 from .control import *  # noqa: F403 (loops and branches)
 from .custom import custom_gradient, custom_jvp, custom_vjp, primitive
 from .functional import grad, hessian, hvp, jacobian, jvp, linearize, value_and_grad, vjp, vmap
+from .interop import scipy, to_cfunc, to_numba
 from .kernel.threads import num_threads, set_num_threads
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
@@ -51,9 +52,12 @@ __all__ = [
     "primitive",
     "random",
     "save_weights",
+    "scipy",
     "set_floatx",
     "set_num_threads",
     "testing",
+    "to_cfunc",
+    "to_numba",
     "using_floatx",
     "value_and_grad",
     "vjp",

@@ -134,6 +134,30 @@ class Operators(Typed):
             return array.astype(dtype)
         return array.copy() if copy else array
 
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A DLPack capsule: shared and read-only where the reader knows that flag (DLPack 1.0), else a copy.
+
+        Raises
+        ------
+        BufferError
+            For ``copy=False`` where the reader does not know the flag, and for dtypes that DLPack has not.
+        """
+        array = self.numpy()
+        if copy or (copy is None and (max_version is None or max_version < (1, 0))):
+            array, copy = array.copy(), None
+        return array.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """The CPU, in DLPack's numbers."""
+        return np.empty(0).__dlpack_device__()
+
     def __bool__(self) -> bool:
         if self.size != 1:
             raise ValueError(

@@ -298,6 +298,20 @@ class CompiledStep(Trainable):
         self._eager_because = reason
         warn(f"{self._name} runs eagerly from now on: {reason}. @tapejit.compile(strict=True) makes this an error")
 
+    def executable_for(self, *args: Any) -> Executable | Relay:
+        """What runs calls with arguments like these, for those who call kernels in ways of their own.
+
+        Raises
+        ------
+        CompileError
+            If the step runs eagerly.
+        """
+        traced, call = self._ready(describe(args, {}, self._specialized, self._parameters))
+        if traced is None:
+            raise CompileError(at_user_line(f"{self._name} runs eagerly: {self._eager_because}"))
+        self._assigned.discard(call.key)  # nothing ran
+        return traced.executable
+
     def lower(self, *args: Any, **kwargs: Any) -> "CompiledStep":
         """Trace and build for arguments like these, without running.
 

@@ -19,6 +19,13 @@ def builder() -> ModuleType:
     return build
 
 
+def numba_calls() -> ModuleType:
+    """The module `tapejit.kernel.numba_calls`, which imports Numba."""
+    from . import numba_calls
+
+    return numba_calls
+
+
 def assembler() -> ModuleType:
     """The module `tapejit.kernel.assembly`, which imports llvmlite and not Numba."""
     from . import assembly

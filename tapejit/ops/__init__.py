@@ -148,7 +148,7 @@ from .statistics import allclose, average, count_nonzero, ptp
 from .taking import take_along_axis
 from .triangles import diag, diagflat, diagonal, trace, tril, triu
 from .unknown_shapes import argwhere, nonzero, unique_all, unique_counts, unique_inverse, unique_values
-from .values import asarray, constant
+from .values import asarray, constant, from_dlpack
 from .vector_products import cross, dot, inner, kron, vdot
 
 __all__ = [
@@ -229,6 +229,7 @@ __all__ = [
     "fmax",
     "fmin",
     "fmod",
+    "from_dlpack",
     "full",
     "full_like",
     "gather",

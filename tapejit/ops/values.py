@@ -1,4 +1,4 @@
-"""Tensors made of what a user has: `asarray`, `constant`.
+"""Tensors made of what a user has: `asarray`, `constant`, `from_dlpack`.
 
 Floor 4, above `shaping`.
 """
@@ -10,7 +10,7 @@ import numpy as np
 from ..aval import PYTHON_NUMBERS, checked_shape, in_dtype, parse_dtype
 from ..errors import at_user_line
 from ..families import ALL, as_array
-from ..primitive import current
+from ..primitive import Typed, current
 from ..pytree import flatten
 from .annotations import ArrayLike, DtypeLike, ShapeLike
 from .conversion import astype
@@ -63,6 +63,36 @@ def asarray(value: ArrayLike, /, dtype: DtypeLike = None, *, copy: bool | None =
     if copy and isinstance(value, np.ndarray) and _is_shared(value, array):
         return as_array(value.copy())  # type: ignore[return-value]
     return array  # type: ignore[return-value]
+
+
+def from_dlpack(value: Any, /) -> "Tensor":
+    """A tensor of another library's array, through DLPack.
+
+    Parameters
+    ----------
+    value : object with ``__dlpack__``
+        In the memory of the CPU, of a dtype that NumPy has.
+
+    Returns
+    -------
+    Tensor
+        With a copy of its elements, as others may write to theirs; a tensor or a variable as `asarray` takes it,
+        connected.
+
+    Raises
+    ------
+    BufferError
+        For dtypes that NumPy has not, and arrays that need a gradient or are elsewhere than on the CPU.
+
+    Examples
+    --------
+    >>> tj.from_dlpack(np.arange(3.0)).tolist()
+    [0.0, 1.0, 2.0]
+    """
+    if isinstance(value, Typed):
+        return asarray(value)
+    # NumPy calls what it got without DLPack's flag read-only, although its owner may write it: so it is copied here.
+    return asarray(np.array(np.from_dlpack(value)))
 
 
 def _is_shared(value: Any, array: Any) -> bool:

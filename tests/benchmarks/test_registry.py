@@ -4,6 +4,13 @@ import pytest
 from benchmarks.peers import PEERS
 from benchmarks.registry import FIRST_CALLS, FUNCTIONS, LIMITS, STEPS, WORKLOADS
 
+# The engines that are held against each other where they aren't "numpy" and "tapejit_compiled".
+HELD = {
+    "line_fit_loop": ("numpy", "tapejit_calls"),
+    "mlp_epoch": ("numpy", "tapejit_epochs"),
+    "njit_gradient_loop": ("njit_by_hand", "tapejit_to_numba"),
+    "njit_hmc_sampler": ("njit_by_hand", "tapejit_to_numba"),
+}
 HERE = {"numpy", "scipy", "numba", "tapejit"}
 
 
@@ -32,8 +39,7 @@ def test_a_compiled_step_and_numpy_by_hand_agree(name) -> None:
     workload = STEPS[name]
     data = workload.inputs()
     results = []
-    several = {"line_fit_loop": "tapejit_calls", "mlp_epoch": "tapejit_epochs"}
-    for engine in ("numpy", several.get(name, "tapejit_compiled")):
+    for engine in HELD.get(name, ("numpy", "tapejit_compiled")):
         session = workload.engine(engine).prepare(data)
         for _ in range(workload.check.steps):
             session.step()

@@ -23,6 +23,7 @@ SHORTER = {
     "conv_digits": ("--epochs", "1"),
     "mlp_digits": ("--epochs", "3"),
     "hmc_sampler": ("--draws", "1000"),
+    "njit_samplers": ("--draws", "100"),
     "ode_fit": ("--steps", "100"),
 }
 DRAWING = ("conv_digits", "fit_physics", "hmc_sampler", "mlp_digits", "ode_fit")
@@ -267,6 +268,44 @@ def test_a_rhyme_is_learnt() -> None:
     assert len(results["recited"]) == 50
     assert set(results["recited"]) <= set(program.RHYME.read_text())
     assert (results["report"]["eager_because"], results["report"]["traces"]) == (None, 1)
+
+
+def test_njit_samplers_give_what_gradients_by_hand_give() -> None:
+    program: Any = load("njit_samplers")
+    ours, by_hand = program.main(2000).values()
+    np.testing.assert_allclose(ours["draws"], by_hand["draws"], rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(ours["mode"], by_hand["mode"], rtol=1e-8)
+    assert (ours["accepted"], ours["steps"]) == (by_hand["accepted"], by_hand["steps"])
+    assert 0.8 < ours["accepted"] < 1
+    assert 5 < ours["steps"] < 20
+    np.testing.assert_allclose(tj.grad(program.log_posterior)(ours["mode"]).numpy(), 0, atol=1e-8)
+    deviations = np.sqrt(np.diag(np.linalg.inv(-tj.hessian(program.log_posterior)(ours["mode"]).numpy())))
+    assert np.all(np.abs(ours["draws"].mean(axis=0) - ours["mode"]) < deviations)
+
+
+def test_lbfgs_needs_fewer_evaluations_with_gradients() -> None:
+    program: Any = load("fit_lbfgs")
+    (ours, parameters, few, *_), (theirs, same, many, *_) = program.main().values()
+    assert ours.success
+    assert theirs.fun == pytest.approx(ours.fun, rel=1e-9)
+    np.testing.assert_allclose(same["weights"], parameters["weights"], atol=1e-4)
+    assert few == ours.nfev < 60
+    assert many > 20 * few
+
+
+@pytest.mark.filterwarnings("ignore:descend was traced:tapejit.errors.TapejitWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_the_estimator_keeps_scikit_learns_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of its checks some need pandas or a setting; the data of the others have many shapes, each of which is a trace.
+    from sklearn.utils.estimator_checks import check_estimator  # noqa: PLC0415 (half a second)
+
+    program: Any = load("estimator")
+    monkeypatch.setitem(sys.modules, program.__name__, program)  # pickles look for its class there
+    checks = check_estimator(program.PoissonRegression(), on_fail=None)
+    assert [(check["check_name"], check["exception"]) for check in checks if check["status"] == "failed"] == []
+    assert sum(check["status"] == "passed" for check in checks) > 40
+    ours, theirs = program.main().values()
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
 
 
 def test_the_second_gradient_says_how() -> None:

@@ -1,0 +1,177 @@
+"""Gradients called by other people's compiled loops: the logistic posterior's, 200 × 8, float64.
+
+A loop of gradient ascent and a sampler are ordinary Numba, and get the gradient from `tapejit.to_numba` or written by
+hand; JAX is called from a Python loop. A step of each workload is many calls of the gradient.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.workload import Arrays, Check, Engine, Session, Target, Workload, returning
+from benchmarks.workloads.logistic_posterior import COLUMNS, PRECISION, inputs
+
+CALLS, RATE = 1000, 1e-3
+DRAWS, LEAPS, STEP_SIZE = 50, 12, 0.12
+CLIMB, SAMPLE = ("log_posterior", "w"), ("draws", "log_posteriors")
+
+
+def by_tapejit(data: Arrays) -> Any:
+    """``slope(w, gradient)`` writes the gradient and returns the value, in compiled code."""
+    import tapejit as tj
+
+    x, y = data["x"], data["y"]
+
+    def log_posterior(w):
+        z = x @ w
+        return tj.sum(y * z - tj.softplus(z)) - 0.5 * PRECISION * tj.sum(w * w)
+
+    return tj.to_numba(tj.value_and_grad(log_posterior), np.zeros(COLUMNS), out=True)
+
+
+def by_hand(data: Arrays) -> Any:
+    import numba
+
+    x, y = data["x"], data["y"]
+
+    @numba.njit
+    def slope(w, gradient):
+        value = 0.0
+        for j in range(w.size):
+            value -= 0.5 * PRECISION * w[j] * w[j]
+            gradient[j] = -PRECISION * w[j]
+        for i in range(x.shape[0]):
+            z = 0.0
+            for j in range(w.size):
+                z += x[i, j] * w[j]
+            small = np.exp(-abs(z))
+            value += y[i] * z - max(z, 0.0) - np.log1p(small)
+            rest = y[i] - (1.0 if z >= 0 else small) / (1.0 + small)
+            for j in range(w.size):
+                gradient[j] += rest * x[i, j]
+        return value
+
+    return slope
+
+
+def climbing(slope: Any) -> Callable[[np.ndarray], Sequence[Any]]:
+    """Gradient ascent of `CALLS` steps, compiled with the gradient in it."""
+    import numba
+
+    @numba.njit
+    def climb(start):
+        w, gradient, value = start.copy(), np.empty_like(start), 0.0
+        for _ in range(CALLS):
+            value = slope(w, gradient)
+            for j in range(w.size):
+                w[j] += RATE * gradient[j]
+        return value, w
+
+    return climb  # type: ignore[no-any-return]
+
+
+def sampling(slope: Any) -> Callable[..., Sequence[Any]]:
+    """`DRAWS` draws of Hamiltonian Monte Carlo from given momenta and uniform numbers."""
+    import numba
+
+    @numba.njit
+    def sample(start, momenta, uniforms):
+        draws, values = np.empty_like(momenta), np.empty(len(momenta))
+        position, gradient, momentum = start.copy(), np.empty_like(start), np.empty_like(start)
+        proposed, force = np.empty_like(start), np.empty_like(start)
+        value = slope(position, gradient)
+        for number in range(len(momenta)):
+            height, energy = value, -value
+            for j in range(start.size):
+                momentum[j], proposed[j], force[j] = momenta[number, j], position[j], gradient[j]
+                energy += 0.5 * momentum[j] ** 2
+            for _ in range(LEAPS):
+                for j in range(start.size):
+                    momentum[j] += 0.5 * STEP_SIZE * force[j]
+                    proposed[j] += STEP_SIZE * momentum[j]
+                height = slope(proposed, force)
+                for j in range(start.size):
+                    momentum[j] += 0.5 * STEP_SIZE * force[j]
+            for j in range(start.size):
+                energy -= 0.5 * momentum[j] ** 2
+            if np.log(uniforms[number]) < energy + height:
+                position[:], gradient[:], value = proposed, force, height
+            draws[number], values[number] = position, value
+        return draws, values
+
+    return sample  # type: ignore[no-any-return]
+
+
+def sampler_inputs() -> Arrays:
+    draw = np.random.default_rng(1)
+    return {**inputs(), "momenta": draw.normal(0, 1, (DRAWS, COLUMNS)), "uniforms": draw.uniform(size=DRAWS)}
+
+
+def _climb(slope_of: Callable[[Arrays], Any]) -> Callable[[Arrays], Session]:
+    def prepare(data: Arrays) -> Session:
+        climb = climbing(slope_of(data))
+        return returning(CLIMB, lambda: climb(data["w"]))
+
+    return prepare
+
+
+def _sample(slope_of: Callable[[Arrays], Any]) -> Callable[[Arrays], Session]:
+    def prepare(data: Arrays) -> Session:
+        sample = sampling(slope_of(data))
+        return returning(SAMPLE, lambda: sample(data["w"], data["momenta"], data["uniforms"]))
+
+    return prepare
+
+
+def jax_from_python(data: Arrays) -> Session:
+    import jax
+    import jax.numpy as jnp
+
+    jax.config.update("jax_enable_x64", val=True)
+    x, y = jnp.asarray(data["x"]), jnp.asarray(data["y"])
+
+    def log_posterior(w):
+        z = x @ w
+        return jnp.sum(y * z - jax.nn.softplus(z)) - 0.5 * PRECISION * jnp.sum(w * w)
+
+    slope = jax.jit(jax.value_and_grad(log_posterior))
+
+    def climb():
+        w, value = data["w"].copy(), 0.0
+        for _ in range(CALLS):
+            value, gradient = slope(w)
+            w += RATE * np.asarray(gradient)
+        return np.float64(value), w
+
+    return returning(CLIMB, climb)
+
+
+WORKLOADS = (
+    Workload(
+        name="njit_gradient_loop",
+        summary=f"{CALLS} calls of the logistic posterior's gradient from a compiled loop, float64",
+        inputs=inputs,
+        engines=(
+            Engine("njit_by_hand", "numba", _climb(by_hand), "gradient written by hand"),
+            Engine("tapejit_to_numba", "tapejit", _climb(by_tapejit), "the same loop, `to_numba(..., out=True)`"),
+            Engine("jax_from_python", "jax", jax_from_python, "a Python loop over `jit`"),
+        ),
+        check=Check(steps=1, rtol=1e-9, atol=1e-9),
+        targets=(
+            Target("tapejit_to_numba", "njit_by_hand", 1.2),
+            Target("tapejit_to_numba", "jax_from_python", 0.1),
+        ),
+    ),
+    Workload(
+        name="njit_hmc_sampler",
+        summary=f"{DRAWS} draws of Hamiltonian Monte Carlo of {LEAPS} leaps each, in Numba, float64",
+        inputs=sampler_inputs,
+        engines=(
+            Engine("njit_by_hand", "numba", _sample(by_hand), "gradient written by hand"),
+            Engine("tapejit_to_numba", "tapejit", _sample(by_tapejit), "the same sampler, `to_numba(..., out=True)`"),
+        ),
+        check=Check(steps=1, rtol=1e-8, atol=1e-8),
+        targets=(Target("tapejit_to_numba", "njit_by_hand", 1.2),),
+    ),
+)

@@ -1,0 +1,11 @@
+"""Gradients for everyone else's code: SciPy's optimizers and integrators, Numba's compiled functions, C.
+
+Floor above `step`. `scipy` has functions of flat vectors, `numba` functions for ``@njit`` code, `c` pointers to C
+functions.
+"""
+
+from . import scipy
+from .c import CFunction, to_cfunc
+from .numba import to_numba
+
+__all__ = ["CFunction", "scipy", "to_cfunc", "to_numba"]

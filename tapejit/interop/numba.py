@@ -1,0 +1,158 @@
+"""`to_numba`: functions of tapejit's, with their gradients, for other people's compiled code."""
+
+from collections.abc import Callable
+from inspect import Parameter, signature
+from typing import Any
+
+import numpy as np
+
+from ..errors import CompileError, DtypeError, TapejitError, at_user_line
+from ..kernel import blas, door
+from ..kernel.executable import Executable
+from ..kernel.layout import Failure, Slot
+from ..kernel.text import identifier
+from ..step import CompiledStep
+from ..step import compile as compiled
+
+_HELD: list[Any] = []
+"""What machine code refers to that may be in anybody's compiled code: it lives as long as the process."""
+
+
+def to_numba(function: Callable[..., Any], /, *examples: Any, out: bool = False) -> Any:
+    """A function that runs inside your own ``@njit`` code.
+
+    Parameters
+    ----------
+    function : callable
+        Written with tapejit's operations, such as ``tj.value_and_grad(f)``. Its results, in order, are what the new
+        function returns, nests flattened.
+    *examples : array_like
+        Arguments like those that it will get: of their shapes and dtypes; Python floats stand for float64 numbers, ints
+        for int64.
+    out : bool
+        Whether results that are arrays are written into arrays of the caller's, which follow the arguments, instead of
+        new ones. Then a call allocates nothing, unless it needs more than 64 KiB of workspace.
+
+    Returns
+    -------
+    numba dispatcher
+        It takes C-contiguous arrays and numbers, and returns numbers and arrays: a single result as itself, several as
+        a tuple; with `out` only the numbers. It doesn't take the GIL, and any number of threads may be in it.
+
+    Raises
+    ------
+    CompileError
+        If a part of the function can't be compiled.
+    TapejitError
+        If the function assigns or reads a Variable: pass its value as an argument.
+
+    Notes
+    -----
+    What the function captures is read when `to_numba` is called, as Numba freezes globals: numbers keep their values,
+    arrays are read where they are. Wrong dtypes, ranks or layouts are typing errors of Numba's that name what was
+    expected, wrong shapes a ValueError. Machine code is never freed.
+
+    Examples
+    --------
+    >>> import numba
+    >>> slope = tj.to_numba(tj.value_and_grad(lambda x: tj.sum(tj.sin(x))), np.zeros(3))
+    >>> @numba.njit
+    ... def climb(x, steps):
+    ...     for _ in range(steps):
+    ...         value, gradient = slope(x)
+    ...         x = x + 0.5 * gradient
+    ...     return value
+    >>> round(climb(np.zeros(3), 50), 6)
+    3.0
+    """
+    names = _names(function, len(examples))
+    arrays = [_example(name, value) for name, value in zip(names, examples, strict=True)]
+    step = compiled(function, strict=True)
+    if not isinstance(step, CompiledStep):
+        raise CompileError(at_user_line("to_numba: it must be a function that is not compiled yet"))
+    executable = step.executable_for(*arrays)
+    title = identifier(getattr(function, "__name__", "function"))
+    if not isinstance(executable, Executable):
+        raise CompileError(
+            at_user_line(f"to_numba: {title} has parts that run in Python: {executable.not_compiled[0]}")
+        )
+    if executable.variables:
+        name = executable.variables[0].name or "a Variable"
+        raise TapejitError(
+            at_user_line(
+                f"to_numba: {title} uses {name}, which compiled code can't follow; pass its value as an argument"
+            )
+        )
+    plan = _plan(title, names, arrays, executable)
+    _HELD.append((executable, arrays))
+    return door.numba_calls().function_for(plan, out=out)
+
+
+def _names(function: Callable[..., Any], count: int) -> list[str]:
+    """What the arguments are called."""
+    try:
+        parameters = list(signature(function).parameters.values())
+    except ValueError:
+        parameters = []
+    plain = [
+        each.name for each in parameters if each.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    return [plain[place] if place < len(plain) else f"argument{place}" for place in range(count)]
+
+
+def _example(name: str, value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise DtypeError(at_user_line(f"to_numba: {name} must be an array of numbers or a number, got {array.dtype}"))
+    return array
+
+
+def _plan(title: str, names: list[str], arrays: list[np.ndarray], executable: Executable) -> Any:
+    calls, layout = door.numba_calls(), executable.kernel.layout
+    table = executable.table()
+    places = {slot: index for index, slot in enumerate(layout.slots)}
+    arguments = [
+        calls.Operand(name, array.shape, array.dtype, places.get(Slot("argument", position)))
+        for position, (name, array) in enumerate(zip(names, arrays, strict=True))
+    ]
+    results = [
+        calls.Operand(f"result{number}", *_typed(output), places.get(Slot("output", number)))
+        for number, output in enumerate(layout.outputs)
+    ]
+    memory = [
+        (index, size)
+        for index, slot in enumerate(layout.slots)
+        for kind, size in (("workspace", layout.workspace), ("scratch", layout.scratch))
+        if slot.kind == kind
+    ]
+    fixed = {}
+    for index, slot in enumerate(layout.slots):
+        if slot.kind == "library":
+            fixed[index] = blas.address(slot.name)
+        elif slot.kind in ("numbers", "capture"):
+            if slot.kind == "capture" and not table[index]:
+                raise TapejitError(at_user_line(f"to_numba: {title} captures an array that is not contiguous; copy it"))
+            fixed[index] = int(table[index])
+    detail = next((index for index, slot in enumerate(layout.slots) if slot.kind == "detail"), None)
+    return calls.Plan(
+        title,
+        executable.kernel.loaded.address,
+        fixed,
+        len(layout.slots),
+        arguments,
+        results,
+        detail,
+        memory,
+        [_words(failure) for failure in layout.failures],
+    )
+
+
+def _typed(output: tuple[tuple[int, ...], str]) -> tuple[tuple[int, ...], np.dtype]:
+    shape, dtype = output
+    return tuple(shape), np.dtype(dtype)
+
+
+def _words(failure: Failure) -> str:
+    if failure.fault:
+        return f"{failure.operation}: the matrix is {failure.fault}"
+    return f"{failure.operation}: an index is out of range for an axis with length {failure.shape[0]}"

@@ -1,0 +1,282 @@
+"""Kernels as functions of Numba's: called from compiled code, with a table and a workspace of their own for each call.
+
+Imports Numba; reached through `door` only. The table is on the caller's stack, and so is a workspace of at most
+`STACK_BYTES`: such a call takes no memory and no lock, and threads don't meet. Start reading at `function_for`.
+"""
+
+# Numba's functions carry no types.
+# mypy: disable-error-code="no-untyped-call,attr-defined,misc,no-any-return,untyped-decorator"
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, errors, types
+from numba.extending import intrinsic
+
+from ..aval import Shape
+
+STACK_BYTES = 1 << 16
+"""A larger workspace is allocated at each call."""
+
+_ALIGNMENT = 64
+_WORD = ir.IntType(64)
+_KERNEL = ir.FunctionType(_WORD, [_WORD] * 4)
+_RUN_ALL = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """An argument or a result: what to call it, its type, and its slot in the table (None where it is not read)."""
+
+    name: str
+    shape: Shape
+    dtype: np.dtype
+    slot: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a function needs to call a kernel.
+
+    Parameters
+    ----------
+    name : str
+        Of the function.
+    address : int
+        Of the kernel.
+    constants : mapping of int to int
+        The slots of the table that are the same at each call.
+    slots : int
+        How many slots there are.
+    arguments, results : sequence of Operand
+        In order.
+    detail : int or None
+        The slot where a failed check writes.
+    memory : sequence of (int, int)
+        Slots of workspaces, and how many bytes each has.
+    failures : sequence of str
+        What status n + 1 says.
+    """
+
+    name: str
+    address: int
+    constants: dict[int, int]
+    slots: int
+    arguments: Sequence[Operand]
+    results: Sequence[Operand]
+    detail: int | None
+    memory: Sequence[tuple[int, int]]
+    failures: Sequence[str]
+
+
+def function_for(plan: Plan, *, out: bool) -> Any:
+    """A function that Numba compiles, without Python and the GIL.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to call.
+    out : bool
+        Whether arrays that are results are the caller's, passed behind the arguments, instead of new ones.
+    """
+    arrays = [result for result in plan.results if result.shape]
+    scalars = [result for result in plan.results if not result.shape]
+    large = [(slot, size) for slot, size in plan.memory if size > STACK_BYTES]
+    lines = []
+    checked = [*plan.arguments, *(arrays if out else ())]
+    lines.append(f"    place = misfit(({''.join(f'{each.name}, ' for each in checked)}))")
+    lines.append("    if place >= 0:")
+    lines.append("        refuse(place)")
+    if not out:
+        lines += [f"    {each.name} = np.empty({each.shape}, np.{each.dtype.name})" for each in arrays]
+    lines += [f"    memory{number} = np.empty({size + _ALIGNMENT}, np.uint8)" for number, (_, size) in enumerate(large)]
+    given = "".join(f"{each.name}, " for each in plan.arguments)
+    written = "".join(f"{each.name}, " for each in arrays)
+    held = "".join(f"memory{number}, " for number in range(len(large)))
+    lines.append(f"    found = invoke(({given}), ({written}), ({held}))")
+    lines.append("    if found[0] != 0:")
+    lines.append("        fail(found[0])")
+    values = {each.name: f"found[{1 + number}]" for number, each in enumerate(scalars)}
+    wanted = [values.get(each.name, each.name) for each in plan.results if not (out and each.shape)]
+    lines.append(f"    return {', '.join(wanted) or None}")
+    parameters = ", ".join(each.name for each in (*plan.arguments, *(arrays if out else ())))
+    text = f"def {plan.name}({parameters}):\n" + "\n".join(lines) + "\n"
+    shapes = [f"{plan.name}: {each.name} must have the shape {each.shape}" for each in checked]
+    failures = dict(enumerate(plan.failures, 1))
+    scope = {
+        "np": np,
+        "misfit": _misfit(plan.name, checked),
+        "refuse": _raising(dict(enumerate(shapes))),
+        "invoke": _invocation(plan, scalars, arrays),
+        "fail": _raising(failures),
+    }
+    exec(compile(text, f"<{plan.name} for Numba>", "exec"), scope)
+    return numba.njit(nogil=True)(scope[plan.name])
+
+
+def _raising(texts: Mapping[int, str]) -> Any:
+    """A function that raises what a number stands for."""
+    lines = [f"    if number == {number}:\n        raise ValueError({text!r})" for number, text in texts.items()]
+    lines.append("    raise RuntimeError('the kernel failed')")
+    scope: dict[str, Any] = {}
+    exec(compile("def raising(number):\n" + "\n".join(lines) + "\n", "<errors>", "exec"), scope)
+    return numba.njit(nogil=True)(scope["raising"])
+
+
+def _misfit(title: str, operands: Sequence[Operand]) -> Any:
+    """``misfit(values)``: the place of the first array with another shape than expected, -1 if there is none.
+
+    That compiled code passes values of the right types is held when it is compiled.
+    """
+
+    @intrinsic
+    def misfit(_: Any, values: Any) -> Any:
+        for operand, given in zip(operands, values, strict=True):
+            _check_type(title, operand, given)
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            found = ir.Constant(_WORD, -1)
+            for place, operand in reversed(list(enumerate(operands))):
+                if not operand.shape:
+                    continue
+                value = builder.extract_value(arguments[0], place)
+                array = context.make_array(signature.args[0][place])(context, builder, value)
+                for length, wanted in zip(cgutils.unpack_tuple(builder, array.shape), operand.shape, strict=True):
+                    differs = builder.icmp_signed("!=", length, ir.Constant(_WORD, wanted))
+                    found = builder.select(differs, ir.Constant(_WORD, place), found)
+            return found
+
+        return types.int64(values), generate
+
+    return misfit
+
+
+def _invocation(plan: Plan, scalars: Sequence[Operand], arrays: Sequence[Operand]) -> Any:
+    """``invoke(arguments, arrays, memory)`` calls the kernel; it returns the status and the scalar results."""
+    kinds = [numba.from_dtype(each.dtype) for each in scalars]
+
+    @intrinsic
+    def invoke(_: Any, arguments: Any, written: Any, memory: Any) -> Any:
+        result = types.Tuple([types.int64, *kinds])
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            return _Call(plan, context, builder, signature).generate(values, scalars, arrays, kinds)
+
+        return result(arguments, written, memory), generate
+
+    return invoke
+
+
+def _check_type(title: str, operand: Operand, given: Any) -> None:
+    """Hold that compiled code passes what the kernel takes."""
+    wanted = numba.from_dtype(operand.dtype)
+    if not operand.shape:
+        fits = isinstance(given, types.Boolean) if operand.dtype.kind == "b" else isinstance(given, types.Number)
+        if operand.dtype.kind in "iu":
+            fits = isinstance(given, types.Integer)
+        if not fits or isinstance(given, types.Complex):
+            raise errors.TypingError(f"{title}: {operand.name} must be a number, {wanted}; got {given}")
+        return
+    if not (
+        isinstance(given, types.Array)
+        and given.dtype == wanted
+        and given.ndim == len(operand.shape)
+        and given.layout == "C"
+    ):
+        raise errors.TypingError(
+            f"{title}: {operand.name} must be a C-contiguous array of {wanted} with {len(operand.shape)} axes, shape "
+            f"{operand.shape}; got {given} (np.ascontiguousarray makes one)"
+        )
+
+
+class _Call:
+    """Writes the instructions of one call."""
+
+    def __init__(self, plan: Plan, context: Any, builder: Any, signature: Any) -> None:
+        self.plan = plan
+        self.context = context
+        self.builder = builder
+        self.signature = signature
+
+    def generate(
+        self, values: Sequence[Any], scalars: Sequence[Operand], arrays: Sequence[Operand], kinds: Sequence[Any]
+    ) -> Any:
+        builder, plan = self.builder, self.plan
+        table = cgutils.alloca_once(builder, _WORD, size=max(plan.slots, 1))
+        for slot, number in plan.constants.items():
+            self._store(table, slot, ir.Constant(_WORD, number))
+        for place, operand in enumerate(plan.arguments):
+            value = builder.extract_value(values[0], place)
+            if operand.slot is not None:
+                self._store(table, operand.slot, self._address(value, operand, self.signature.args[0][place]))
+        for place, operand in enumerate(arrays):
+            if operand.slot is not None:
+                value = builder.extract_value(values[1], place)
+                self._store(table, operand.slot, self._address(value, operand, self.signature.args[1][place]))
+        places = []
+        for operand, kind in zip(scalars, kinds, strict=True):
+            places.append(cgutils.alloca_once(builder, self.context.get_data_type(kind)))
+            if operand.slot is not None:
+                self._store(table, operand.slot, builder.ptrtoint(places[-1], _WORD))
+        detail = cgutils.alloca_once(builder, _WORD)
+        if plan.detail is not None:
+            self._store(table, plan.detail, builder.ptrtoint(detail, _WORD))
+        self._give_memory(table, values[2])
+        kernel = builder.inttoptr(ir.Constant(_WORD, plan.address), _KERNEL.as_pointer())
+        numbers = [builder.ptrtoint(table, _WORD), *(ir.Constant(_WORD, each) for each in (_RUN_ALL, 0, 0))]
+        status = builder.call(kernel, numbers)
+        loaded = [self._loaded(kind, place) for kind, place in zip(kinds, places, strict=True)]
+        return self.context.make_tuple(builder, self.signature.return_type, [status, *loaded])
+
+    def _loaded(self, kind: Any, place: Any) -> Any:
+        value = self.builder.load(place)
+        return self.context.data_model_manager[kind].from_data(self.builder, value)
+
+    def _store(self, table: Any, slot: int, value: Any) -> None:
+        self.builder.store(value, self.builder.gep(table, [ir.Constant(_WORD, slot)]))
+
+    def _address(self, value: Any, operand: Operand, kind: Any) -> Any:
+        """Where an operand's numbers are."""
+        builder, context = self.builder, self.context
+        if operand.shape:
+            return builder.ptrtoint(context.make_array(kind)(context, builder, value).data, _WORD)
+        wanted = numba.from_dtype(operand.dtype)
+        number = context.cast(builder, value, kind, wanted)
+        place = cgutils.alloca_once(builder, context.get_data_type(wanted))
+        builder.store(context.data_model_manager[wanted].as_data(builder, number), place)
+        return builder.ptrtoint(place, _WORD)
+
+    def _give_memory(self, table: Any, held: Any) -> None:
+        """Workspaces, aligned: on the stack, or what was allocated for them."""
+        builder, context, taken = self.builder, self.context, 0
+        for slot, size in self.plan.memory:
+            if size <= STACK_BYTES:
+                # Bytes, not an array of bytes: Numba would fill the latter with zeros, element by element.
+                place = builder.ptrtoint(cgutils.alloca_once(builder, ir.IntType(8), size=size + _ALIGNMENT), _WORD)
+            else:
+                kind, value = self.signature.args[2][taken], builder.extract_value(held, taken)
+                place = builder.ptrtoint(context.make_array(kind)(context, builder, value).data, _WORD)
+                taken += 1
+            above = builder.add(place, ir.Constant(_WORD, _ALIGNMENT - 1))
+            self._store(table, slot, builder.and_(above, ir.Constant(_WORD, -_ALIGNMENT)))
+
+
+def c_function(function: Any, signature: str, text: str) -> Any:
+    """A function of C's that calls one of `function_for`.
+
+    Parameters
+    ----------
+    function : numba dispatcher
+        What it calls.
+    signature : str
+        As `numba.cfunc` takes it.
+    text : str
+        A Python function ``entry`` of these arguments, in terms of ``function``, ``carray`` and ``np``.
+    """
+    scope = {"function": function, "carray": numba.carray, "np": np}
+    exec(compile(text, "<entry of C's>", "exec"), scope)
+    return numba.cfunc(signature)(scope["entry"])
