@@ -5,6 +5,8 @@ arrays; the driver of `loops` goes through the order batch by batch. What can't 
 batches in Python. Start reading at `Epochs.run`.
 """
 
+from __future__ import annotations  # numpy.random, which the types name, is imported when it draws
+
 import sys
 import time
 from abc import abstractmethod
@@ -251,7 +253,7 @@ class Block:
             for part in self._parts:
                 part.run_in_python(epoch, self._run, self._label(part))
 
-    def _label(self, part: "Part") -> Callable[[int], str]:
+    def _label(self, part: Part) -> Callable[[int], str]:
         before = 0 if part is self._parts[0] else self._run.full
 
         def label(number: int) -> str:

@@ -7,7 +7,7 @@ beside its place and then moved there: whoever reads it finds the old one or the
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -65,15 +65,16 @@ def save_weights(path: str | os.PathLike[str], target: Any) -> None:
         arrays = {name: np.array(variable.buffer, order="C") for name, variable in found.items()}
     data = _safetensors().save(arrays, metadata={"format": "tapejit"})
     place = Path(path)
-    with NamedTemporaryFile(dir=place.parent, prefix=f".{place.name}.", delete=False) as file:
-        try:
+    beside = place.with_name(f".{place.name}.{os.getpid()}.{get_ident()}")
+    try:
+        with beside.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            Path(file.name).replace(place)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+        beside.replace(place)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def load_weights(path: str | os.PathLike[str], target: Any) -> None:

@@ -298,7 +298,7 @@ class CompiledStep(Trainable):
         self._eager_because = reason
         warn(f"{self._name} runs eagerly from now on: {reason}. @tapejit.compile(strict=True) makes this an error")
 
-    def executable_for(self, *args: Any) -> Executable | Relay:
+    def executable_for(self, *args: Any) -> Executable | Relay | Finite:
         """What runs calls with arguments like these, for those who call kernels in ways of their own.
 
         Raises
@@ -306,7 +306,7 @@ class CompiledStep(Trainable):
         CompileError
             If the step runs eagerly.
         """
-        traced, call = self._ready(describe(args, {}, self._specialized, self._parameters))
+        traced, call = self._ready(describe(args, {}, self._specialized, self.parameters))
         if traced is None:
             raise CompileError(at_user_line(f"{self._name} runs eagerly: {self._eager_because}"))
         self._assigned.discard(call.key)  # nothing ran

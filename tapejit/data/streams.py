@@ -4,6 +4,8 @@ A `Stream` is iterable, and knows how many items it has, or that nobody knows (N
 (`ENDLESS`). Start reading at `Stream`; `dataset` puts them together.
 """
 
+from __future__ import annotations  # numpy.random, which the types name, is imported when it draws
+
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
