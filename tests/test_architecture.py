@@ -75,6 +75,7 @@ ONLY_IMPORTED_BY = {
         "tapejit.kernel.objects",
         "tapejit.kernel.outline",
         "tapejit.kernel.packing",
+        "tapejit.kernel.row_loops",
         "tapejit.kernel.sorting",
         "tapejit.kernel.straight",
         "tapejit.kernel.terms",
