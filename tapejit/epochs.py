@@ -29,7 +29,7 @@ from .tensor import Tensor, array_of_numbers, plain_array
 BAR_AFTER = 3.0
 """Seconds after which a run shows how far it is."""
 
-ROWS_AT_ONCE = 1 << 16
+ROWS_AT_ONCE = 1 << 18
 """Epochs over few rows are run several in one call, of at most about so many rows."""
 
 
