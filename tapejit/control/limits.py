@@ -63,7 +63,7 @@ _WITHIN = register(
         vjp={"x": Rule.of(_transposed, Flow.MOVING)},
         lowering=Gather(beyond=STILL_HOLDS),
         cases=(),
-        properties={"family": "view", "linear": True},
+        properties={"family": "check", "linear": True},
         batch=_batched,
     )
 )

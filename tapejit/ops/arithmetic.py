@@ -306,8 +306,8 @@ def abs(x: ArrayLike, /) -> "Tensor":
 
 @elementwise(
     impl=np.maximum, kernel="maximum(x, y)", dtypes=ALL, samples=(spaced(), uniform(-0.02, 0.02)),
-    vjp={"x": lambda ct, out: where(isnan(out), _NAN, ct), "y": lambda ct: ct},
-    masks={"x": lambda x, y: ~(x < y), "y": lambda x, y: x < y},
+    vjp={"x": lambda ct, out: where(isnan(out), _NAN, ct), "y": lambda ct, out: where(isnan(out), _NAN, ct)},
+    masks={"x": lambda x, y: ~(x < y), "y": lambda x, y: ~(x >= y)},
     special=((_NAN, 1.0, _NAN), (1.0, _NAN, _NAN), (-_INF, 2.0, 2.0)),
     slopes=((1.0, 1.0, 1.0), (2.0, 1.0, 1.0), (1.0, 2.0, 0.0), (1.0, _NAN, _NAN), (_NAN, 1.0, _NAN)),
 )  # fmt: skip
@@ -327,7 +327,7 @@ def maximum(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
 
     Notes
     -----
-    If an operand is nan so is the result, and the derivative by `x`.
+    If an operand is nan so is the result, and so are both derivatives.
 
     Examples
     --------
@@ -338,8 +338,8 @@ def maximum(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
 
 @elementwise(
     impl=np.minimum, kernel="minimum(x, y)", dtypes=ALL, samples=(spaced(), uniform(-0.02, 0.02)),
-    vjp={"x": lambda ct, out: where(isnan(out), _NAN, ct), "y": lambda ct: ct},
-    masks={"x": lambda x, y: ~(x > y), "y": lambda x, y: x > y},
+    vjp={"x": lambda ct, out: where(isnan(out), _NAN, ct), "y": lambda ct, out: where(isnan(out), _NAN, ct)},
+    masks={"x": lambda x, y: ~(x > y), "y": lambda x, y: ~(x <= y)},
     special=((_NAN, 1.0, _NAN), (1.0, _NAN, _NAN), (-_INF, 2.0, -_INF)),
     slopes=((1.0, 1.0, 1.0), (2.0, 1.0, 0.0), (1.0, 2.0, 1.0), (1.0, _NAN, _NAN), (_NAN, 1.0, _NAN)),
 )  # fmt: skip
@@ -359,7 +359,7 @@ def minimum(x: ArrayLike, y: ArrayLike, /) -> "Tensor":
 
     Notes
     -----
-    If an operand is nan so is the result, and the derivative by `x`.
+    If an operand is nan so is the result, and so are both derivatives.
 
     Examples
     --------

@@ -1,6 +1,7 @@
 """Convolutions in register tiles: numbers against NumPy's, derivatives, what is fused into the tiles, other targets."""
 
 import ast
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import pytest
 from llvmlite import ir
 
 import tapejit as tj
-from tapejit.kernel import tiles
+from tapejit.kernel import build, tiles
 from tapejit.kernel.terms import Steps
 from tapejit.kernel.tile_shape import Target
 from tapejit.kernel.vectors import Matrix
@@ -17,6 +18,7 @@ from tests.agreement import assert_close, check_agreement, trace
 from tests.kernel.test_epilogue import both_emitters
 from tests.kernel.test_outline import results
 from tests.kernel.test_targets import build_for  # noqa: F401 - a fixture
+from tests.kernel.test_tiles import innermost_loops
 from tests.kernel.tile_code import Code, module
 
 Function = Callable[..., Any]
@@ -214,6 +216,17 @@ def test_a_term_is_one_multiplication_for_each_row_of_a_tile() -> None:
     assert len(fused) == 24
     assert all("{1to16}" in line and "zmm" in line for line in fused)
     assert not [line for line in lines if "rsp" in line and "zmm" in line]  # all sums stay in registers
+
+
+def test_what_is_added_up_over_a_tile_stays_in_registers() -> None:
+    arguments = arrays((2, 20, 20, 8), (3, 3, 8, 16), (16,))
+    traced = trace(lambda x, kernel, bias: tj.sum(tj.relu(tj.conv(x, kernel) + bias), axis=(1, 2)), arguments)
+    emitted = traced.emitted()
+    built = build.build(emitted.source, emitted.name, "kernel", emitted.constants)
+    loops = [loop for loop in innermost_loops(built.assembly()) if any("vmaxp" in line for line in loop)]
+    assert loops
+    stores = [line for loop in loops for line in loop if re.match(r"v?mov[au]ps\s+%[xyz]mm\d+, .*\(", line)]
+    assert not stores
 
 
 @pytest.mark.parametrize(("channels", "name"), [(128, "conv"), (512, "matmul")])

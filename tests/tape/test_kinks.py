@@ -198,3 +198,14 @@ def test_nan_among_the_elements_of_a_reduction(function: Any) -> None:
 def test_nan_in_clip() -> None:
     assert np.isnan(tj.clip(tj.constant(NAN), 0, 1).numpy())
     check_slope(lambda x: tj.clip(x, 0, 1), NAN, NAN)
+
+
+@pytest.mark.parametrize("operation", [tj.maximum, tj.minimum])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_nan_operand_gives_nan_slopes_by_either_operand(operation: Any, compiled: bool) -> None:
+    slopes = tj.grad(lambda x, y: tj.sum(operation(x, y)), argnums=(0, 1))
+    run = tj.compile(slopes, strict=True) if compiled else slopes
+    x, y = run(np.array([np.nan, 1.0, 2.0]), np.array([1.0, np.nan, 3.0]))
+    larger = operation is tj.maximum
+    np.testing.assert_array_equal(x.numpy(), [np.nan, np.nan, 0.0 if larger else 1.0])
+    np.testing.assert_array_equal(y.numpy(), [np.nan, np.nan, 1.0 if larger else 0.0])
