@@ -130,7 +130,7 @@ def draw(path, losses, kernels):
     left, right = figure.subfigures(1, 2)
     axes = left.subplots()
     axes.plot(losses)
-    axes.set(xlabel="step", ylabel="loss", yscale="log")
+    axes.set(xlabel="epoch", ylabel="mean loss", yscale="log")
     right.suptitle("filters of the first layer")
     for number, axes in enumerate(right.subplots(4, 4).flat):
         axes.axis("off")
@@ -164,7 +164,7 @@ def main(epochs=None, folder=None, picture=None, steps=3, batch_size=32):
     print(f"{history.epochs} epochs in {taken:.1f} s, mean loss {float(history.means[-1]):.4f}")
     print(f"{right:.1%} of the held-out digits right")
     if picture:
-        draw(picture, history.results.numpy().ravel(), model.layers[0].kernel.numpy())
+        draw(picture, history.means.numpy(), model.layers[0].kernel.numpy())
     return {"losses": losses, "warning": said, "history": history, "accuracy": right}
 
 

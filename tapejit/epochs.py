@@ -31,7 +31,7 @@ from .tensor import Tensor, array_of_numbers, plain_array
 BAR_AFTER = 3.0
 """Seconds after which a run shows how far it is."""
 
-ROWS_AT_ONCE = 1 << 16
+ROWS_AT_ONCE = 1 << 18
 """Epochs over few rows are run several in one call, of at most about so many rows."""
 
 
@@ -381,7 +381,7 @@ def _positive(name: str, value: Any) -> int:
     return number
 
 
-def _generator(shuffle: Any) -> np.random.Generator | None:
+def _generator(shuffle: Any) -> "np.random.Generator | None":
     """What decides on the orders; None for the rows as they come."""
     if shuffle is False or shuffle is None:
         return None

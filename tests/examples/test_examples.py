@@ -147,7 +147,7 @@ def test_the_convolution_tutorial(tmp_path: Path) -> None:
     packed = tmp_path / program.MNIST[0]
     packed.with_name(f"{packed.name}.gz").write_bytes(gzip.compress(packed.read_bytes()))
     packed.unlink()
-    results = program.main(epochs=2, folder=tmp_path, picture=tmp_path / "conv.png")
+    results = program.main(epochs=2, folder=tmp_path, picture=tmp_path / "conv.png", steps=2)
     np.testing.assert_allclose(results["losses"]["compiled"], results["losses"]["eager"], rtol=1e-4)
     assert results["losses"]["falling back"] == results["losses"]["eager"]
     assert "train_step runs eagerly from now on" in results["warning"]
