@@ -61,6 +61,11 @@ def test_what_comes_in_is_copied() -> None:
         assert float(t[0]) == array[0] - 1.0
 
 
+def test_what_does_not_speak_dlpack_is_refused() -> None:
+    with pytest.raises(tj.errors.DtypeError, match="list has no __dlpack__"):
+        tj.from_dlpack([1.0])
+
+
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint64", "float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(), (0, 2), (2, 3)])
 def test_round_trips(dtype: str, shape: tuple[int, ...]) -> None:

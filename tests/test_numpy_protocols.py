@@ -1,6 +1,8 @@
 """NumPy's functions on tensors: on the tape where there is a counterpart, else a clear error."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -244,3 +246,46 @@ def test_the_array_api_namespace_has_its_functions() -> None:
 def test_every_ufunc_in_the_table_is_a_ufunc() -> None:
     assert all(isinstance(ufunc, np.ufunc) for ufunc in numpy_names._UFUNCS)
     assert all(callable(function) for function in numpy_names._FUNCTIONS)
+
+
+def overridable() -> dict[str, Any]:
+    """NumPy's functions that ask their arguments first, by name."""
+    modules = {"np": np, "np.linalg": np.linalg, "np.fft": np.fft}
+    return {
+        f"{module}.{name}": function
+        for module, owner in modules.items()
+        for name, function in vars(owner).items()
+        if not name.startswith("_") and hasattr(function, "_implementation")
+    }
+
+
+@pytest.mark.parametrize("make", [tj.constant, tj.Variable])
+def test_every_other_function_of_numpys_says_that_it_leaves_the_tape(make: Callable[[Any], Any]) -> None:
+    known, t = {*numpy_names._FUNCTIONS, *numpy_names._INSPECTING}, make(X)
+    others = {name: function for name, function in overridable().items() if function not in known}
+    assert len(others) > 80
+    for name, function in others.items():
+        with pytest.raises(TypeError, match=r"t\.numpy\(\)") as raised:
+            t.__array_function__(function, (type(t),), (t,), {})
+        assert name.rpartition(".")[2] in str(raised.value) or function.__name__ in str(raised.value)
+    ufuncs = [each for each in vars(np).values() if isinstance(each, np.ufunc) and each not in numpy_names._UFUNCS]
+    assert ufuncs
+    for ufunc in ufuncs:
+        with pytest.raises(TypeError, match=rf"np\.{ufunc.__name__}.*t\.numpy\(\)"):
+            ufunc(*[t] * ufunc.nin)
+
+
+def test_the_readme_lists_what_stays_on_the_tape() -> None:
+    text = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    table = text.partition("\n## NumPy's functions\n")[2].partition("\n## ")[0]
+    listed = {
+        kind.strip(): re.findall(r"`([\w.]+)`", names)
+        for kind, names in re.findall(r"^\| (.*?) \| (`.*) \|$", table, re.MULTILINE)
+    }
+    functions = numpy_names._FUNCTIONS
+    assert listed == {
+        "elementwise": sorted({ufunc.__name__ for ufunc in numpy_names._UFUNCS}),
+        "of ufuncs": sorted(f"{ufunc.__name__}.{method}" for ufunc, method in numpy_names._METHODS),
+        "other functions": sorted({each.__name__ for each in functions if "linalg" not in each.__module__}),
+        "`np.linalg`": sorted({each.__name__ for each in functions if "linalg" in each.__module__}),
+    }

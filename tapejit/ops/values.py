@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..aval import PYTHON_NUMBERS, checked_shape, in_dtype, parse_dtype
-from ..errors import at_user_line
+from ..errors import DtypeError, at_user_line
 from ..families import ALL, as_array
 from ..primitive import Typed, current
 from ..pytree import flatten
@@ -81,6 +81,8 @@ def from_dlpack(value: Any, /) -> "Tensor":
 
     Raises
     ------
+    DtypeError
+        If `value` does not speak DLPack.
     BufferError
         For dtypes that NumPy has not, and arrays that need a gradient or are elsewhere than on the CPU.
 
@@ -91,6 +93,8 @@ def from_dlpack(value: Any, /) -> "Tensor":
     """
     if isinstance(value, Typed):
         return asarray(value)
+    if not hasattr(value, "__dlpack__"):
+        raise DtypeError(at_user_line(f"from_dlpack: {type(value).__name__} has no __dlpack__; tj.asarray takes nests"))
     # NumPy calls what it got without DLPack's flag read-only, although its owner may write it: so it is copied here.
     return asarray(np.array(np.from_dlpack(value)))
 
