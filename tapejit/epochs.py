@@ -381,7 +381,7 @@ def _positive(name: str, value: Any) -> int:
     return number
 
 
-def _generator(shuffle: Any) -> "np.random.Generator | None":
+def _generator(shuffle: Any) -> np.random.Generator | None:
     """What decides on the orders; None for the rows as they come."""
     if shuffle is False or shuffle is None:
         return None

@@ -94,7 +94,7 @@ class Shuffled(Derived):
         for place in generator.permutation(len(buffer)).tolist():
             yield buffer[place]
 
-    def _exchanged(self, buffer: list[Any], items: Iterator[Any], generator: "np.random.Generator") -> Iterator[Any]:
+    def _exchanged(self, buffer: list[Any], items: Iterator[Any], generator: np.random.Generator) -> Iterator[Any]:
         draws = chain.from_iterable(generator.integers(len(buffer), size=_DRAWN_AT_ONCE).tolist() for _ in repeat(None))
         for item in items:
             place = next(draws)
