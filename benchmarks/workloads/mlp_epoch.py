@@ -1,7 +1,7 @@
 """Epochs of a small network over 1,344 images, each 21 steps of 64 → 64 → 10, relu, cross-entropy, Adam, float32.
 
-What is around the steps decides: rows gathered, kernels called, losses collected. `steps_alone` does as many, all on
-the first batch, in one call; what `epochs` takes longer is what epochs cost.
+What is around the steps decides: rows gathered, kernels called, losses collected. `tapejit_steps_alone` does as many,
+all on the first batch, in one call; what `epochs` takes longer is what epochs cost.
 """
 
 from collections.abc import Callable, Sequence
@@ -124,13 +124,13 @@ WORKLOADS = (
             Engine("numpy", "numpy", numpy_by_hand, "a loop over batches, gradient and Adam written by hand"),
             Engine("tapejit_calls", "tapejit", tapejit_calls, "a call for each batch, whose rows NumPy gathers"),
             Engine("tapejit_epochs", "tapejit", tapejit_epochs, "`step.epochs(x, y, batch_size=64, epochs=20)`"),
-            Engine("steps_alone", "tapejit", steps_alone, "`step.repeat(420, …)`: nothing is gathered"),
+            Engine("tapejit_steps_alone", "tapejit", steps_alone, "`step.repeat(420, …)`: nothing is gathered"),
         ),
         check=Check(steps=1, rtol=1e-3, atol=1e-4),
         targets=(
             Target(
                 "tapejit_epochs",
-                "steps_alone",
+                "tapejit_steps_alone",
                 1.1,
                 "the rows are gathered from 340 kB, which the L1 cache does not hold; outside of kernels it is 2 %",
             ),

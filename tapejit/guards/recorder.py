@@ -190,16 +190,15 @@ class Recorder:
             if id(frame.f_code) not in own:
                 event_of_others(frame, kind, argument)
 
-        sys.setprofile(event)
-        try:
-            with collecting() as relied_on:
+        with collecting() as self._relied_on:
+            sys.setprofile(event)
+            try:
                 yield
-            self._relied_on = relied_on
-        finally:
-            _restore_profile(previous)
-            self._random.finish()
-            self._scopes.clear()
-            self._arguments = []
+            finally:
+                _restore_profile(previous)
+                self._random.finish()
+                self._scopes.clear()
+                self._arguments = []
 
     def _settled(self) -> Collected:
         if self._collected is None:

@@ -142,7 +142,7 @@ def sparse_categorical_crossentropy(
     if ignored is not None:
         labels = ops.where(ignored, 0, labels)
     own = is_class(labels, predicted.shape[-1])
-    values = -ops.sum(ops.where(own, _log_probabilities(predicted, from_logits, -1), 0.0), axis=-1)
+    values = ops.sum(ops.where(own, -_log_probabilities(predicted, from_logits, -1), 0.0), axis=-1)
     return values if ignored is None else ops.where(ignored, 0.0, values)
 
 

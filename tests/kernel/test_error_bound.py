@@ -115,6 +115,8 @@ TABLES: tuple[tuple[dict[str, Function], str], ...] = (
 
 ELSEWHERE = {
     "step/test_random_steps.py": ("random_bits", "box_muller"),
+    "kernel/test_convolutions.py": ("conv", "windows"),
+    "losses": ("class_of", "pick_along_axis"),
     "random": ("lane_bits", "normal_quantile", "poisson_counts", "standard_gamma"),
     "kernel/test_lapack.py": ("cofactors", "det", "eigh", "expm", "pinv", "qr", "svd"),
     "control, kernel/test_regions.py": ("after", "checkpoint", "scan", "switch", "while_loop", "within_steps"),
