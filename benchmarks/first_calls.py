@@ -103,7 +103,12 @@ class Bench:
         """What one fresh process told; `FirstCallError` where it told nothing."""
         python = self.options.pythons.get(engine.needs, Path(sys.executable))
         store = {"TAPEJIT_CACHE_DIR": str(self.folder / "store")} if situation.stored else {"TAPEJIT_CACHE": "0"}
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("TAPEJIT_CACHE")}
+        # Every engine finds its modules compiled to bytecode, as those of an installed package are.
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("TAPEJIT_CACHE") and name != "PYTHONDONTWRITEBYTECODE"
+        }
         command = [str(python), "-m", *situation.program(engine), self.workload.name, engine.name]
         command += [str(self.folder / "inputs.npz"), str(self.result_of(engine))]
         errors = self.folder / "stderr"

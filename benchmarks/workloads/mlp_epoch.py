@@ -132,7 +132,7 @@ WORKLOADS = (
                 "tapejit_epochs",
                 "tapejit_steps_alone",
                 1.1,
-                "the rows are gathered from 340 kB, which the L1 cache does not hold; outside of kernels it is 2 to 3 %",
+                "the rows are gathered from 340 kB, which the L1 cache does not hold; 2 to 3 % are outside of kernels",
             ),
             Target("tapejit_epochs", "tapejit_calls", 1.0),
         ),
