@@ -175,12 +175,9 @@ def _walk(target: Any, path: str) -> Iterator[tuple[str, Variable]]:
         yield path, target
     elif isinstance(target, Generator):
         yield f"{prefix}state", target.state
-    elif isinstance(target, Module):
+    elif isinstance(target, (Module, Optimizer)):
         for name, variable in target.named_variables():
             yield prefix + name.replace(".", "/"), variable
-    elif isinstance(target, Optimizer):
-        for name, variable in target.named_variables():
-            yield prefix + name, variable
     elif isinstance(target, (dict, list, tuple)):
         pairs = target.items() if isinstance(target, dict) else enumerate(target)
         for key, each in pairs:

@@ -35,7 +35,6 @@ class Accuracy(Mean):
         sample_weight : array_like, optional
             Weights of the examples.
         """
-        self.rely()
         super().update_state(self.matches(y_true, y_pred), sample_weight)
 
 

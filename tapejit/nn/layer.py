@@ -186,10 +186,3 @@ def known(length: int | None, layer: Layer, axis: str) -> int:
             )
         )
     return length
-
-
-def fits(shape: Shape, wanted: PartialShape) -> bool:
-    """Whether a shape is one of those that a partial shape stands for."""
-    return len(shape) == len(wanted) and all(
-        other in (None, length) for length, other in zip(shape, wanted, strict=True)
-    )
