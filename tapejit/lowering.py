@@ -5,10 +5,10 @@ are affine: an input is read at ``offset + Σ coefficient · axis`` of the outpu
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .aval import Shape
+from .dataclass import dataclass
 
 
 class Affine(NamedTuple):

@@ -1,12 +1,13 @@
 """Softmax regression on scikit-learn's bundled handwritten digits: 64 pixels, 10 classes, full batch."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import tapejit as tj
+
+from ..dataclass import dataclass
 
 try:
     from sklearn.datasets import load_digits

@@ -14,7 +14,7 @@ import functools
 import operator
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from numba.core.typing.templates import AbstractTemplate, Registry, builtin_regi
 from numba.cpython import builtins, numbers, rangeobj, tupleobj  # noqa: F401 - they register
 
 from ..config import emits_source
+from ..dataclass import dataclass
 from ..errors import CompileError
 from . import assembly, lapack, runtime, sorting, user_code
 from .hints import with_loop_hints

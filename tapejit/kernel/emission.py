@@ -5,10 +5,10 @@ compute, `reductions` the accumulators, `calls` what works on whole matrices, `t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from ..dataclass import dataclass
 from ..graph import Node
 from ..passes import Item, Leaf, Loop, LoopPlan, leaves
 from ..passes.blocks import blocks_of

@@ -9,12 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any
 from weakref import WeakValueDictionary
 
 from ..config import emits_source
+from ..dataclass import dataclass
 from ..errors import CompileError, TapejitError, warn
 from ..graph import Graph, Node, graph_signature
 from ..passes import plan_loops

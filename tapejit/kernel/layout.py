@@ -4,9 +4,10 @@ It is stored with the machine code, so that a later process can call a kernel wi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any
 
+from ..dataclass import dataclass
 from ..graph import Graph, Node
 
 

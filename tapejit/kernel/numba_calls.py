@@ -8,7 +8,6 @@ Imports Numba; reached through `door` only. The table is on the caller's stack, 
 # mypy: disable-error-code="no-untyped-call,attr-defined,misc,no-any-return,untyped-decorator"
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -18,6 +17,7 @@ from numba.core import cgutils, errors, types
 from numba.extending import intrinsic
 
 from ..aval import Shape
+from ..dataclass import dataclass
 
 STACK_BYTES = 1 << 16
 """A larger workspace is allocated at each call."""

@@ -10,11 +10,11 @@ the second meaning, as LLVM instructions. Start reading at `ROUTINES`, at the en
 from __future__ import annotations  # pointers are defined above, in `runtime`
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..dataclass import dataclass
 from ..ops.linalg import determinants, factors, functions, spectra
 
 if TYPE_CHECKING:

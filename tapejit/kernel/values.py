@@ -6,8 +6,8 @@ Start reading at `Values.of`. A value that does not change in a loop is computed
 import ast
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from ..dataclass import dataclass
 from ..graph import Input, Node
 from ..lowering import Affine, Pointwise
 from ..passes import Choose, Compute, Dot, Expression, Fetch, Item, Key, Leaf, Load, Loop, Number, leaves

@@ -5,9 +5,10 @@ is kept first, and what it is made of counts as computed once.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from ..dataclass import dataclass
 from ..graph import Literal, Node
 from ..lowering import Pieces, Pointwise, View
 from .access import Compute, Fetch, operands_of
