@@ -48,6 +48,10 @@ IndexMap = tuple[Affine, ...]
 """For each axis of the producer an expression in the consumer's axes."""
 
 
+WORTH_KEEPING = 12
+"""A value that costs less (in additions) is computed again rather than kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pointwise:
     """An output element depends on the input elements at its own (broadcast) index.

@@ -27,10 +27,11 @@ from .graph.trace import SpecializeError
 from .graph_function import CompiledGraph, GraphFunction, Setting
 from .guards import AssignedOnceError, GuardSet, Recorder
 from .kernel.executable import Executable
+from .kernel.layout import MEASURED
 from .kernel.plans import MISSED
 from .kernel.program import Relay, Surroundings, executable_for, text_of
 from .loops import Looped, Steps
-from .passes import MEASURED, prepare
+from .passes.prepare import prepare
 from .primitive import BASE, STATE, Typed, interpreting
 from .pytree import flatten
 from .results import Results, is_output

@@ -6,7 +6,7 @@ from typing import Any
 from ..dataclass import dataclass
 from ..graph import Graph, Input, Node, Trace
 from ..kernel.program import Relay, Surroundings, executable_for, text_of
-from ..passes import prepare
+from ..passes.prepare import prepare
 from ..tensor import Tensor
 
 

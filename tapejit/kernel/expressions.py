@@ -9,7 +9,7 @@ import numpy as np
 
 from ..dataclass import dataclass
 from ..lowering import Affine
-from ..passes import Compute
+from ..passes.access import Compute
 
 _DEEPEST = 5
 

@@ -10,6 +10,11 @@ from typing import Any
 from ..dataclass import dataclass
 from ..graph import Graph, Node
 
+MEASURED = (
+    "loop_nests", "matrix_products", "library_calls", "intermediate_bytes", "bytes_read", "bytes_written", "flops",
+)  # fmt: skip
+"""What a layout's report has, see `passes.measure`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
