@@ -10,7 +10,11 @@ import pytest
 
 import tapejit as tj
 
-PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
+
+def pickled(protocol: int, thing: Any) -> Any:
+    return pickle.loads(pickle.dumps(thing, protocol))
+
+
 AGAIN: dict[str, Callable[[Any], Any]] = {
     "deepcopy": copy.deepcopy,
     **{

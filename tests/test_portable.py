@@ -13,7 +13,12 @@ import pytest
 import tapejit as tj
 
 cloudpickle = pytest.importorskip("cloudpickle")
-PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
+
+
+def pickled(protocol: int, thing: Any) -> Any:
+    return pickle.loads(pickle.dumps(thing, protocol))
+
+
 AGAIN: dict[str, Callable[[Any], Any]] = {
     "deepcopy": copy.deepcopy,
     "cloudpickle": lambda thing: pickle.loads(cloudpickle.dumps(thing)),
