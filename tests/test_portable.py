@@ -22,10 +22,7 @@ def pickled(protocol: int, thing: Any) -> Any:
 AGAIN: dict[str, Callable[[Any], Any]] = {
     "deepcopy": copy.deepcopy,
     "cloudpickle": lambda thing: pickle.loads(cloudpickle.dumps(thing)),
-    **{
-        f"pickle {number}": lambda thing, number=number: pickle.loads(pickle.dumps(thing, number))
-        for number in PROTOCOLS
-    },
+    **{f"pickle {number}": functools.partial(pickled, number) for number in range(pickle.HIGHEST_PROTOCOL + 1)},
 }
 EVERY_WAY = pytest.mark.parametrize("again", AGAIN.values(), ids=AGAIN)
 
