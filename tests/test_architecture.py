@@ -41,7 +41,7 @@ FLOORS = (
     ("guards",),
     ("graph_function",),
     ("arguments", "results"),
-    ("finite", "loops", "retraces"),
+    ("finite", "loops", "portable", "retraces"),
     ("epochs",),
     ("entry",),
     ("routes",),

@@ -91,8 +91,7 @@ class Optimizer(Configurable):
         self.ema_overwrite_frequency = ema_overwrite_frequency
         self.name = name or type(self).__name__.lower()
         self.iterations = Variable(np.int64(0), trainable=False, name=f"{self.name}/iterations")
-        self._slots: dict[int, Slots] = {}
-        self._order: list[Variable] = []
+        self._slots: dict[Variable, Slots] = {}  # by what is trained, in the order of the first updates
 
     def _title(self) -> str:
         return type(self).__name__
@@ -142,7 +141,7 @@ class Optimizer(Configurable):
             If one is not floating.
         """
         for variable in variables:
-            if variable.key in self._slots:
+            if variable in self._slots:
                 continue
             if not is_floating(variable.dtype):
                 raise DtypeError(
@@ -151,19 +150,18 @@ class Optimizer(Configurable):
             wanted = dict(self.slots())
             if self.use_ema:
                 wanted[_AVERAGE] = 0.0
-            label = variable.name or f"variable_{len(self._order)}"
-            self._slots[variable.key] = {
+            label = variable.name or f"variable_{len(self._slots)}"
+            self._slots[variable] = {
                 name: Variable(
                     np.full(variable.shape, number, variable.dtype), trainable=False, name=f"{self.name}/{label}/{name}"
                 )
                 for name, number in wanted.items()
             }
-            self._order.append(variable)
 
     @property
     def variables(self) -> tuple[Variable, ...]:
         """All that is state: `iterations`, then the slots in the order in which they were made."""
-        slots = [slot for variable in self._order for slot in self._slots[variable.key].values()]
+        slots = [slot for own in self._slots.values() for slot in own.values()]
         return (self.iterations, *slots)
 
     def named_variables(self) -> Iterator[tuple[str, Variable]]:
@@ -171,8 +169,8 @@ class Optimizer(Configurable):
         shared = len(self.variables) - sum(len(slots) for slots in self._slots.values())
         for variable in self.variables[:shared]:
             yield (variable.name or "").rpartition("/")[2], variable
-        for number, variable in enumerate(self._order):
-            for name, slot in self._slots[variable.key].items():
+        for number, slots in enumerate(self._slots.values()):
+            for name, slot in slots.items():
                 yield f"slots/{number}/{name}", slot
 
     def current_learning_rate(self) -> Tensor:
@@ -222,7 +220,7 @@ class Optimizer(Configurable):
             own_rate = ops.asarray(rate, variable.dtype)
             if self.weight_decay is not None:
                 variable.assign_sub(variable.read_value() * self.weight_decay * own_rate)
-            self.update(variable, gradient, own_rate, self._slots[variable.key])
+            self.update(variable, gradient, own_rate, self._slots[variable])
         self.iterations.assign_add(1)
         if self.use_ema:
             self._average(variables)
@@ -264,7 +262,7 @@ class Optimizer(Configurable):
         if not self.use_ema:
             raise ValueError(at_user_line(f"{self._title()}: no averages are kept; make it with use_ema=True"))
         for variable in var_list:
-            variable.assign(self._slots[variable.key][_AVERAGE].read_value())
+            variable.assign(self._slots[variable][_AVERAGE].read_value())
 
     # The parts of a step
 
@@ -317,7 +315,7 @@ class Optimizer(Configurable):
         """Averages follow the variables; the first step sets them."""
         steps = self.iterations.read_value()
         for variable in variables:
-            value, average = variable.read_value(), self._slots[variable.key][_AVERAGE]
+            value, average = variable.read_value(), self._slots[variable][_AVERAGE]
             momentum = ops.where(steps == 1, 0.0, ops.asarray(self.ema_momentum, variable.dtype))
             mean = average.read_value() * momentum + value * (1.0 - momentum)
             average.assign(mean)
