@@ -10,7 +10,7 @@ from .config import floatx, set_floatx, using_floatx
 from .control import *  # noqa: F403 (loops and branches)
 from .custom import custom_gradient, custom_jvp, custom_vjp, primitive
 from .functional import grad, hessian, hvp, jacobian, jvp, linearize, value_and_grad, vjp, vmap
-from .interop import scipy, to_cfunc, to_numba
+from .interop import export, scipy, to_cfunc, to_numba
 from .kernel.threads import num_threads, set_num_threads
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
@@ -35,6 +35,7 @@ __all__ = [
     "custom_vjp",
     "data",
     "errors",
+    "export",
     "floatx",
     "grad",
     "hessian",

@@ -73,6 +73,7 @@ ONLY_IMPORTED_BY = {
         "tapejit.kernel.mathlib.scalars",
         "tapejit.kernel.mathlib.native",
         "tapejit.kernel.numba_calls",
+        "tapejit.kernel.object_files",
         "tapejit.kernel.objects",
         "tapejit.kernel.outline",
         "tapejit.kernel.packing",
