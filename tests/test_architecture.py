@@ -72,6 +72,7 @@ ONLY_IMPORTED_BY = {
         "tapejit.kernel.mathlib.linking",
         "tapejit.kernel.mathlib.scalars",
         "tapejit.kernel.mathlib.native",
+        "tapejit.kernel.linear_algebra",
         "tapejit.kernel.numba_calls",
         "tapejit.kernel.object_files",
         "tapejit.kernel.objects",

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import at_user_line, name_of
-from ..graph import Input
+from ..errors import CompileError, at_user_line, name_of
+from ..graph import Graph, Input
 from ..kernel import door
+from ..kernel.blas import function_name
 from ..kernel.kernels import source_of
 from ..kernel.messages import Message, pieces_of, shown
+from ..kernel.routines import ROUTINES
+from ..lowering import Routine
 from .c_header import Declared, Header, c_identifier, header
 from .tracing import Function, distinct, traced
 
@@ -55,6 +58,7 @@ def export(
     path: str | os.PathLike[str],
     name: str | None = None,
     results: Sequence[str] | None = None,
+    blas: bool = False,
 ) -> Exported:
     """Compile a function to an object file with a C header, which need neither Python nor tapejit.
 
@@ -74,6 +78,9 @@ def export(
     results : sequence of str, optional
         What the parameters that results are written to are called, nests flattened; by default after their places in
         the nest that the function returns: keys, fields, or ``result_0``, ``result_1``.
+    blas : bool
+        Whether the object calls BLAS and LAPACK (with 32-bit integers, such as OpenBLAS) for `tapejit.linalg` and for
+        products of matrices larger than 512 × 512, instead of bringing functions of its own for them.
 
     Returns
     -------
@@ -83,7 +90,8 @@ def export(
     Raises
     ------
     CompileError
-        If a part of the function can't be compiled; it names the operation and your line.
+        If a part of the function can't be compiled, or needs ``blas=True`` (eigenvalues, singular values, QR); it names
+        the operation and your line.
     DtypeError
         If an example is none of numbers.
     TapejitError
@@ -102,9 +110,9 @@ def export(
 
     What the function captures is in the object as constants with the values of now: arrays, Python numbers, Variables.
     Pass as an argument what shall vary. The code is position-independent, for executables and shared libraries. It is
-    for this CPU; with ``TAPEJIT_CPU=x86-64-v3`` in the environment, for all of that level. Matrix products are in the
-    object up to 512 × 512 × 512. Larger ones, and `tapejit.linalg`, call BLAS and LAPACK (`Exported.needs` and the
-    header say which functions), which the program is linked with then: ``-lopenblas``.
+    for this CPU; with ``TAPEJIT_CPU=x86-64-v3`` in the environment, for all of that level. Programs are linked with
+    ``-lm`` alone; with `blas` also with the library of which it calls functions, which `Exported.needs` and the header
+    name: ``-lopenblas``. That is faster where matrices are large.
 
     Examples
     --------
@@ -132,10 +140,11 @@ def export(
     size = files.memory_size(found.memory())
     workspace = size + files.ALIGNMENT if size > STACK_BYTES else 0
     statuses = _statuses(chosen, found, given=workspace > 0)
-    entry = _entry(found, chosen, declared, [message for _, message in statuses], given=workspace > 0)
+    bundled = () if blas else _bundled(found)
+    entry = _entry(found, chosen, declared, [message for _, message in statuses], workspace > 0, bundled)
     made = files.object_file(source_of(found.traced.graph, found.title, found.traced.names), entry)
     texts = [(status, shown(message)) for status, message in statuses]
-    libraries = sorted(entry.libraries.values())
+    libraries = sorted({*entry.libraries.values()} - {*bundled})
     told = Header(chosen, name_of(function), made.target, declared, workspace, texts, _frozen(found), libraries)
     object_path.write_bytes(made.code)
     header_path.write_text(header(told), encoding="utf-8")
@@ -208,7 +217,39 @@ def _statuses(name: str, found: Function, *, given: bool) -> list[tuple[str, Mes
     return statuses
 
 
-def _entry(found: Function, name: str, declared: Sequence[Declared], messages: Sequence[Message], given: bool) -> Any:
+def _bundled(found: Function) -> tuple[str, ...]:
+    """The functions of BLAS and LAPACK that the object brings with it."""
+    wanted = tuple(dict.fromkeys(slot.name for slot in found.layout.slots if slot.kind == "library"))
+    lacking = [name for name in wanted if not door.object_files().can_bundle(name)]
+    if lacking:
+        raise CompileError(
+            at_user_line(
+                f"export: {_calling(found.traced.graph, lacking[0])} needs {lacking[0]} of LAPACK; pass blas=True, and "
+                "link the program with a library that has it"
+            )
+        )
+    return wanted
+
+
+def _calling(graph: Graph, function: str) -> str:
+    """The operation that calls a function of LAPACK, and where it stands."""
+    for node in graph.nodes():
+        routine = node.primitive.lowering if node.primitive is not None else None
+        if node.primitive is not None and isinstance(routine, Routine):
+            dtype = node.inputs[0].aval.dtype.name
+            if any(function == function_name(each, dtype) for each in ROUTINES[routine.name].library):
+                return f"{node.primitive.name} at {node.where}"
+    return "it"
+
+
+def _entry(
+    found: Function,
+    name: str,
+    declared: Sequence[Declared],
+    messages: Sequence[Message],
+    given: bool,
+    bundled: Sequence[str],
+) -> Any:
     """How C calls the kernel."""
     files, slots = door.object_files(), found.layout.slots
     count = len(found.arguments)
@@ -224,7 +265,8 @@ def _entry(found: Function, name: str, declared: Sequence[Declared], messages: S
             constants[index] = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).tobytes()
     libraries = {index: slot.name for index, slot in enumerate(slots) if slot.kind == "library"}
     details = [index for index in (found.place("detail", 0), found.place("detail", 1)) if index is not None]
-    return files.Entry(name, len(slots), parameters, constants, libraries, found.memory(), given, details, messages)
+    memory = found.memory()
+    return files.Entry(name, len(slots), parameters, constants, libraries, bundled, memory, given, details, messages)
 
 
 def _frozen(found: Function) -> list[str]:

@@ -8,7 +8,7 @@ llvmlite; reached through `door` only. Start reading at `object_file`.
 # llvmlite's functions carry no types.
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,7 @@ from llvmlite import ir
 from . import assembly, door
 from .emission import Emitted
 from .instructions import I1, I8, I32, I64, Value, type_of, variable, while_
+from .linear_algebra import function_text
 from .messages import Message, Number
 from .objects import ALLOWED_SYMBOLS, UnknownSymbol, target_cpu, target_machine, undefined_symbols
 
@@ -57,6 +58,8 @@ class Entry:
         For slots of what is captured what stands at their addresses.
     libraries : mapping of int to str
         For slots of library functions their names.
+    bundled : set of str
+        Those of them that the object brings with it; the others are the program's.
     memory : sequence of (int, int)
         Slots of workspaces, and how many bytes each has.
     given : bool
@@ -72,6 +75,7 @@ class Entry:
     parameters: Sequence[Parameter]
     constants: Mapping[int, bytes]
     libraries: Mapping[int, str]
+    bundled: Collection[str]
     memory: Sequence[tuple[int, int]]
     given: bool
     details: Sequence[int]
@@ -122,6 +126,11 @@ def object_file(emitted: Emitted, entry: Entry) -> ObjectFile:
     return made
 
 
+def can_bundle(name: str) -> bool:
+    """Whether an object can bring a function of BLAS or LAPACK with it."""
+    return function_text(name) is not None
+
+
 def memory_size(memory: Sequence[tuple[int, int]]) -> int:
     """How many bytes all workspaces take, each beginning at a cache line."""
     return sum(-(-size // ALIGNMENT) * ALIGNMENT for _, size in memory)
@@ -133,7 +142,12 @@ def _finished(entry: Entry, texts: list[str], symbol: str, body: str, _started: 
     machine = target_machine(position_independent=True)
     # From here on nothing is optimised: where the kernel knew its table, its sums could come out in another order.
     module.link_in(llvm.parse_assembly(str(_Writer(entry).module)))
-    module.get_function(symbol).linkage = "internal"
+    for name in entry.bundled:
+        text = function_text(name)
+        assert text is not None
+        module.link_in(llvm.parse_assembly(assembly.optimised_alone(text, name)))
+    for name in (symbol, *entry.bundled):
+        module.get_function(name).linkage = "internal"
     module.verify()
     code: bytes = machine.emit_object(module)
     needs = [name for name in undefined_symbols(code) if name not in _OF_THE_SYSTEM]
