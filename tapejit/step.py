@@ -274,11 +274,15 @@ class CompiledStep(Trainable, Portable):
         CompileError
             If the step runs eagerly.
         """
+        return self.traced_for(*args).executable
+
+    def traced_for(self, *args: Any) -> Traced:
+        """The trace of calls with arguments like these; as for `executable_for`, which is a part of it."""
         traced, call = self._ready(describe(args, {}, self._specialized, self.parameters))
         if traced is None:
             raise CompileError(at_user_line(f"{self._name} runs eagerly: {self._eager_because}"))
         self._assigned.discard(call.key)  # nothing ran
-        return traced.executable
+        return traced
 
     def lower(self, *args: Any, **kwargs: Any) -> "CompiledStep":
         """Trace and build for arguments like these, without running.

@@ -476,7 +476,8 @@ def build(
     symbol: str,
     constants: Mapping[str, np.generic],
     fixed: Iterable[int] = (),
-) -> assembly.BuiltObject:
+    finish: Callable[[list[str], str, str, float], Any] = assembly.assemble,
+) -> Any:
     """Compile one kernel.
 
     Parameters
@@ -491,10 +492,13 @@ def build(
         Further globals of the text. A literal in the text would cost more compile time.
     fixed : iterable of int
         Table slots of arrays that do not change while the kernel runs: constant tables.
+    finish : callable
+        What becomes of the LLVM modules, with the parameters of `assembly.assemble`.
 
     Returns
     -------
     assembly.BuiltObject
+        Or what `finish` gives.
 
     Raises
     ------
@@ -535,4 +539,4 @@ def build(
             prepared.outlined = None
         written = [with_loop_hints(module, prepared.parallel, prepared.short) for module in library.modules]
         texts = [*map(cgutils.normalize_ir_text, written), *prepared.linked.values()]
-        return assembly.assemble(texts, symbol, made.fndesc.llvm_func_name, started)
+        return finish(texts, symbol, made.fndesc.llvm_func_name, started)
