@@ -83,6 +83,7 @@ ONLY_IMPORTED_BY = {
         "tapejit.kernel.tiles",
         "tapejit.kernel.vector_lines",
         "tapejit.kernel.vectors",
+        "tapejit.kernel.winograd",
     },
 }
 VAGUE_NAMES = {"utils", "common", "base", "misc", "helpers"}
