@@ -86,6 +86,7 @@ ONLY_IMPORTED_BY = {
         "tapejit.kernel.tiles",
         "tapejit.kernel.vector_lines",
         "tapejit.kernel.vectors",
+        "tapejit.kernel.winograd",
     },
 }
 DATACLASS = "tapejit.dataclass"
