@@ -1,18 +1,10 @@
 """Convolutions by Winograd's transforms: numbers against the definition, derivatives, both emitters, other targets."""
 
-from collections.abc import Callable
-from typing import Any
-
-import numpy as np
 import pytest
 
-import tapejit as tj
-from tapejit.kernel.winograd_shape import apart, block_of_rows, rows_at_once
-from tapejit.primitive import in_role
-from tests.agreement import assert_close, check_agreement, trace
-from tests.kernel.test_convolutions import Shape, arrays, convolution, drawn
+from tests.agreement import check_agreement
+from tests.kernel.test_convolutions import Shape, convolution, drawn
 from tests.kernel.test_epilogue import both_emitters
-from tests.kernel.test_outline import results
 from tests.kernel.test_targets import build_for  # noqa: F401 - a fixture
 
 SHAPES = {
