@@ -8,10 +8,6 @@ from typing import TYPE_CHECKING
 
 from . import errors, ops
 from .config import floatx, set_floatx, using_floatx
-from .control import *  # noqa: F403 (loops and branches)
-from .custom import custom_gradient, custom_jvp, custom_vjp, primitive
-from .functional import grad, hessian, hvp, jacobian, jvp, linearize, value_and_grad, vjp, vmap
-from .kernel.threads import num_threads, set_num_threads
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
 from .rooms import opening
