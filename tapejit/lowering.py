@@ -180,6 +180,8 @@ class Routine:
         What a matrix is for which the routine fails; empty where it can't.
     below : str
         The name of the length below which all results are, where they are indices.
+    neighbours : bool
+        Whether it takes only operands whose elements along the last axis are neighbours in memory.
     """
 
     name: str
@@ -187,6 +189,7 @@ class Routine:
     cost: Callable[..., int]
     fault: str = ""
     below: str = ""
+    neighbours: bool = False
 
     def axes(self) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]:
         """The names of the trailing axes of each input and of each result."""

@@ -41,7 +41,7 @@ FLOORS = (
     ("guards",),
     ("graph_function",),
     ("arguments", "results"),
-    ("finite", "loops", "retraces"),
+    ("finite", "loops", "portable", "retraces"),
     ("epochs",),
     ("entry",),
     ("routes",),
@@ -73,7 +73,9 @@ ONLY_IMPORTED_BY = {
         "tapejit.kernel.mathlib.linking",
         "tapejit.kernel.mathlib.scalars",
         "tapejit.kernel.mathlib.native",
+        "tapejit.kernel.linear_algebra",
         "tapejit.kernel.numba_calls",
+        "tapejit.kernel.object_files",
         "tapejit.kernel.objects",
         "tapejit.kernel.outline",
         "tapejit.kernel.packing",
@@ -84,6 +86,7 @@ ONLY_IMPORTED_BY = {
         "tapejit.kernel.tiles",
         "tapejit.kernel.vector_lines",
         "tapejit.kernel.vectors",
+        "tapejit.kernel.winograd",
     },
 }
 DATACLASS = "tapejit.dataclass"

@@ -33,6 +33,13 @@ def numba_calls() -> ModuleType:
     return numba_calls
 
 
+def object_files() -> ModuleType:
+    """The module `tapejit.kernel.object_files`, which imports Numba."""
+    from . import object_files
+
+    return object_files
+
+
 def assembler() -> ModuleType:
     """The module `tapejit.kernel.assembly`, which imports llvmlite and not Numba."""
     from . import assembly

@@ -308,3 +308,18 @@ class Scalars:
 def _never_changes(load: Value) -> None:
     """Tell LLVM that a load gives the same wherever it stands, so that it leaves the loops around it."""
     load.set_metadata("invariant.load", load.module.add_metadata([]))
+
+
+def literal(value: Value) -> int:
+    """A number that the text gives: instructions depend on it.
+
+    Raises
+    ------
+    TextError
+        If it is computed.
+    """
+    if isinstance(value, ir.Constant):
+        return int(value.constant)
+    if isinstance(value, ir.Instruction) and value.opname == "sub":  # what Numba makes of a negative one
+        return literal(value.operands[0]) - literal(value.operands[1])
+    raise TextError(f"{value} where a literal is wanted")
