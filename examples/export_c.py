@@ -65,13 +65,13 @@ def compile_with(compiler, folder, exported):
 def by_python():
     """The loop of the C program."""
     step, b, damping = tj.compile(newton), np.array(START), 1e-3
-    for count in range(1, 201):
+    count, change = 0, np.inf
+    while change > 1e-11 and count < 200:
+        count += 1
         found = {name: value.numpy() for name, value in step(b, np.float64(damping)).items()}
         change = np.max(np.abs(found["trial"] / b - 1))
         better = found["after"] <= found["before"]
         b, damping = (found["trial"], damping / 10) if better else (b, damping * 10)
-        if change < 1e-11:
-            break
     return count, b
 
 
