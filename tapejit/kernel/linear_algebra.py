@@ -279,9 +279,7 @@ class _Product:
         for_(b, terms, lambda row: for_(b, I64(_COLUMNS), lambda column: copy(row, column)))
         self.pieces(self.m, _ROWS, lambda i, rows: self.of_rows(i, rows, p, terms, j, columns))
 
-    def of_rows(
-        self, i: Value, rows: Value, p: Value, terms: Value, j: Value, columns: Value
-    ) -> None:
+    def of_rows(self, i: Value, rows: Value, p: Value, terms: Value, j: Value, columns: Value) -> None:
         """The same of the rows from `i` on."""
         b, dtype, last = self.b, self.dtype, self.b.sub(self.m, I64(1))
         starts = [self.left.at(b, self.least(b.add(i, I64(row)), last), p) for row in range(_ROWS)]
