@@ -6,9 +6,9 @@ Start reading at `header`.
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ..aval import Shape
+from ..dataclass import dataclass
 
 _TYPES = {
     "bool": "bool", "float32": "float", "float64": "double",

@@ -3,12 +3,12 @@
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..dataclass import dataclass
 from ..errors import CompileError, at_user_line, name_of
 from ..graph import Graph, Input
 from ..kernel import door

@@ -4,7 +4,6 @@ What `to_numba`, `to_cfunc` and `export` share. Start reading at `traced`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from ..arguments import TensorSpec, argument_leaves, argument_paths
 from ..config import floatx
+from ..dataclass import dataclass
 from ..errors import CompileError, DtypeError, TapejitError, at_user_line, name_of
 from ..kernel.executable import Executable
 from ..kernel.layout import Layout, Slot

@@ -7,11 +7,11 @@ import functools
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import llvmlite.binding as llvm
 from llvmlite.binding.newpassmanagers import NewPassManager
 
+from ..dataclass import dataclass
 from .mathlib import linking
 from .objects import ALLOWED_SYMBOLS, UnknownSymbol, target_machine, undefined_symbols
 

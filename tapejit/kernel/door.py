@@ -12,6 +12,13 @@ from types import ModuleType
 from typing import Any
 
 
+def emission() -> ModuleType:
+    """The module `tapejit.kernel.emission`, which imports the planner: what makes a kernel's text of a graph."""
+    from . import emission
+
+    return emission
+
+
 def builder() -> ModuleType:
     """The module `tapejit.kernel.build`, which imports Numba."""
     from . import build

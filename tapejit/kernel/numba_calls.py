@@ -8,7 +8,6 @@ Imports Numba; reached through `door` only. The table is on the caller's stack, 
 # mypy: disable-error-code="no-untyped-call,attr-defined,misc,no-any-return,untyped-decorator"
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -19,6 +18,7 @@ from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
 from ..aval import Shape
+from ..dataclass import dataclass
 
 STACK_BYTES = 1 << 16
 """A larger workspace is allocated at each call."""

@@ -9,12 +9,12 @@ llvmlite; reached through `door` only. Start reading at `object_file`.
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from ..dataclass import dataclass
 from . import assembly, door
 from .emission import Emitted
 from .instructions import I1, I8, I32, I64, Value, type_of, variable, while_
