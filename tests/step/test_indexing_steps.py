@@ -57,10 +57,11 @@ def test_their_gradients(name: str) -> None:
     check_agreement(gradient(READS[name]), [x, LABELS], [x - 1, np.roll(LABELS, 3)])
 
 
+@pytest.mark.parametrize("length", [2, 8, 31, 64])
 @pytest.mark.parametrize("integers", ["int64", "int32"])
-def test_where_a_row_begins_is_computed_once_a_row(integers: str) -> None:
+def test_where_a_row_begins_is_computed_once_a_row(integers: str, length: int) -> None:
     """So that LLVM sees that a row's elements lie side by side."""
-    (x,) = arrays((ROWS, 64))
+    (x,) = arrays((ROWS, length))
     rows = np.array([1, -1, 0, 6], integers)
 
     @tj.compile(strict=True)
