@@ -161,6 +161,11 @@ class Optimizer(Configurable):
             self._order.append(variable)
 
     @property
+    def is_built(self) -> bool:
+        """Whether there are slots already."""
+        return bool(self._slots)
+
+    @property
     def variables(self) -> tuple[Variable, ...]:
         """All that is state: `iterations`, then the slots in the order in which they were made."""
         slots = [slot for variable in self._order for slot in self._slots[variable.key].values()]
