@@ -165,7 +165,7 @@ def _way_out(target: Any, more: list[str]) -> str:
     if more and any(isinstance(part, Module) and not part.variables for part in parts):
         return "a model has its weights after a call, or with an input_shape"
     slots = any("slots/" in name for name in more)
-    if slots and any(isinstance(part, Optimizer) and not part.is_built for part in parts):
+    if slots and any(isinstance(part, Optimizer) and not part.built for part in parts):
         return "call optimizer.build(model.trainable_variables) before"
     return ""
 

@@ -77,6 +77,7 @@ class Epochs:
 def test_every_optimizer_goes_on_to_the_bit(tmp_path: Path, name: str) -> None:
     first, second, path = Epochs(name), Epochs(name), tmp_path / "run.safetensors"
     first.run()
+    first.optimizer.learning_rate = 0.1
     tj.save_weights(path, first.saved)
     expected = first.run() + first.run()
     tj.load_weights(path, second.saved)
