@@ -87,7 +87,7 @@ class Dataset:
     @staticmethod
     def range(*args: int) -> "Dataset":
         """The integers of Python's ``range``, int64 without axes."""
-        return Dataset(Mapped(Numbers(range(*map(as_int, args))), lambda number: number))
+        return Dataset(Mapped(Numbers(range(*map(as_int, args))), _itself))
 
     @staticmethod
     def zip(*datasets: "Dataset") -> "Dataset":
@@ -211,6 +211,11 @@ class Dataset:
         size = self.stream.size
         count = "an unknown number of" if size is None else "endless" if size == ENDLESS else str(int(size))
         return f"<data set of {count} elements>"
+
+
+def _itself(number: int) -> int:
+    """What becomes of a number of `Dataset.range`; a function with a name, as pickles want it."""
+    return number
 
 
 def _count(operation: str, name: str, value: Any) -> int:

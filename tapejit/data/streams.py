@@ -9,7 +9,7 @@ from __future__ import annotations  # numpy.random, which the types name, is imp
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from itertools import chain, count, islice, repeat
+from itertools import chain, islice, repeat
 from typing import Any
 
 import numpy as np
@@ -83,10 +83,12 @@ class Shuffled(Derived):
         super().__init__(source)
         self._buffer_size = buffer_size
         self._seed = np.random.SeedSequence(seed).entropy
-        self._times = count() if reshuffle else repeat(0)
+        self._reshuffle = reshuffle
+        self._orders = 0  # given so far; a number, so that a copy goes on from there
 
     def __iter__(self) -> Iterator[Any]:
-        generator = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(next(self._times),)))
+        generator = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(self._orders,)))
+        self._orders += self._reshuffle
         items = iter(self._source)
         buffer = list(islice(items, self._buffer_size))
         if len(buffer) == self._buffer_size:

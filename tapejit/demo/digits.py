@@ -1,12 +1,13 @@
 """TensorFlow's convolution tutorial, on scikit-learn's bundled handwritten digits: 8 × 8 pixels, 10 classes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import tapejit as tj
+
+from ..dataclass import dataclass
 
 try:
     from sklearn.datasets import load_digits

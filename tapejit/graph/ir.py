@@ -5,12 +5,12 @@ iterative, so that deep graphs never meet the recursion limit.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..aval import Aval
+from ..dataclass import dataclass
 from ..primitive import Primitive
 
 

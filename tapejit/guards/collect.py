@@ -13,7 +13,6 @@ import operator
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from types import CodeType, FunctionType, MethodType, ModuleType
 
 import numpy as np
@@ -36,6 +35,8 @@ from tapejit.guards.values import (
     is_plain_value,
     is_structured,
 )
+
+from ..dataclass import dataclass
 
 __all__ = ["Changed", "Collected", "Collector", "Site", "Unguarded"]
 

@@ -11,13 +11,14 @@ import types
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
 import numpy as np
 
 from tapejit.guards.bytecode import Step
+
+from ..dataclass import dataclass
 
 __all__ = [
     "Absent",

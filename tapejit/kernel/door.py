@@ -12,6 +12,13 @@ from types import ModuleType
 from typing import Any
 
 
+def emission() -> ModuleType:
+    """The module `tapejit.kernel.emission`, which imports the planner: what makes a kernel's text of a graph."""
+    from . import emission
+
+    return emission
+
+
 def builder() -> ModuleType:
     """The module `tapejit.kernel.build`, which imports Numba."""
     from . import build
@@ -24,6 +31,13 @@ def numba_calls() -> ModuleType:
     from . import numba_calls
 
     return numba_calls
+
+
+def object_files() -> ModuleType:
+    """The module `tapejit.kernel.object_files`, which imports Numba."""
+    from . import object_files
+
+    return object_files
 
 
 def assembler() -> ModuleType:

@@ -9,20 +9,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from ..config import emits_source
+from ..dataclass import dataclass
 from ..errors import CompileError, TapejitError, warn
 from ..graph import Graph, Node, graph_signature
-from ..passes import plan_loops
 from . import door
-from .emission import Emitted, emit
 from .keys import make_key, source_is_known
 from .layout import Layout
 from .store import KernelStore
+
+if TYPE_CHECKING:
+    from .emission import Emitted
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
@@ -112,9 +114,9 @@ def entrance() -> Any:
     return stored(_ENTRANCE, _ENTRANCE, lambda: door.entrance().build(_ENTRANCE))
 
 
-def source_of(graph: Graph, name: str, names: Mapping[Node, str]) -> Emitted:
+def source_of(graph: Graph, name: str, names: Mapping[Node, str]) -> "Emitted":
     """The text of a graph's kernel in a user's names."""
-    return emit(plan_loops(graph), name, names)
+    return door.emission().of_graph(graph, name, names)  # type: ignore[no-any-return]
 
 
 def _found(signature: str, graph: Graph) -> Kernel | None:

@@ -8,7 +8,6 @@ Imports Numba; reached through `door` only. The table is on the caller's stack, 
 # mypy: disable-error-code="no-untyped-call,attr-defined,misc,no-any-return,untyped-decorator"
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numba
@@ -18,6 +17,7 @@ from numba.core import cgutils, errors, types
 from numba.extending import intrinsic
 
 from ..aval import Shape
+from ..dataclass import dataclass
 
 STACK_BYTES = 1 << 16
 """A larger workspace is allocated at each call."""
@@ -54,8 +54,6 @@ class Plan:
         How many slots there are.
     arguments, results : sequence of Operand
         In order.
-    detail : int or None
-        The slot where a failed check writes.
     memory : sequence of (int, int)
         Slots of workspaces, and how many bytes each has.
     failures : sequence of str
@@ -68,7 +66,6 @@ class Plan:
     slots: int
     arguments: Sequence[Operand]
     results: Sequence[Operand]
-    detail: int | None
     memory: Sequence[tuple[int, int]]
     failures: Sequence[str]
 
@@ -222,9 +219,6 @@ class _Call:
             places.append(cgutils.alloca_once(builder, self.context.get_data_type(kind)))
             if operand.slot is not None:
                 self._store(table, operand.slot, builder.ptrtoint(places[-1], _WORD))
-        detail = cgutils.alloca_once(builder, _WORD)
-        if plan.detail is not None:
-            self._store(table, plan.detail, builder.ptrtoint(detail, _WORD))
         self._give_memory(table, values[2])
         kernel = builder.inttoptr(ir.Constant(_WORD, plan.address), _KERNEL.as_pointer())
         numbers = [builder.ptrtoint(table, _WORD), *(ir.Constant(_WORD, each) for each in (_RUN_ALL, 0, 0))]

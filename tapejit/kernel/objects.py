@@ -99,14 +99,17 @@ def _initialised() -> bool:
     return True
 
 
-def target_machine() -> llvm.TargetMachine:
-    """LLVM's code generator for the CPU that kernels are built for."""
+def target_machine(*, position_independent: bool = False) -> llvm.TargetMachine:
+    """LLVM's code generator for the CPU that kernels are built for: for this process, or for linkers."""
     _initialised()
     name, features = target_cpu()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    if position_independent:
+        return target.create_target_machine(cpu=name, features=features, opt=3, reloc="pic", codemodel="default")
     # The relocation model is what LLVM's in-process loader supports on x86; elsewhere its default does.
     x86 = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"}
     reloc = "static" if x86 else "default"
-    return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+    return target.create_target_machine(
         cpu=name, features=features, opt=3, reloc=reloc, codemodel="jitdefault", jit=True
     )
 

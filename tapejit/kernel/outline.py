@@ -11,11 +11,12 @@ and gets the same bits. The loops of a matrix product become one call with their
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from llvmlite import ir
 
+from ..dataclass import dataclass
 from .epilogue import Nest, nest_of
 from .instructions import Value
 from .lane_loops import LaneLoop, lane_loop_of

@@ -5,12 +5,13 @@ gives one, is made where rules of the user's own are (`custom`).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..aval import Aval, checked_shape, parse_dtype
+from ..dataclass import dataclass
 from ..errors import ShapeError, at_user_line, name_of
 from ..families import Case, as_array, library_call, normal
 from ..lowering import Opaque

@@ -1,11 +1,11 @@
-"""`Optimizer`: what all update rules share. A rule is a subclass with `slots` and `update`.
+"""`Optimizer`: what all update rules share. A rule is a subclass with `slots`, `scalars` and `update`.
 
 `apply_gradients` bounds the gradients, lets weights decay, applies the rule variable by variable, counts, and keeps
 averages. Everything that changes from step to step is in variables, so that a compiled step updates it in its kernel
 and a checkpoint holds it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,8 +91,7 @@ class Optimizer(Configurable):
         self.ema_overwrite_frequency = ema_overwrite_frequency
         self.name = name or type(self).__name__.lower()
         self.iterations = Variable(np.int64(0), trainable=False, name=f"{self.name}/iterations")
-        self._slots: dict[int, Slots] = {}
-        self._order: list[Variable] = []
+        self._slots: dict[Variable, Slots] = {}  # by what is trained, in the order of the first updates
 
     def _title(self) -> str:
         return type(self).__name__
@@ -106,7 +105,22 @@ class Optimizer(Configurable):
     def begin(self) -> None:
         """Update what the rule keeps for all variables together, before the first of them is updated."""
 
-    def update(self, variable: Variable, gradient: Tensor, rate: Tensor, slots: Slots) -> None:
+    def scalars(self, rate: Tensor) -> Any:
+        """What of a step's numbers all variables of one dtype share, so that it is computed once.
+
+        Parameters
+        ----------
+        rate : Tensor, shape ()
+            The learning rate in that dtype.
+
+        Returns
+        -------
+        object
+            What `update` is handed; by default the learning rate.
+        """
+        return rate
+
+    def update(self, variable: Variable, gradient: Tensor, scalars: Any, slots: Slots) -> None:
         """Give one variable, and its slots, their next values.
 
         Parameters
@@ -115,8 +129,8 @@ class Optimizer(Configurable):
             What is trained.
         gradient : Tensor
             Of its shape and dtype.
-        rate : Tensor, shape ()
-            The learning rate in its dtype.
+        scalars : object
+            What `scalars` returned for its dtype.
         slots : dict of str to Variable
             What `slots` names, of its shape and dtype.
         """
@@ -142,7 +156,7 @@ class Optimizer(Configurable):
             If one is not floating.
         """
         for variable in variables:
-            if variable.key in self._slots:
+            if variable in self._slots:
                 continue
             if not is_floating(variable.dtype):
                 raise DtypeError(
@@ -151,19 +165,18 @@ class Optimizer(Configurable):
             wanted = dict(self.slots())
             if self.use_ema:
                 wanted[_AVERAGE] = 0.0
-            label = variable.name or f"variable_{len(self._order)}"
-            self._slots[variable.key] = {
+            label = variable.name or f"variable_{len(self._slots)}"
+            self._slots[variable] = {
                 name: Variable(
                     np.full(variable.shape, number, variable.dtype), trainable=False, name=f"{self.name}/{label}/{name}"
                 )
                 for name, number in wanted.items()
             }
-            self._order.append(variable)
 
     @property
     def variables(self) -> tuple[Variable, ...]:
         """All that is state: `iterations`, then the slots in the order in which they were made."""
-        slots = [slot for variable in self._order for slot in self._slots[variable.key].values()]
+        slots = [slot for own in self._slots.values() for slot in own.values()]
         return (self.iterations, *slots)
 
     def named_variables(self) -> Iterator[tuple[str, Variable]]:
@@ -171,8 +184,8 @@ class Optimizer(Configurable):
         shared = len(self.variables) - sum(len(slots) for slots in self._slots.values())
         for variable in self.variables[:shared]:
             yield (variable.name or "").rpartition("/")[2], variable
-        for number, variable in enumerate(self._order):
-            for name, slot in self._slots[variable.key].items():
+        for number, slots in enumerate(self._slots.values()):
+            for name, slot in slots.items():
                 yield f"slots/{number}/{name}", slot
 
     def current_learning_rate(self) -> Tensor:
@@ -218,11 +231,14 @@ class Optimizer(Configurable):
         if callable(rate):
             rate = rate(self.iterations.read_value())
         self.begin()
+        rates = {dtype: ops.asarray(rate, dtype) for dtype in _dtypes(variables)}
+        scalars = {dtype: self.scalars(own_rate) for dtype, own_rate in rates.items()}
+        decays = {dtype: ops.asarray(self.weight_decay or 0.0, dtype) for dtype in rates}
         for variable, gradient in zip(variables, gradients, strict=True):
-            own_rate = ops.asarray(rate, variable.dtype)
+            dtype = variable.dtype
             if self.weight_decay is not None:
-                variable.assign_sub(variable.read_value() * self.weight_decay * own_rate)
-            self.update(variable, gradient, own_rate, self._slots[variable.key])
+                variable.assign_sub(variable.read_value() * decays[dtype] * rates[dtype])
+            self.update(variable, gradient, scalars[dtype], self._slots[variable])
         self.iterations.assign_add(1)
         if self.use_ema:
             self._average(variables)
@@ -264,7 +280,7 @@ class Optimizer(Configurable):
         if not self.use_ema:
             raise ValueError(at_user_line(f"{self._title()}: no averages are kept; make it with use_ema=True"))
         for variable in var_list:
-            variable.assign(self._slots[variable.key][_AVERAGE].read_value())
+            variable.assign(self._slots[variable][_AVERAGE].read_value())
 
     # The parts of a step
 
@@ -313,19 +329,32 @@ class Optimizer(Configurable):
             return [ops.clip(each, -self.clipvalue, self.clipvalue) for each in gradients]
         return gradients
 
-    def _average(self, variables: Iterable[Variable]) -> None:
+    def _average(self, variables: Sequence[Variable]) -> None:
         """Averages follow the variables; the first step sets them."""
         steps = self.iterations.read_value()
+        shares = {
+            dtype: ops.where(steps == 1, 0.0, ops.asarray(self.ema_momentum, dtype)) for dtype in _dtypes(variables)
+        }
         for variable in variables:
-            value, average = variable.read_value(), self._slots[variable.key][_AVERAGE]
-            momentum = ops.where(steps == 1, 0.0, ops.asarray(self.ema_momentum, variable.dtype))
-            mean = average.read_value() * momentum + value * (1.0 - momentum)
+            value, average = variable.read_value(), self._slots[variable][_AVERAGE]
+            share = shares[variable.dtype]
+            mean = average.read_value() * share + value * (1.0 - share)
             average.assign(mean)
             if self.ema_overwrite_frequency:
                 variable.assign(ops.where(steps % self.ema_overwrite_frequency == 0, mean, value))
 
 
 _AVERAGE = "average"
+
+
+def _dtypes(variables: Iterable[Variable]) -> Iterable[np.dtype]:
+    """Each of their dtypes once."""
+    return dict.fromkeys(variable.dtype for variable in variables)
+
+
+def as_scalars(dtype: np.dtype, *numbers: float) -> tuple[Tensor, ...]:
+    """Settings of a rule as tensors of shape (), for `Optimizer.scalars`."""
+    return tuple(ops.asarray(number, dtype) for number in numbers)
 
 
 def _label(variable: Variable) -> str:

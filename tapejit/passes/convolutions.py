@@ -50,6 +50,12 @@ LONG_SUM = 1024
 LEAST_PART = 64
 """Sums over one example are not worth it where they have fewer terms than this."""
 
+MANY_CHANNELS = 16
+"""Fewer channels, in or out, are not worth the transforms."""
+
+FEW_PLACES = 6
+"""Results of fewer places along an axis are not worth them either."""
+
 _TALL = 24
 """The most rows of a tile, about."""
 
@@ -170,6 +176,10 @@ def convolutions(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node
 
 
 def _expansion(node: Node, lowering: Convolution) -> Callable[..., Any] | None:
+    if in_transforms(node):
+        return _transformed
+    if in_transforms_by_kernel(node):
+        return _transformed_by_kernel
     if not in_window_tiles(node):
         return lowering.expand
     kernel, terms = node.inputs[1].aval, _terms(node)
@@ -177,6 +187,40 @@ def _expansion(node: Node, lowering: Convolution) -> Callable[..., Any] | None:
     if kernel.size > node.aval.size and terms > LONG_SUM and 1 < channels <= terms // LEAST_PART:
         return _example_by_example
     return None
+
+
+def _is_plain(node: Node) -> bool:
+    """Whether it is over two axes of space, without strides, and of one stack of inputs."""
+    params = dict(node.params)
+    alone = len(node.aval.shape) == 4 and params["strides"] == params["dilations"] == (1, 1)
+    return alone and node.aval.dtype.kind == "f" and node.aval.dtype.itemsize in {4, 8}
+
+
+def in_transforms(node: Node) -> bool:
+    """Whether a convolution is computed with fewer multiplications, by Winograd's transforms."""
+    if not _is_plain(node):
+        return False
+    *size, c, d = node.inputs[1].aval.shape
+    return size == [3, 3] and min(c, d) >= MANY_CHANNELS and min(node.aval.shape[1:-1]) >= FEW_PLACES
+
+
+def in_transforms_by_kernel(node: Node) -> bool:
+    """Whether it is the gradient of such a convolution by its kernel."""
+    if not _is_plain(node):
+        return False
+    c, *places, d = node.aval.shape
+    return places == [3, 3] and min(c, d) >= MANY_CHANNELS and min(node.inputs[1].aval.shape[:2]) >= FEW_PLACES
+
+
+def _transformed(x: Any, kernel: Any, **_: Any) -> Any:
+    return in_role("winograd")(x, kernel)
+
+
+def _transformed_by_kernel(x: Any, kernel: Any, **_: Any) -> Any:
+    """The channels of `x` are its first axis, its examples the last one; those of the kernel are before its last."""
+    permute = in_role("permute")
+    parts = in_role("winograd_by_kernel")(permute(x, (3, 1, 2, 0)), permute(kernel, (2, 0, 1, 3)))
+    return permute(in_role("sum")(parts, (0,)), (2, 0, 1, 3))
 
 
 def _example_by_example(x: Any, kernel: Any, *, strides: tuple[int, ...], dilations: tuple[int, ...]) -> Any:

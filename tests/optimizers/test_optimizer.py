@@ -7,6 +7,8 @@ import pytest
 
 import tapejit as tj
 from tapejit.errors import DtypeError, ShapeError
+from tapejit.graph.trace import TracedTensor
+from tapejit.kernel.kernels import compilations
 from tapejit.optimizers import schedules
 
 
@@ -32,6 +34,38 @@ def test_any_setting_that_changes_takes_effect_in_a_compiled_step() -> None:
     optimizer.clipvalue = 1.0
     step(4.0)
     assert float(w) == -5.0
+
+
+def test_numbers_that_change_cost_no_compilation() -> None:
+    w, optimizer = tj.Variable(np.ones(3, np.float32)), tj.optimizers.Adam(0.5, weight_decay=0.1)
+    step = tj.compile(lambda g: optimizer.apply_gradients([(g, w)]), strict=True)
+    step(np.ones(3, np.float32))
+    built = compilations()
+    for name, number in {"learning_rate": 0.25, "beta_1": 0.5, "epsilon": 1e-3, "weight_decay": 0.2}.items():
+        setattr(optimizer, name, number)
+        step(np.ones(3, np.float32))
+    assert compilations() == built
+    assert step.report()["traces"] == 5
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "Nadam"])
+def test_the_first_call_compiles_though_model_and_optimizer_are_built_in_it(name: str) -> None:
+    layer, optimizer = tj.nn.Dense(2), getattr(tj.optimizers, name)(0.1)
+    asked: list[bool] = []
+
+    @tj.compile(strict=True)
+    def step(x: Any) -> Any:
+        asked.append(isinstance(x, TracedTensor))
+        with tj.GradientTape() as tape:
+            loss = tj.mean(layer(x) ** 2)
+        weights = layer.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return loss
+
+    losses = [float(step(np.ones((3, 4), np.float32))) for _ in range(3)]
+    assert losses[0] > losses[1] > losses[2]
+    assert asked == [True, True]  # the first trace makes the variables, the second one is of a step that has them
+    assert step.report()["traces"] == step.report()["compilations"] + step.report()["from_cache"] == 1
 
 
 def test_a_variable_without_gradient_stays_and_none_at_all_is_an_error() -> None:

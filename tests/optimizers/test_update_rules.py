@@ -75,3 +75,16 @@ def test_one_parameter_is_updated_in_one_loop() -> None:
     for _ in range(2):
         step(np.ones((7, 5)))
     assert step.report()["loop_nests"] == 1
+
+
+@pytest.mark.parametrize("name", ["Adam", "Adamax", "Nadam"])
+def test_what_variables_share_is_computed_once_a_step(name: str) -> None:
+    """Two powers of betas, and for Nadam two more for its shares, however many variables there are."""
+    variables = [tj.Variable(np.ones(length, np.float32)) for length in (3, 4, 5)]
+    optimizer = getattr(tj.optimizers, name)(weight_decay=0.1, use_ema=True)
+    step = tj.compile(lambda *g: optimizer.apply_gradients(zip(g, variables, strict=True)), strict=True)
+    step.lower(*(np.ones(length, np.float32) for length in (3, 4, 5)))
+    source = step.source()
+    assert source.count("power(") == {"Adam": 2, "Adamax": 1, "Nadam": 4}[name]
+    constants = [line for line in source.splitlines() if "= constant[" in line]
+    assert len(constants) <= 15
