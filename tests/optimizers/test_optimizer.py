@@ -50,7 +50,7 @@ def test_numbers_that_change_cost_no_compilation() -> None:
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "Nadam"])
 def test_the_first_call_compiles_though_model_and_optimizer_are_built_in_it(name: str) -> None:
-    layer, optimizer = tj.nn.Dense(2), getattr(tj.optimizers, name)(0.1)
+    layer, optimizer = tj.nn.Dense(2), getattr(tj.optimizers, name)(0.01)
     asked: list[bool] = []
 
     @tj.compile(strict=True)
