@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
+from .spellings import advice
+
 
 def opening(package: str, rooms: Mapping[str, Iterable[str]]) -> Callable[[str], Any]:
     """The ``__getattr__`` of a package that imports its modules when one of their names is first asked for.
@@ -31,7 +33,7 @@ def opening(package: str, rooms: Mapping[str, Iterable[str]]) -> Callable[[str],
     def __getattr__(name: str) -> Any:  # noqa: N807
         room = room_of.get(name)
         if room is None:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            raise AttributeError(f"module {package!r} has no attribute {name!r}{advice(package, name)}")
         module = import_module(f"{package}.{room}")
         found = getattr(module, name) if name in rooms[room] else module
         setattr(sys.modules[package], name, found)
