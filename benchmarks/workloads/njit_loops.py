@@ -146,8 +146,8 @@ def sampling(slope: Any) -> Callable[..., Sequence[Any]]:
     return sample  # type: ignore[no-any-return]
 
 
-def minimising(curvature: Any) -> Callable[[np.ndarray], Sequence[Any]]:
-    """Newton's method from a start, each step halved until it descends."""
+def solving() -> Any:
+    """``solve(matrix, right)`` of a positive definite matrix, compiled."""
     import numba
 
     @numba.njit
@@ -168,24 +168,37 @@ def minimising(curvature: Any) -> Callable[[np.ndarray], Sequence[Any]]:
             found[i] /= matrix[i, i]
         return found
 
+    return solve
+
+
+def minimising(curvature: Any) -> Callable[[np.ndarray], Sequence[Any]]:
+    """Newton's method from a start, each step halved until it descends."""
+    import numba
+
+    solve = solving()
+
     @numba.njit
     def newton(start):
         w, trial, gradient = start.copy(), np.empty_like(start), np.empty_like(start)
         hessian = np.empty((start.size, start.size))
         value = curvature(w, gradient, hessian)
-        count = 0
-        while np.max(np.abs(gradient)) > TOLERANCE and count < 100:
+        for count in range(100):
+            largest = 0.0
+            for j in range(w.size):
+                largest = max(largest, abs(gradient[j]))
+            if largest < TOLERANCE:
+                return -value, w, count
             step = solve(hessian, gradient)
-            decrease, length = np.sum(step * gradient), 1.0
-            trial[:] = w - step
-            following = curvature(trial, gradient, hessian)
+            decrease, length, following = 0.0, 2.0, np.inf
+            for j in range(w.size):
+                decrease += step[j] * gradient[j]
             while following > value - 1e-4 * length * decrease and length > 1e-10:
                 length *= 0.5
-                trial[:] = w - length * step
+                for j in range(w.size):
+                    trial[j] = w[j] - length * step[j]
                 following = curvature(trial, gradient, hessian)
-            w[:], value = trial, following
-            count += 1
-        return -value, w, np.float64(count)
+            w, trial, value = trial, w, following
+        return -value, w, 100
 
     return newton  # type: ignore[no-any-return]
 
