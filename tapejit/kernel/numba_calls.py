@@ -13,8 +13,9 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, errors, types
+from numba.core import cgutils, errors, sigutils, types
 from numba.extending import intrinsic
+from numba.np.numpy_support import as_dtype
 
 from ..aval import Shape
 from ..dataclass import dataclass
@@ -259,14 +260,58 @@ class _Call:
             self._store(table, slot, builder.and_(above, ir.Constant(_WORD, -_ALIGNMENT)))
 
 
-def c_function(function: Any, signature: str, text: str) -> Any:
+@dataclass(frozen=True, slots=True)
+class CType:
+    """A type of C's: "number", "pointer" (to numbers) or "void" (nothing, or a pointer to it), and of which dtype."""
+
+    kind: str
+    dtype: np.dtype | None
+
+    def __str__(self) -> str:
+        if self.kind == "void":
+            return "void"
+        return f"CPointer({self.dtype})" if self.kind == "pointer" else str(self.dtype)
+
+
+def parsed_signature(signature: Any) -> tuple[CType, list[CType]]:
+    """The result and the parameters of a C function.
+
+    Parameters
+    ----------
+    signature : str or signature
+        As `numba.cfunc` takes it.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or has other types than numbers and pointers to them.
+    """
+    try:
+        given, result = sigutils.normalize_signature(signature)
+    except Exception as error:  # noqa: BLE001 - a text is evaluated as Python, so it may be any
+        raise ValueError(str(error) or type(error).__name__) from None
+    if result is None:
+        raise ValueError("it does not say what is returned")
+    return _c_type(result), [_c_type(each) for each in given]
+
+
+def _c_type(given: Any) -> CType:
+    if given in (types.void, types.voidptr, types.CPointer(types.void)):
+        return CType("void", None)
+    kind, number = ("pointer", given.dtype) if isinstance(given, types.CPointer) else ("number", given)
+    if isinstance(number, (types.Integer, types.Float, types.Boolean)):
+        return CType(kind, as_dtype(number))
+    raise ValueError(f"{given} is no number, and no pointer to numbers")
+
+
+def c_function(function: Any, signature: Any, text: str) -> Any:
     """A function of C's that calls one of `function_for`.
 
     Parameters
     ----------
     function : numba dispatcher
         What it calls.
-    signature : str
+    signature : str or signature
         As `numba.cfunc` takes it.
     text : str
         A Python function ``entry`` of these arguments, in terms of ``function``, ``carray`` and ``np``.

@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -281,6 +282,25 @@ def test_njit_samplers_give_what_gradients_by_hand_give() -> None:
     np.testing.assert_allclose(tj.grad(program.log_posterior)(ours["mode"]).numpy(), 0, atol=1e-8)
     deviations = np.sqrt(np.diag(np.linalg.inv(-tj.hessian(program.log_posterior)(ours["mode"]).numpy())))
     assert np.all(np.abs(ours["draws"].mean(axis=0) - ours["mode"]) < deviations)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler, cc")
+def test_a_program_in_c_finds_the_certified_values(tmp_path: Path) -> None:
+    program: Any = load("export_c")
+    results = program.main(tmp_path, "cc")
+    count, b = results["python"]
+    np.testing.assert_allclose(b, program.CERTIFIED, rtol=1e-9)
+    assert results["c"][0].startswith(f"{count} steps")
+    assert results["c"][1:4] == [f"b{number} {value:.17g}" for number, value in enumerate(b, 1)]
+    rest = program.residual(b, 7)
+    assert float(results["c"][4].split(": ")[1]) == pytest.approx(float(rest), rel=1e-12)
+    assert results["failed"] == "indexing: index 214 is out of range for an axis with length 214"
+
+
+def test_without_a_c_compiler_the_example_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert load("export_c").main(tmp_path, None) is None
+    assert "There is no C compiler" in capsys.readouterr().out
+    assert (tmp_path / "newton.o").is_file()
 
 
 def test_lbfgs_needs_fewer_evaluations_with_gradients() -> None:
