@@ -1,4 +1,4 @@
-"""This machine, as far as machine code depends on it: told without LLVM where Linux tells enough.
+"""The machine, as far as machine code depends on it: told without LLVM where Linux tells enough.
 
 Start reading at `description`.
 """
