@@ -6,8 +6,9 @@ Python Array API standard.
 
 from typing import TYPE_CHECKING
 
-from . import errors, ops
+from . import constants, errors, ops
 from .config import floatx, set_floatx, using_floatx
+from .constants import *  # noqa: F403 (pi, float32 and their like)
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
 from .rooms import opening
@@ -106,6 +107,7 @@ __all__ = [
     "while_loop",
 ]
 __all__ += ops.__all__
+__all__ += constants.__all__
 
 
 def __dir__() -> list[str]:

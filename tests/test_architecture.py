@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "tapejit"
 # The floors, ground floor first; rooms that share a floor may see each other. A room is a module or a folder
 # directly under tapejit/.
 FLOORS = (
-    ("dataclass", "errors", "rooms"),
+    ("constants", "dataclass", "errors", "rooms", "spellings"),
     ("config",),
     ("aval",),
     ("lowering",),

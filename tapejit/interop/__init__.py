@@ -6,7 +6,7 @@ functions, `export` object files for programs in C. What the latter three share 
 
 from . import scipy
 from .c import CFunction, to_cfunc
-from .export import Exported, export
+from .exports import Exported, export
 from .numba import to_numba
 
 __all__ = ["CFunction", "Exported", "export", "scipy", "to_cfunc", "to_numba"]

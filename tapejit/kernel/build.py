@@ -269,12 +269,11 @@ def _dot(dtype: str) -> Resolve:
 
 def _resolve_routine(name: str, dtype: str) -> Resolve:
     """A routine for whole rows or matrices, as a function of the kernel's own."""
-    shaped = winograd.ROUTINES.get(name)
-    write = {**lapack.ROUTINES, **sorting.ROUTINES}.get(name)
 
     def lower(b: ir.IRBuilder, *values: Value) -> Value:
-        if shaped is not None:
-            return shaped(b, dtype, target_of(target_cpu()[1]), *values)
+        if name in winograd.ROUTINES:
+            return winograd.ROUTINES[name](b, dtype, target_of(target_cpu()[1]), *values)
+        write = {**lapack.ROUTINES, **sorting.ROUTINES}[name]
         return own_function(b, f"{name}_{dtype}", values, lambda inner, *given: write(inner, dtype, *given))
 
     def resolve(*given: Any) -> Typed:

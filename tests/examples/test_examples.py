@@ -76,6 +76,32 @@ def test_a_picture_in_a_folder_that_is_not_there_is_refused_before_the_work(name
     assert done.stderr == "there is no folder nope for the picture\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "module", "way"),
+    [
+        ("softmax_digits", "sklearn", "scikit-learn"),
+        ("conv_digits", "sklearn", "scikit-learn"),
+        ("mlp_digits", "sklearn", "scikit-learn"),
+        ("fit_lbfgs", "scipy", "scikit-learn"),
+        ("estimator", "sklearn", "scikit-learn"),
+        ("njit_samplers", "scipy", "scipy"),
+        *((name, "matplotlib", "matplotlib") for name in DRAWING),
+    ],
+)
+def test_what_is_not_installed_is_named_with_the_way(name: str, module: str, way: str, tmp_path: Path) -> None:
+    arguments = ["picture.png"] if module == "matplotlib" else []
+    program = (
+        f"import sys, runpy; sys.modules[{module!r}] = None; sys.argv = ['example', *{arguments!r}];"
+        f"runpy.run_path({str(EXAMPLES / name)!r} + '.py', run_name='__main__')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.rstrip().endswith(f": python -m pip install {way}")
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_table_names_it(name: str) -> None:
     assert f"`{name}.py` |" in (EXAMPLES / "README.md").read_text()
@@ -269,6 +295,23 @@ def test_a_rhyme_is_learnt() -> None:
     assert len(results["recited"]) == 50
     assert set(results["recited"]) <= set(program.RHYME.read_text())
     assert (results["report"]["eager_because"], results["report"]["traces"]) == (None, 1)
+
+
+def test_a_reader_who_stops_early_recites_what_it_has_learnt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program: Any = load("character_lstm")
+    windows, calls = program.Text.windows, iter(range(3))
+
+    def stopped(text: Any, random: Any) -> Any:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return windows(text, random)
+
+    monkeypatch.setattr(program.Text, "windows", stopped)
+    results = program.main(steps=60, drawn=50)
+    assert (len(results["losses"]), len(results["recited"])) == (3, 50)
+    assert "stopped after 3 steps" in capsys.readouterr().out
 
 
 def test_njit_samplers_give_what_gradients_by_hand_give() -> None:
