@@ -53,12 +53,12 @@ from .instructions import (
     variable,
     while_,
 )
-from .objects import target_cpu
 from .outline import STRAIGHT, Block, Outline, marked, outline
 from .parallel import MARK, SHORT
 from .routines import ROUTINES
 from .scalar_functions import ScalarFunction, known_functions
 from .straight import Call, TextError, literal
+from .targets import target_cpu
 from .terms import terms_of
 from .tile_shape import target_of
 from .tiles import dot
