@@ -27,7 +27,8 @@ class Configurable:
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
-        self.touch()
+        if not isinstance(getattr(type(self), name, None), property):  # it counts what its setter sets
+            self.touch()
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
