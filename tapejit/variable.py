@@ -26,8 +26,8 @@ AT_WORK: list[None] = []
 """One entry for each thread that works with locked variables at the moment. While it is empty, code that keeps the GIL
 may take variables as they are."""
 
-_TRAINED = Configurable()
-"""Counts how often any variable's `trainable` was set: what was traced may depend on it."""
+TRAINED = Configurable()
+"""Counts how often the `trainable` of any variable was set: a trace may depend on it, and says so with `rely`."""
 
 _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "floating", "U": "string", "S": "string"}
 
@@ -58,15 +58,16 @@ class Variable(Operators):
     array(2., dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_aval", "_trainable", "buffer", "exposed", "key", "lock", "name")
+    __slots__ = ("__weakref__", "_aval", "buffer", "exposed", "key", "lock", "name", "trained")
     buffer: np.ndarray
     exposed: bool
+    trained: bool  # for tapes, which say once that they rely on it
     __hash__ = object.__hash__
 
     def __init__(self, value: Any, trainable: bool = True, dtype: Any = None, name: str | None = None) -> None:
         initial = as_array(value) if dtype is None else ops.asarray(value, parse_dtype("Variable", dtype))
         self._aval = Aval(initial.shape, initial.dtype)
-        self._trainable = bool(trainable)
+        self.trained = bool(trainable)
         self.name = name
         self.key = new_key()
         self.lock = threading.RLock()
@@ -104,13 +105,13 @@ class Variable(Operators):
     @property
     def trainable(self) -> bool:
         """Whether tapes watch it by themselves when it is read; to be set, too."""
-        _TRAINED.rely()
-        return self._trainable
+        TRAINED.rely()
+        return self.trained
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        _TRAINED.touch()
+        self.trained = bool(value)
+        TRAINED.touch()
 
     @property
     def aval(self) -> Aval:

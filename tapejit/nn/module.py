@@ -6,7 +6,6 @@ around a call is in `calls`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from .. import ops
 from ..aval import Shape, parse_dtype
 from ..config import floatx
+from ..dataclass import dataclass
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..random import Generator
 from ..tensor import Tensor

@@ -1,4 +1,4 @@
-"""What does not fit is an exception that names the layer, the shapes and the user's line, before anything is assigned."""
+"""What does not fit is an exception that names layer, shapes and the user's line, before anything is assigned."""
 
 from collections.abc import Callable
 from typing import Any
