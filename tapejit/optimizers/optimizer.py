@@ -135,6 +135,10 @@ class Optimizer(Configurable):
             return
         if type(value) in PYTHON_NUMBERS:
             _check_not_negative(self._title(), "learning_rate", value)
+        if value is None or isinstance(value, str):
+            raise TypeError(
+                at_user_line(f"{self._title()}: learning_rate is a number, a variable or a function, got {value!r}")
+            )
         number = ops.asarray(value, np.float64)
         if number.shape:
             raise ShapeError(

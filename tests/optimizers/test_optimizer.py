@@ -193,6 +193,12 @@ def test_settings_out_of_range(options: dict[str, Any], match: str) -> None:
         tj.optimizers.SGD(**options)
 
 
+def test_a_learning_rate_that_is_none() -> None:
+    for rate in (None, "0.1"):
+        with pytest.raises(TypeError, match="SGD: learning_rate is a number, a variable or a function, got"):
+            tj.optimizers.SGD(rate)
+
+
 def test_minimize_and_averages() -> None:
     w = tj.Variable(4.0)
     optimizer = tj.optimizers.SGD(0.25, use_ema=True, ema_momentum=0.5)
