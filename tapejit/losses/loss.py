@@ -168,7 +168,9 @@ def of_one_rank(given: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def in_common(title: str, y_true: Any, y_pred: Any, instead: str = "") -> tuple[Tensor, Tensor]:
-    """Targets and predictions of one shape, see `of_one_rank`, the targets in the dtype of the predictions, if these are floating.
+    """Targets and predictions of one shape, see `of_one_rank`, and of the dtype of the predictions.
+
+    Where predictions are integers, it is that of the targets.
 
     Parameters
     ----------
