@@ -1,16 +1,17 @@
 """`to_numba`: functions of tapejit's, with their gradients, for other people's compiled code."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import TapejitError, at_user_line
 from ..kernel import blas, door
-from ..kernel.layout import Failure
+from ..kernel.layout import Slot
+from ..kernel.memory import address_of
 from .tracing import Function, traced
 
-_HELD: list[Any] = []
+HELD: list[Any] = []
 """What machine code refers to that may be in anybody's compiled code: it lives as long as the process."""
 
 
@@ -45,8 +46,11 @@ def to_numba(function: Callable[..., Any], /, *examples: Any, out: bool = False)
     Notes
     -----
     What the function captures is read when `to_numba` is called, as Numba freezes globals: numbers keep their values,
-    arrays are read where they are. Wrong dtypes, ranks or layouts are typing errors of Numba's that name what was
-    expected, wrong shapes a ValueError. Machine code is never freed.
+    arrays are read where they are (of one that is not contiguous, a copy). Wrong dtypes, ranks or layouts are typing
+    errors of Numba's that name what was expected. Wrong shapes are a ValueError, as are arrays that overlap where one
+    of them is written. A failed check is an IndexError or a LinAlgError, both of them ValueErrors, which says which
+    index or matrix it was. Machine code is never freed. It refers to memory of this process: Numba doesn't put callers
+    with ``cache=True`` on disk, and says so; what is pickled can't be loaded.
 
     Examples
     --------
@@ -61,17 +65,21 @@ def to_numba(function: Callable[..., Any], /, *examples: Any, out: bool = False)
     >>> round(climb(np.zeros(3), 50), 6)
     3.0
     """
-    found = traced("to_numba", function, examples)
+    return made_for("to_numba", function, examples, out=out)[0]
+
+
+def made_for(caller: str, function: Callable[..., Any], examples: Sequence[Any], *, out: bool) -> tuple[Any, Function]:
+    """What `to_numba` returns, and what it was made from; messages name the `caller`."""
+    found = traced(caller, function, examples)
     if found.executable.variables:
         name = found.executable.variables[0].name or "a Variable"
         raise TapejitError(
             at_user_line(
-                f"to_numba: {found.title} uses {name}, which compiled code can't follow; pass its value as an argument"
+                f"{caller}: {found.title} uses {name}, which compiled code can't follow; pass its value as an argument"
             )
         )
-    plan = _plan(found)
-    _HELD.append(found)
-    return door.numba_calls().function_for(plan, out=out)
+    HELD.append(found)
+    return door.numba_calls().function_for(_plan(found), out=out), found
 
 
 def _plan(found: Function) -> Any:
@@ -82,19 +90,15 @@ def _plan(found: Function) -> Any:
         for position, each in enumerate(found.arguments)
     ]
     results = [
-        calls.Operand(f"result{number}", *_typed(output), found.place("output", number))
-        for number, output in enumerate(layout.outputs)
+        calls.Operand(name, *_typed(output), found.place("output", number))
+        for number, (name, output) in enumerate(zip(found.result_names(), layout.outputs, strict=True))
     ]
     fixed = {}
     for index, slot in enumerate(layout.slots):
         if slot.kind == "library":
             fixed[index] = blas.address(slot.name)
         elif slot.kind in ("numbers", "capture"):
-            if slot.kind == "capture" and not table[index]:
-                raise TapejitError(
-                    at_user_line(f"to_numba: {found.title} captures an array that is not contiguous; copy it")
-                )
-            fixed[index] = int(table[index])
+            fixed[index] = int(table[index]) or _address_of_copy(found, slot)
     return calls.Plan(
         found.title,
         found.executable.kernel.loaded.address,
@@ -102,17 +106,20 @@ def _plan(found: Function) -> Any:
         len(layout.slots),
         arguments,
         results,
+        found.details(),
         found.memory(),
-        [_words(failure) for failure in layout.failures],
+        layout.failures,
     )
+
+
+def _address_of_copy(found: Function, slot: Slot) -> int:
+    """Where a contiguous copy of a captured array is, which is not contiguous itself."""
+    array = found.executable.contents(slot)
+    assert array is not None
+    HELD.append(np.array(array, array.dtype.newbyteorder("="), order="C"))
+    return address_of(HELD[-1])
 
 
 def _typed(output: tuple[tuple[int, ...], str]) -> tuple[tuple[int, ...], np.dtype]:
     shape, dtype = output
     return tuple(shape), np.dtype(dtype)
-
-
-def _words(failure: Failure) -> str:
-    if failure.fault:
-        return f"{failure.operation}: the matrix is {failure.fault}"
-    return f"{failure.operation}: an index is out of range for an axis with length {failure.shape[0]}"

@@ -249,7 +249,7 @@ def winograd_by_kernel(  # noqa: PLR0913, PLR0917 - two arrays with their stride
 
 
 def _tiles(dtype: np.dtype, h: int, w: int, c: int, p: int, d: int) -> Scratch:
-    tiles = rows_at_once(h - 2, w - 2) * transforms.tiles_along(w - 2)
+    tiles = rows_at_once(h - 2, w - 2, c, d, dtype.name) * transforms.tiles_along(w - 2)
     return ("spread", dtype, p * apart(tiles * c, dtype.name)), ("products", dtype, p * apart(tiles * d, dtype.name))
 
 

@@ -9,7 +9,7 @@ llvmlite's `ir` alone. Start reading at `ROUTINES`, at the end.
 # llvmlite's functions carry no types.
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from llvmlite import ir
 
@@ -21,6 +21,9 @@ from .tile_shape import Target
 from .tiles import tiled_product
 from .vectors import Matrix, counted, load_vector, mask_of, splat, store_vector, times, zeros
 from .winograd_shape import apart, block_of_rows, rows_at_once
+
+_FEW_LANES = 4
+"""Of vectors that are put together number by number, which is much code."""
 
 Lower = Callable[..., Value]
 Square = list[list[Value]]
@@ -202,7 +205,7 @@ def _convolution(
     size = h - 2, w - 2
     count = tiles_along(size[0])
     v = _Lanes(b, dtype, target.lanes(dtype))
-    rows = rows_at_once(*size)
+    rows = rows_at_once(*size, c, d, dtype)
     tiles = rows * tiles_along(size[1])
     near, far = apart(tiles * c, dtype), apart(tiles * d, dtype)
 
@@ -242,7 +245,7 @@ def _convolution(
 def _kernel(b: ir.IRBuilder, dtype: str, target: Target, pointers: Sequence[Value], numbers: Sequence[int]) -> None:
     kernel, out = pointers
     down, across, channel_in, channel_out, _, _, c, d = numbers
-    v = _Lanes(b, dtype, target.lanes(dtype))
+    v = _Lanes(b, dtype, target.lanes(dtype) if channel_out == 1 else _FEW_LANES)
 
     def row(i: Value) -> None:
         def vector(j: Value, mask: Value | None) -> None:
@@ -263,8 +266,9 @@ def _by_kernel(b: ir.IRBuilder, dtype: str, target: Target, pointers: Sequence[V
     own = _Input(ct, ct_down, ct_across, d)
     far = apart(c * d, dtype)
 
-    def add_up(first: Value, rows: int, begun: bool) -> None:
+    def add_up(first: Value, rows: int) -> None:
         tiles = rows * tiles_along(size[1])
+        fresh = b.icmp_signed("==", first, I64(0))
         near, beside = apart(tiles * c, dtype), apart(tiles * d, dtype)
         _spread(v, _Input(x, down, across, c), spread, first, rows, size, near)
         _scatter(v, own, scattered, first, rows, size, beside)
@@ -276,16 +280,18 @@ def _by_kernel(b: ir.IRBuilder, dtype: str, target: Target, pointers: Sequence[V
 
             def add(b: ir.IRBuilder, row: Value, column: Value, value: Value, lanes: int, mask: Value | None) -> None:
                 at = result.at(b, row, column)
-                if begun:
-                    value = b.fadd(load_vector(b, dtype, at, lanes, mask), value)
-                store_vector(b, dtype, value, at, mask)
+                # What is there before the first block is left from another example.
+                before = b.select(fresh, zeros(dtype, lanes), load_vector(b, dtype, at, lanes, mask))
+                store_vector(b, dtype, b.fadd(before, value), at, mask)
 
             tiled_product(b, dtype, (c, d, tiles), left, right, add, target)
 
         _each_place(b, product)
 
-    for first, rows, count in _blocks(tiles_along(size[0]), block_of_rows(*size, c, d, dtype)):
-        counted(b, count, lambda index: add_up(b.add(I64(first), times(b, index, rows)), rows, first > 0))
+    count, rows = tiles_along(size[0]), block_of_rows(*size, c, d, dtype)
+    counted(b, count // rows, lambda index: add_up(times(b, index, rows), rows))
+    if count % rows:
+        add_up(I64(count - count % rows), count % rows)
 
     def row(i: Value) -> None:
         def vector(j: Value, mask: Value | None) -> None:
@@ -296,16 +302,6 @@ def _by_kernel(b: ir.IRBuilder, dtype: str, target: Target, pointers: Sequence[V
         v.each(d, vector)
 
     counted(b, c, row)
-
-
-def _blocks(rows: int, block: int) -> Iterator[tuple[int, int, int]]:
-    """The first block of rows, the others like it, and the rest: where each begins, its rows, how many there are."""
-    yield 0, block, 1
-    count, rest = divmod(rows, block)
-    if count > 1:
-        yield block, block, count - 1
-    if rest:
-        yield count * block, rest, 1
 
 
 def _scatter(v: _Lanes, ct: _Input, to: Value, first: Value, rows: int, size: tuple[int, int], distance: int) -> None:

@@ -7,8 +7,14 @@ import numpy as np
 
 from ..ops.winograd import PLACES, tiles_along
 
-MOST_TILES = 28
+FEW_TILES = 16
 """Rows of a register tile, about: more tiles of the result at a time leave the first cache."""
+
+MANY_TILES = 100
+"""A large transformed kernel, which comes from far each time, is used for so many of them."""
+
+LARGE_KERNEL = 1 << 18
+"""Bytes of a transformed kernel."""
 
 NEAR = 1 << 18
 """Bytes of both operands that are transformed at a time, of a gradient by a kernel: they stay in the second cache."""
@@ -19,10 +25,11 @@ _SAME_SET = 1024
 _LINE = 64
 
 
-def rows_at_once(height: int, width: int) -> int:
+def rows_at_once(height: int, width: int, c: int, d: int, dtype: str) -> int:
     """How many rows of tiles of a result are computed at a time: as many as fit, the fewest of them twice."""
     count, across = tiles_along(height), tiles_along(width)
-    most = max(1, min(MOST_TILES // across, count))
+    large = PLACES * c * d * np.dtype(dtype).itemsize > LARGE_KERNEL
+    most = max(1, min((MANY_TILES if large else FEW_TILES) // across, count))
     return min(range(1, most + 1), key=lambda rows: (-(-count // rows) * rows, -rows))
 
 

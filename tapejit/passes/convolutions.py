@@ -26,8 +26,10 @@ from math import prod
 from typing import Any
 
 from ..aval import Shape
+from ..config import transforms_enabled
 from ..graph import Builder, Node
 from ..lowering import Affine, Convolution, IndexMap
+from ..ops.winograd import PLACES, tiles_along
 from ..primitive import in_role
 from .access import Dot, Load
 from .composing import traced
@@ -50,11 +52,14 @@ LONG_SUM = 1024
 LEAST_PART = 64
 """Sums over one example are not worth it where they have fewer terms than this."""
 
-MANY_CHANNELS = 16
-"""Fewer channels, in or out, are not worth the transforms."""
+MANY_CHANNELS = 8
+"""Fewer channels, in or out, are not worth Winograd's transforms."""
 
-FEW_PLACES = 6
-"""Results of fewer places along an axis are not worth them either."""
+WORTH_TRANSFORMS = 1.5
+"""By how many times there have to be fewer multiplications: tiles stick out of results of few places."""
+
+MANY_TILES = 25
+"""So many tiles have to be added up in an example before the matrices of a kernel's gradient are worth transforming."""
 
 _TALL = 24
 """The most rows of a tile, about."""
@@ -189,27 +194,36 @@ def _expansion(node: Node, lowering: Convolution) -> Callable[..., Any] | None:
     return None
 
 
-def _is_plain(node: Node) -> bool:
-    """Whether it is over two axes of space, without strides, and of one stack of inputs."""
-    params = dict(node.params)
-    alone = len(node.aval.shape) == 4 and params["strides"] == params["dilations"] == (1, 1)
-    return alone and node.aval.dtype.kind == "f" and node.aval.dtype.itemsize in {4, 8}
-
-
 def in_transforms(node: Node) -> bool:
     """Whether a convolution is computed with fewer multiplications, by Winograd's transforms."""
-    if not _is_plain(node):
-        return False
     *size, c, d = node.inputs[1].aval.shape
-    return size == [3, 3] and min(c, d) >= MANY_CHANNELS and min(node.aval.shape[1:-1]) >= FEW_PLACES
+    if not _is_plain(node) or size != [3, 3] or min(c, d) < MANY_CHANNELS:
+        return False
+    if PLACES * c * d * node.aval.dtype.itemsize > LARGE_KERNEL:
+        return False
+    height, width = node.aval.shape[1:-1]
+    return 9 * height * width >= WORTH_TRANSFORMS * PLACES * _tiles(height, width)
 
 
 def in_transforms_by_kernel(node: Node) -> bool:
     """Whether it is the gradient of such a convolution by its kernel."""
-    if not _is_plain(node):
-        return False
     c, *places, d = node.aval.shape
-    return places == [3, 3] and min(c, d) >= MANY_CHANNELS and min(node.inputs[1].aval.shape[:2]) >= FEW_PLACES
+    if not _is_plain(node) or places != [3, 3] or min(c, d) < MANY_CHANNELS:
+        return False
+    return _tiles(*node.inputs[1].aval.shape[:2]) >= MANY_TILES
+
+
+def _is_plain(node: Node) -> bool:
+    """Whether it is over two axes of space, without strides, and of one stack of inputs."""
+    params = dict(node.params)
+    if not transforms_enabled() or len(node.aval.shape) != 4 or node.aval.size == 0:
+        return False
+    steps = params["strides"], params["dilations"]
+    return steps == ((1, 1), (1, 1)) and node.aval.dtype.kind == "f" and node.aval.dtype.itemsize in {4, 8}
+
+
+def _tiles(height: int, width: int) -> int:
+    return tiles_along(height) * tiles_along(width)
 
 
 def _transformed(x: Any, kernel: Any, **_: Any) -> Any:
