@@ -21,14 +21,14 @@ def opening(package: str, rooms: Mapping[str, Iterable[str]]) -> Callable[[str],
     package : str
         Its name.
     rooms : mapping of str to iterable of str
-        For each module the public names that are taken from it; none where the module itself is what is public.
+        For each module the public names that are taken from it. The module itself is there too.
 
     Returns
     -------
     callable
         From a name to what it stands for, which becomes the package's own: each is asked for once.
     """
-    room_of = {name: room for room, names in rooms.items() for name in names or (room,)}
+    room_of = {room: room for room in rooms} | {name: room for room, names in rooms.items() for name in names}
 
     def __getattr__(name: str) -> Any:  # noqa: N807
         room = room_of.get(name)

@@ -2,13 +2,13 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any
 
 import numpy as np
 
 from ..aval import Shape
+from ..dataclass import dataclass
 from ..errors import TapejitError, at_user_line, name_of
 from ..kernel import door
 from .numba import HELD, made_for

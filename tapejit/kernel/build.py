@@ -53,12 +53,12 @@ from .instructions import (
     variable,
     while_,
 )
-from .objects import target_cpu
 from .outline import STRAIGHT, Block, Outline, marked, outline
 from .parallel import MARK, SHORT
 from .routines import ROUTINES
 from .scalar_functions import ScalarFunction, known_functions
 from .straight import Call, TextError, literal
+from .targets import target_cpu
 from .terms import terms_of
 from .tile_shape import target_of
 from .tiles import dot
@@ -269,12 +269,11 @@ def _dot(dtype: str) -> Resolve:
 
 def _resolve_routine(name: str, dtype: str) -> Resolve:
     """A routine for whole rows or matrices, as a function of the kernel's own."""
-    shaped = winograd.ROUTINES.get(name)
-    write = {**lapack.ROUTINES, **sorting.ROUTINES}.get(name)
 
     def lower(b: ir.IRBuilder, *values: Value) -> Value:
-        if shaped is not None:
-            return shaped(b, dtype, target_of(target_cpu()[1]), *values)
+        if name in winograd.ROUTINES:
+            return winograd.ROUTINES[name](b, dtype, target_of(target_cpu()[1]), *values)
+        write = {**lapack.ROUTINES, **sorting.ROUTINES}[name]
         return own_function(b, f"{name}_{dtype}", values, lambda inner, *given: write(inner, dtype, *given))
 
     def resolve(*given: Any) -> Typed:

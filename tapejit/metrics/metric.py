@@ -6,7 +6,6 @@ from typing import Any
 from .. import ops
 from ..aval import parse_dtype
 from ..losses.loss import aligned
-from ..nn import initializers
 from ..nn.module import Module
 from ..tensor import Tensor
 from ..variable import Variable
@@ -43,23 +42,26 @@ class Metric(Module):
         self.dtype = parse_dtype(type(self).__name__, "float64" if dtype is None else dtype)
 
     def add_weight(
-        self, name: str = "state", shape: Sequence[int] = (), initializer: Any = "zeros", dtype: Any = None
+        self,
+        *args: Any,
+        name: str | None = None,
+        shape: int | Sequence[int] | None = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = False,
+        regularizer: Any = None,
     ) -> Variable:
         """Make a part of the state, to be kept in an attribute.
 
-        Parameters
-        ----------
-        name : str
-            The last part of its name.
-        shape : sequence of int
-            Its shape.
-        initializer : str or callable
-            See `tapejit.nn.initializers`; after `reset_state` it is zeros all the same.
-        dtype : dtype, optional
-            By default the metric's.
+        As a module's, with other defaults: it begins as zeros, and is not trained. After `reset_state` it is zeros
+        whatever it began as.
         """
-        made = initializers.get(initializer)(tuple(shape), self.dtype if dtype is None else dtype)
-        return Variable(made, trainable=False, name=f"{self.name}/{name}")
+        if initializer is None and len(args) < (3 if args and isinstance(args[0], str) else 2):
+            initializer = "zeros"
+        return super().add_weight(
+            *args, name=name, shape=shape, initializer=initializer, dtype=dtype, trainable=trainable,
+            regularizer=regularizer,
+        )  # fmt: skip
 
     add_variable = add_weight
 
