@@ -1,11 +1,13 @@
 """Elements that a thread prepares while others are used."""
 
+import os
 import threading
 from collections import deque
 from collections.abc import Iterator
 from contextvars import copy_context
 from typing import Any
 
+from ..errors import at_user_line
 from .streams import Derived, Stream
 
 
@@ -42,6 +44,7 @@ class _Ready:
         self._changed = threading.Condition()
         self._given_up = self._done = False
         self._error: BaseException | None = None
+        self._process = os.getpid()
 
     def fill(self, source: Stream) -> None:
         """Put elements in, until there are no more or nobody wants them."""
@@ -65,6 +68,7 @@ class _Ready:
 
     def __iter__(self) -> Iterator[Any]:
         while True:
+            self._check_process()
             with self._changed:
                 self._changed.wait_for(lambda: self._elements or self._done)
                 if not self._elements:
@@ -77,6 +81,17 @@ class _Ready:
 
     def give_up(self) -> None:
         """No more elements are wanted."""
+        if os.getpid() != self._process:  # the thread is in another one, with the lock that it may have had
+            return
         with self._changed:
             self._given_up = True
             self._changed.notify_all()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                at_user_line(
+                    "prefetch: the elements of this iteration are prepared by a thread of the process that was forked; "
+                    "begin another iteration in this one"
+                )
+            )

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 from ..config import emits_source
 from ..errors import CompileError, TapejitError, warn
+from ..forks import Rank, lock
 from ..graph import Graph, Node, graph_signature
 from ..passes import plan_loops
 from . import door
@@ -53,7 +54,7 @@ class _Kernels:
     """The kernels of this process by graph signature, as long as a step has a use for them."""
 
     known: WeakValueDictionary[str, Kernel] = field(default_factory=WeakValueDictionary)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: Any = field(default_factory=lambda: lock(Rank.CODE, threading.Lock))
     compilations: int = 0
 
 

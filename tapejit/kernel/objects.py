@@ -19,10 +19,12 @@ import llvmlite.binding as llvm
 
 from .. import config
 from ..errors import TapejitError
+from ..forks import Rank, lock, look_after
 from . import door
 
 _ENGINES = itertools.count()
-_LOADING = threading.Lock()
+_LOADING = lock(Rank.CODE, threading.Lock)
+look_after(Rank.LLVM, llvm.ffi.lib._lock._lock)  # noqa: SLF001 (llvmlite leaves it as it is in a forked process)
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 # Without declared arguments ctypes takes prepared ones as they are, which saves 0.4 µs a call.
 _PREPARED = ctypes.CFUNCTYPE(ctypes.c_int64)

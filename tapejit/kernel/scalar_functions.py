@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import RuleError, at_user_line
+from ..forks import Rank, lock
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _LIBRARIES = {*sys.stdlib_module_names, "numpy", "numba", "llvmlite", "scipy"}
@@ -87,7 +88,7 @@ class Nested:
 
 
 _KNOWN: dict[str, ScalarFunction] = {}
-_LOCK = threading.Lock()
+_LOCK = lock(Rank.CODE, threading.Lock)
 
 
 def known_functions() -> Mapping[str, ScalarFunction]:
