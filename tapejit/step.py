@@ -26,10 +26,11 @@ from .graph.trace import SpecializeError
 from .graph_function import CompiledGraph, GraphFunction, Setting
 from .guards import AssignedOnceError, GuardSet, Recorder
 from .kernel.executable import Executable
+from .kernel.layout import MEASURED
 from .kernel.plans import MISSED
 from .kernel.program import Relay, Surroundings, executable_for, text_of
 from .loops import Looped, Steps
-from .passes import MEASURED, prepare
+from .passes.prepare import prepare
 from .portable import Portable
 from .primitive import BASE, STATE, Typed, interpreting
 from .pytree import flatten
@@ -273,11 +274,15 @@ class CompiledStep(Trainable, Portable):
         CompileError
             If the step runs eagerly.
         """
+        return self.traced_for(*args).executable
+
+    def traced_for(self, *args: Any) -> Traced:
+        """The trace of calls with arguments like these; as for `executable_for`, which is a part of it."""
         traced, call = self._ready(describe(args, {}, self._specialized, self.parameters))
         if traced is None:
             raise CompileError(at_user_line(f"{self._name} runs eagerly: {self._eager_because}"))
         self._assigned.discard(call.key)  # nothing ran
-        return traced.executable
+        return traced
 
     def lower(self, *args: Any, **kwargs: Any) -> "CompiledStep":
         """Trace and build for arguments like these, without running.
