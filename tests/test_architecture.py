@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "tapejit"
 # directly under tapejit/.
 FLOORS = (
     ("constants", "dataclass", "errors", "rooms", "spellings"),
-    ("config",),
+    ("config", "forks"),
     ("aval",),
     ("lowering",),
     ("configurable", "pytree"),

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..config import num_threads_source
 from ..errors import DtypeError, IndexRangeError, TapejitError, at_user_line, faulty_matrix
+from ..forks import Rank, lock
 from ..graph import Graph
 from ..tensor import Tensor
 from ..variable import AT_WORK, Variable
@@ -85,7 +86,7 @@ class Executable:
         self.kernel = kernel
         self.variables = tuple(variables)
         self._captures = tuple(captures)
-        self.lock = threading.Lock()
+        self.lock = lock(Rank.KERNEL, threading.Lock)
         self._call = kernel.loaded.run
         self.stages = stages_for(kernel.loaded.call, layout)
         """What shares the kernel out over threads; None where that never pays."""
