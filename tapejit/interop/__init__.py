@@ -1,7 +1,7 @@
 """Gradients for everyone else's code: SciPy's optimizers and integrators, Numba's compiled functions, C.
 
 Floor above `step`. `scipy` has functions of flat vectors, `numba` functions for ``@njit`` code, `c` pointers to C
-functions, `export` object files for programs in C. What the latter three share is in `tracing`.
+functions, `exports` object files for programs in C. What the latter three share is in `tracing`.
 """
 
 from . import scipy

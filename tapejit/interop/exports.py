@@ -1,7 +1,6 @@
 """`export`: functions of tapejit's, with their gradients, as object files and headers for C and C++ programs."""
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -185,7 +184,7 @@ def _declared(found: Function, results: Sequence[str] | None) -> list[Declared]:
         if wrong:
             raise ValueError(at_user_line(f"export: results: {wrong[0]!r} is no name for a parameter in C"))
     given = [c_identifier(each.name) for each in found.arguments]
-    returned = list(results) if results is not None else [_result_name(path) for path in found.results]
+    returned = list(results) if results is not None else map(c_identifier, found.result_names())
     names = distinct([*given, *returned], taken=("workspace",))
     arguments = [
         Declared(name, each.example.dtype.name, each.example.shape, is_result=False)
@@ -195,12 +194,6 @@ def _declared(found: Function, results: Sequence[str] | None) -> list[Declared]:
         Declared(name, dtype, tuple(shape), is_result=True)
         for name, (shape, dtype) in zip(names[len(given) :], outputs, strict=True)
     ]
-
-
-def _result_name(path: str) -> str:
-    """A name for a result by its place: ``["loss"]`` is loss, ``[0]`` is result_0."""
-    name = c_identifier(path) if path else "result"
-    return name.replace("v_", "result_", 1) if re.match(r"v_\d", name) else name
 
 
 def _statuses(name: str, found: Function, *, given: bool) -> list[tuple[str, Message]]:
@@ -264,9 +257,10 @@ def _entry(
         if array is not None:
             constants[index] = np.ascontiguousarray(array, array.dtype.newbyteorder("=")).tobytes()
     libraries = {index: slot.name for index, slot in enumerate(slots) if slot.kind == "library"}
-    details = [index for index in (found.place("detail", 0), found.place("detail", 1)) if index is not None]
     memory = found.memory()
-    return files.Entry(name, len(slots), parameters, constants, libraries, bundled, memory, given, details, messages)
+    return files.Entry(
+        name, len(slots), parameters, constants, libraries, bundled, memory, given, found.details(), messages
+    )
 
 
 def _frozen(found: Function) -> list[str]:

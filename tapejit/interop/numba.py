@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import TapejitError, at_user_line
 from ..kernel import blas, door
-from ..kernel.layout import Failure, Slot
+from ..kernel.layout import Slot
 from ..kernel.memory import address_of
 from .tracing import Function, traced
 
@@ -47,7 +47,10 @@ def to_numba(function: Callable[..., Any], /, *examples: Any, out: bool = False)
     -----
     What the function captures is read when `to_numba` is called, as Numba freezes globals: numbers keep their values,
     arrays are read where they are (of one that is not contiguous, a copy). Wrong dtypes, ranks or layouts are typing
-    errors of Numba's that name what was expected, wrong shapes a ValueError. Machine code is never freed.
+    errors of Numba's that name what was expected. Wrong shapes are a ValueError, as are arrays that overlap where one
+    of them is written. A failed check is an IndexError or a LinAlgError, both of them ValueErrors, which says which
+    index or matrix it was. Machine code is never freed. It refers to memory of this process: Numba doesn't put callers
+    with ``cache=True`` on disk, and says so; what is pickled can't be loaded.
 
     Examples
     --------
@@ -87,8 +90,8 @@ def _plan(found: Function) -> Any:
         for position, each in enumerate(found.arguments)
     ]
     results = [
-        calls.Operand(f"result{number}", *_typed(output), found.place("output", number))
-        for number, output in enumerate(layout.outputs)
+        calls.Operand(name, *_typed(output), found.place("output", number))
+        for number, (name, output) in enumerate(zip(found.result_names(), layout.outputs, strict=True))
     ]
     fixed = {}
     for index, slot in enumerate(layout.slots):
@@ -103,8 +106,9 @@ def _plan(found: Function) -> Any:
         len(layout.slots),
         arguments,
         results,
+        found.details(),
         found.memory(),
-        [_words(failure) for failure in layout.failures],
+        layout.failures,
     )
 
 
@@ -119,9 +123,3 @@ def _address_of_copy(found: Function, slot: Slot) -> int:
 def _typed(output: tuple[tuple[int, ...], str]) -> tuple[tuple[int, ...], np.dtype]:
     shape, dtype = output
     return tuple(shape), np.dtype(dtype)
-
-
-def _words(failure: Failure) -> str:
-    if failure.fault:
-        return f"{failure.operation}: the matrix is {failure.fault}"
-    return f"{failure.operation}: an index is out of range for an axis with length {failure.shape[0]}"

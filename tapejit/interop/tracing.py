@@ -3,6 +3,7 @@
 What `to_numba`, `to_cfunc` and `export` share. Start reading at `traced`.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from inspect import Parameter, signature
 from typing import Any
@@ -66,6 +67,18 @@ class Function:
         slot = Slot(kind, position)
         slots = self.layout.slots
         return slots.index(slot) if slot in slots else None
+
+    def details(self) -> list[int]:
+        """The slots where a failed check writes."""
+        places = (self.place("detail", 0), self.place("detail", 1))
+        return [place for place in places if place is not None]
+
+    def result_names(self) -> list[str]:
+        """What to call the results, by their places: ``["loss"]`` is loss, ``[0]`` is result_0."""
+        names = [identifier(path) if path else "result" for path in self.results]
+        names = [name.replace("v_", "result_", 1) if re.match(r"v_\d", name) else name for name in names]
+        given = [each.name for each in self.arguments]
+        return distinct([*given, *names])[len(given) :]
 
     def memory(self) -> list[tuple[int, int]]:
         """The slots of the kernel's workspaces, and how many bytes each has."""

@@ -3,6 +3,7 @@
 So that machine code can say the same as `Executable.fail`. Start reading at `pieces_of`.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from string import Formatter
 from typing import NamedTuple
@@ -34,6 +35,25 @@ def pieces_of(failure: Failure) -> Message:
 def shown(message: Message) -> str:
     """A message without the numbers, which are not known before."""
     return "".join(piece if isinstance(piece, str) else "…" for piece in message)
+
+
+_NUMBER = re.compile(r"\{(\d+):(\d+):(\d+)\}")
+
+
+def template(message: Message) -> str:
+    """A message as one text, for `filled`."""
+    return "".join(piece if isinstance(piece, str) else f"{{{':'.join(map(str, piece))}}}" for piece in message)
+
+
+def filled(text: str, details: Sequence[int]) -> str:
+    """What a `template` says of these details."""
+
+    def number(found: re.Match[str]) -> str:
+        detail, divisor, modulus = map(int, found.groups())
+        value = details[detail] // divisor
+        return str(value % modulus if modulus else value)
+
+    return _NUMBER.sub(number, text)
 
 
 def _of_a_matrix(failure: Failure) -> Iterator[str | Number]:
