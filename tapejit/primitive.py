@@ -105,11 +105,12 @@ class Rule:
 
 def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
     """Names of the parameters of a rule or a declaration; there are hundreds, and asking `inspect` takes longer."""
-    code = getattr(function, "__code__", None)
-    if type(function) is not FunctionType or code.co_flags & _VARIADIC or hasattr(function, "__wrapped__"):
+    if not isinstance(function, FunctionType) or hasattr(function, "__wrapped__"):
         return tuple(signature(function).parameters)
-    names: tuple[str, ...] = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    return names
+    code = function.__code__
+    if code.co_flags & _VARIADIC:
+        return tuple(signature(function).parameters)
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 @dataclass(frozen=True, slots=True)
