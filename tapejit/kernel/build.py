@@ -268,18 +268,23 @@ def _dot(dtype: str) -> Resolve:
 
 def _resolve_routine(name: str, dtype: str) -> Resolve:
     """A routine for whole rows or matrices, as a function of the kernel's own."""
-    shaped = winograd.ROUTINES.get(name)
-    write = {**lapack.ROUTINES, **sorting.ROUTINES}.get(name)
+    if name in winograd.ROUTINES:
+        return _resolve_shaped(name, dtype)
+    write = {**lapack.ROUTINES, **sorting.ROUTINES}[name]
 
     def lower(b: ir.IRBuilder, *values: Value) -> Value:
-        if shaped is not None:
-            return shaped(b, dtype, target_of(target_cpu()[1]), *values)
         return own_function(b, f"{name}_{dtype}", values, lambda inner, *given: write(inner, dtype, *given))
 
-    def resolve(*given: Any) -> Typed:
-        return types.int64, given, lower
+    return lambda *given: (types.int64, given, lower)
 
-    return resolve
+
+def _resolve_shaped(name: str, dtype: str) -> Resolve:
+    """A routine that is another function for each combination of lengths and strides."""
+
+    def lower(b: ir.IRBuilder, *values: Value) -> Value:
+        return winograd.ROUTINES[name](b, dtype, target_of(target_cpu()[1]), *values)
+
+    return lambda *given: (types.int64, given, lower)
 
 
 def _resolve_user(function: ScalarFunction, linked: dict[str, str], failures: list[CompileError]) -> Resolve:
