@@ -12,7 +12,6 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from operator import index as as_int
 from typing import Any
 
@@ -20,6 +19,7 @@ import numpy as np
 
 from . import ops
 from .arguments import argument_leaves, argument_paths
+from .dataclass import dataclass
 from .errors import ShapeError, at_user_line
 from .kernel import door
 from .kernel.shuffling import shuffle_rows

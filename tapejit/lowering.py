@@ -5,10 +5,10 @@ are affine: an input is read at ``offset + Σ coefficient · axis`` of the outpu
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .aval import Shape
+from .dataclass import dataclass
 
 
 class Affine(NamedTuple):
@@ -46,6 +46,10 @@ class Affine(NamedTuple):
 
 IndexMap = tuple[Affine, ...]
 """For each axis of the producer an expression in the consumer's axes."""
+
+
+WORTH_KEEPING = 12
+"""A value that costs less (in additions) is computed again rather than kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from inspect import signature
 from typing import Any, Protocol, final
@@ -17,6 +17,7 @@ from typing import Any, Protocol, final
 import numpy as np
 
 from .aval import Aval, Shape
+from .dataclass import dataclass
 from .errors import TapejitError
 
 Params = Mapping[str, Any]

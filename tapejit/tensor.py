@@ -82,12 +82,12 @@ class Tensor(Operators, Value):
         return self
 
     def __reduce__(self) -> Any:
-        return _restore, (np.array(self.numpy()),)
+        return _restore, (self.numpy(),)
 
 
 def _restore(array: np.ndarray) -> Tensor:
-    """A tensor from a pickle."""
-    return Tensor(array)
+    """A tensor from a pickle, whose array may be in a file, or in a buffer that others write."""
+    return Tensor(np.array(array))
 
 
 class Ones(Tensor):

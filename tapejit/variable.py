@@ -4,6 +4,7 @@ Floor 6. All reading goes through `Variable.read_value` and all writing through 
 is the buffer here or a node of a trace is the interpreter's affair.
 """
 
+import copy
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -244,13 +245,36 @@ class Variable(Operators):
         numbers = np.array2string(self.buffer, separator=", ", prefix="Variable(")
         return f"Variable({numbers}, {name}shape={self.shape}, dtype={self.dtype.name})"
 
-    def __reduce__(self) -> Any:
-        return Variable, (np.array(self.buffer), self.trainable, None, self.name)
+    # Copies and pickles: variables of their own, with the value that this one has now
+
+    def _alike(self, value: Any) -> "Variable":
+        return _again(type(self), value, self.trainable, self.name)
+
+    def __copy__(self) -> "Variable":
+        made = self._alike(current().interpreter.read(self))
+        vars_of(made).update(vars_of(self))
+        return made
 
     def __deepcopy__(self, memo: Any) -> "Variable":
-        copy: Variable = Variable(np.array(self.buffer), self.trainable, None, self.name)
-        memo[id(self)] = copy
-        return copy
+        made = memo[id(self)] = self._alike(current().interpreter.read(self))
+        vars_of(made).update(copy.deepcopy(vars_of(self), memo))
+        return made
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        value = current().interpreter.read(self).numpy()
+        return _again, (type(self), value, self.trainable, self.name), vars_of(self) or None
+
+
+def _again(kind: type[Variable], value: Any, trainable: bool, name: str | None) -> Variable:
+    """A variable of this class, whose own way of making one may ask for other things."""
+    made = kind.__new__(kind)
+    Variable.__init__(made, value, trainable, None, name)
+    return made
+
+
+def vars_of(variable: Variable) -> dict[str, Any]:
+    """What a subclass adds to its instances."""
+    return getattr(variable, "__dict__", {})
 
 
 READERS[Variable] = Variable.read_value

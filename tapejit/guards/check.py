@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import ModuleType
 
 from tapejit.guards.bytecode import Step
@@ -17,6 +17,8 @@ from tapejit.guards.paths import Absent, Location, step_into
 from tapejit.guards.planned import is_simple, write
 from tapejit.guards.values import Expectation, Function, Identity, Missing, difference, is_number
 from tapejit.kernel.plans import Plan
+
+from ..dataclass import dataclass
 
 __all__ = ["Change", "Guard", "GuardSet"]
 

@@ -14,7 +14,7 @@ import functools
 import operator
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from numba.core.typing.templates import AbstractTemplate, Registry, builtin_regi
 from numba.cpython import builtins, numbers, rangeobj, tupleobj  # noqa: F401 - they register
 
 from ..config import emits_source
+from ..dataclass import dataclass
 from ..errors import CompileError
 from . import assembly, lapack, runtime, sorting, user_code, winograd
 from .hints import with_loop_hints
@@ -52,12 +53,12 @@ from .instructions import (
     variable,
     while_,
 )
-from .objects import target_cpu
 from .outline import STRAIGHT, Block, Outline, marked, outline
 from .parallel import MARK, SHORT
 from .routines import ROUTINES
 from .scalar_functions import ScalarFunction, known_functions
 from .straight import Call, TextError, literal
+from .targets import target_cpu
 from .terms import terms_of
 from .tile_shape import target_of
 from .tiles import dot
@@ -268,21 +269,12 @@ def _dot(dtype: str) -> Resolve:
 
 def _resolve_routine(name: str, dtype: str) -> Resolve:
     """A routine for whole rows or matrices, as a function of the kernel's own."""
-    if name in winograd.ROUTINES:
-        return _resolve_shaped(name, dtype)
-    write = {**lapack.ROUTINES, **sorting.ROUTINES}[name]
 
     def lower(b: ir.IRBuilder, *values: Value) -> Value:
+        if name in winograd.ROUTINES:
+            return winograd.ROUTINES[name](b, dtype, target_of(target_cpu()[1]), *values)
+        write = {**lapack.ROUTINES, **sorting.ROUTINES}[name]
         return own_function(b, f"{name}_{dtype}", values, lambda inner, *given: write(inner, dtype, *given))
-
-    return lambda *given: (types.int64, given, lower)
-
-
-def _resolve_shaped(name: str, dtype: str) -> Resolve:
-    """A routine that is another function for each combination of lengths and strides."""
-
-    def lower(b: ir.IRBuilder, *values: Value) -> Value:
-        return winograd.ROUTINES[name](b, dtype, target_of(target_cpu()[1]), *values)
 
     return lambda *given: (types.int64, given, lower)
 
@@ -476,7 +468,8 @@ def build(
     symbol: str,
     constants: Mapping[str, np.generic],
     fixed: Iterable[int] = (),
-) -> assembly.BuiltObject:
+    finish: Callable[[list[str], str, str, float], Any] = assembly.assemble,
+) -> Any:
     """Compile one kernel.
 
     Parameters
@@ -491,10 +484,13 @@ def build(
         Further globals of the text. A literal in the text would cost more compile time.
     fixed : iterable of int
         Table slots of arrays that do not change while the kernel runs: constant tables.
+    finish : callable
+        What becomes of the LLVM modules, with the parameters of `assembly.assemble`.
 
     Returns
     -------
     assembly.BuiltObject
+        Or what `finish` gives.
 
     Raises
     ------
@@ -535,4 +531,4 @@ def build(
             prepared.outlined = None
         written = [with_loop_hints(module, prepared.parallel, prepared.short) for module in library.modules]
         texts = [*map(cgutils.normalize_ir_text, written), *prepared.linked.values()]
-        return assembly.assemble(texts, symbol, made.fndesc.llvm_func_name, started)
+        return finish(texts, symbol, made.fndesc.llvm_func_name, started)

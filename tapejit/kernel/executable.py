@@ -188,6 +188,17 @@ class Executable:
         """A copy of the table: what doesn't change from call to call is in it."""
         return self._table.copy()
 
+    def contents(self, slot: Slot) -> np.ndarray | None:
+        """What stands where the table points to, now, if it does not come with a call: numbers, captures, variables."""
+        match slot.kind:
+            case "numbers":
+                return self._constants[slot.dtype]
+            case "capture":
+                return self._captures[slot.position]
+            case "variable":
+                return self.variables[slot.position].numpy()
+        return None
+
     def argument_slots(self) -> dict[int, int]:
         """In which slots of the table the arguments stand, by position; those that are not read are left out."""
         slots = self.kernel.layout.slots

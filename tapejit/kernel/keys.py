@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import warn
-from . import door
+from . import door, host
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _IMPORTED = time.time_ns()
@@ -38,9 +38,8 @@ def make_key(signature: str) -> str:
 
 @functools.cache
 def _surroundings() -> tuple[str, ...]:
-    loader = door.loader()
     versions = [door.version_text(package) for package in ("numba", "llvmlite")]
-    return loader.platform_triple(), *loader.target_cpu(), *versions, source_digest()
+    return *host.description(), *versions, source_digest()
 
 
 def source_digest() -> str:

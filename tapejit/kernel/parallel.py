@@ -18,6 +18,9 @@ SHORT = "short"
 _FEW = range(4, 49)
 """Iterations of a short loop: LLVM would write it out."""
 
+_WRITTEN_OUT = 300
+"""LLVM also writes out longer loops, of less than about so many instructions in all: copies, and what is as simple."""
+
 
 def is_parallel(body: Sequence[ast.stmt], variable: str, count: int | None = None) -> bool:
     """Whether each iteration of a loop writes elements that no other one reads or writes.
@@ -54,14 +57,27 @@ def is_parallel(body: Sequence[ast.stmt], variable: str, count: int | None = Non
 
 
 def is_short(loop: ast.For) -> bool:
-    """Whether a loop of lines has few iterations, and adds something up in them or goes along memory."""
+    """Whether a loop of lines has few or tiny iterations, and adds something up in them or goes along memory."""
     count = iterations(loop)
-    if count not in _FEW or not isinstance(loop.target, ast.Name):
+    if count is None or not isinstance(loop.target, ast.Name):
+        return False
+    if count not in _FEW and not (count >= _FEW.stop and count * _size(loop.body) < _WRITTEN_OUT):
         return False
     name = loop.target.id
     calls = (part.func for line in loop.body for part in ast.walk(line) if isinstance(part, ast.Call))
     sums = any(isinstance(function, ast.Name) and function.id == "accumulate" for function in calls)
     return sums or (is_parallel(loop.body, name, count) and _goes_along_memory(loop.body, name))
+
+
+def _size(body: Sequence[ast.stmt]) -> int:
+    """How many instructions a body is, about, without the arithmetic of indices but for the counting."""
+    size = 1
+    stack: list[ast.AST] = list(body)
+    while stack:
+        part = stack.pop()
+        size += isinstance(part, (ast.Subscript, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call))
+        stack.extend(ast.iter_child_nodes(part) if not isinstance(part, ast.Subscript) else ())
+    return size
 
 
 def iterations(loop: ast.For) -> int | None:

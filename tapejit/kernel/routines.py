@@ -10,11 +10,11 @@ the second meaning, as LLVM instructions. Start reading at `ROUTINES`, at the en
 from __future__ import annotations  # pointers are defined above, in `runtime`
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..dataclass import dataclass
 from ..ops import winograd as transforms
 from ..ops.linalg import determinants, factors, functions, spectra
 from .winograd_shape import apart, block_of_rows, rows_at_once

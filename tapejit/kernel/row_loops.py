@@ -10,12 +10,12 @@ Rows come in their order, as in the text. Used by `outline`; start reading at `r
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
 from llvmlite import ir
 
+from ..dataclass import dataclass
 from .indices import slope
 from .instructions import I64, Value, variable
 from .parallel import is_parallel
@@ -221,6 +221,7 @@ def _sums(body: Sequence[ast.stmt], variable: str) -> dict[str, Sums]:
         if isinstance(part, ast.Subscript) and isinstance(part.value, ast.Name):
             places.setdefault(part.value.id, set()).add(ast.unparse(part))
     found: dict[str, Sums] = {}
+    changing = {variable, *(part.id for line in body for part in ast.walk(line) if _is_assigned(part))}
     for loop in body:
         match loop:
             case ast.For(ast.Name(along), ast.Call(_, [ast.Constant(int(length))]), lines):
@@ -231,7 +232,8 @@ def _sums(body: Sequence[ast.stmt], variable: str) -> dict[str, Sums]:
                     match line:
                         case ast.Assign([ast.Subscript(ast.Name(pointer), index) as target], ast.Call(_, [left, _])):
                             text = ast.unparse(target)
-                            alone = places[pointer] == {text} and slope(index, variable) == 0 and text not in found
+                            names = {part.id for part in _parts([index]) if isinstance(part, ast.Name)}
+                            alone = places[pointer] == {text} and names & changing <= {along} and text not in found
                             if alone and ast.unparse(left) == text:
                                 found[text] = Sums(target, along, length)
     return found

@@ -13,13 +13,14 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
+from ..dataclass import dataclass
 from ..errors import RuleError, at_user_line
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))

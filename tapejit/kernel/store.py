@@ -13,11 +13,11 @@ import stat
 import struct
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import config
+from ..dataclass import dataclass
 from ..errors import warn
 from . import door
 

@@ -10,12 +10,12 @@ at once.
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from llvmlite import ir
 
+from ..dataclass import dataclass
 from .instructions import I8, Value, convert, kind, truth, type_of
 
 # From a function's name and its operands' types to the result's type, the types that it wants, and its instructions.

@@ -6,12 +6,13 @@ Start reading at `Values.of`. A value that does not change in a loop is computed
 import ast
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import field
 
+from ..dataclass import dataclass
 from ..graph import Input, Node
 from ..lowering import Affine, Pointwise
-from ..passes import Choose, Compute, Dot, Expression, Fetch, Item, Key, Leaf, Load, Loop, Number, leaves
-from ..passes.access import operands_of
+from ..passes.access import Choose, Compute, Dot, Expression, Fetch, Key, Load, Number, operands_of
+from ..passes.loops import Item, Leaf, Loop, leaves
 from . import expressions as ex
 from .addresses import Addresses
 from .text import Text
@@ -19,10 +20,14 @@ from .text import Text
 
 @dataclass(slots=True)
 class _Scope:
-    """The values that have a name in one body, and how often each is wanted by its statements."""
+    """The values that have a name in one body, and how often each is wanted by its statements.
+
+    `rows` has names of positions: where a computed index leads, the stride and the length of the axis with it.
+    """
 
     known: dict[Key, str]
     uses: dict[Key, int]
+    rows: dict[tuple[Key, int, int], str] = field(default_factory=dict)
 
 
 class Values:
@@ -107,6 +112,25 @@ class Values:
                 worth = isinstance(values[key], Compute) and key in fixed and key in wanted
                 if worth and self._lookup(_in_loops(key, leaf)) is None:
                     self._text_of(leaf, key, name_it=True, always=True)
+            self._hoist_rows(leaf, fixed)
+
+    def _hoist_rows(self, leaf: Leaf, fixed: set[Key]) -> None:
+        """Compute where fixed indices lead, so that what is read or written from there on lies side by side."""
+        statement = leaf.statement
+        fetches = [each for each in (*statement.values.values(), statement.target) if isinstance(each, Fetch)]
+        for fetch in fetches:
+            for key, stride, length in fetch.dynamic:
+                if key in fixed and stride > 1 and self._row(leaf, key, stride, length) is None:
+                    index = self._text_of(leaf, key, name_it=True, always=True)
+                    name = self._text.fresh("row")
+                    position = ex.scaled(ex.counted_from_front(self._as_index(key, index), length), stride)
+                    self._text.line(f"{name} = {ex.unparse(position)}")
+                    self._scopes[-1].rows[_in_loops(key, leaf), stride, length] = name
+
+    def _row(self, leaf: Leaf, key: Key, stride: int, length: int) -> str | None:
+        """The name of the position that a computed index leads to, if it was computed before."""
+        wanted = _in_loops(key, leaf), stride, length
+        return next((scope.rows[wanted] for scope in reversed(self._scopes) if wanted in scope.rows), None)
 
     def _fixed(self, leaf: Leaf) -> set[Key]:
         """The values of a statement that are known in the current body; none that a condition guards."""
@@ -238,15 +262,23 @@ class Values:
     def _fetched(self, leaf: Leaf, fetch: Fetch, texts: Mapping[Key, ast.expr]) -> ast.expr:
         place = self._affine(leaf, fetch.linear)
         for key, stride, length in fetch.dynamic:
-            index = texts[key]
-            if key[0].aval.dtype.name != "int64":
-                index = ex.call("int64", index)
-            if not isinstance(index, ast.Name):
-                name = self._text.fresh("index")
-                self._text.line(f"{name} = {ex.unparse(index)}")
-                index = ex.name(name)
-            place = ex.add(place, ex.scaled(ex.counted_from_front(index, length), stride))
+            row = self._row(leaf, key, stride, length)
+            if row is None:
+                index = ex.counted_from_front(self._as_index(key, texts[key]), length)
+                place = ex.add(place, ex.scaled(index, stride))
+            else:
+                place = ex.add(place, ex.name(row))
         return ex.element(self._addresses.pointer(fetch.root), place)
+
+    def _as_index(self, key: Key, index: ast.expr) -> ast.expr:
+        """The name of an index, as an int64."""
+        if key[0].aval.dtype.name != "int64":
+            index = ex.call("int64", index)
+        if isinstance(index, ast.Name):
+            return index
+        name = self._text.fresh("index")
+        self._text.line(f"{name} = {ex.unparse(index)}")
+        return ex.name(name)
 
     def _choose(self, leaf: Leaf, expression: Choose, texts: Mapping[Key, ast.expr]) -> ast.expr:
         """``arm if low <= index < high else …``."""

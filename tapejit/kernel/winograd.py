@@ -10,11 +10,11 @@ llvmlite's `ir` alone. Start reading at `ROUTINES`, at the end.
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from llvmlite import ir
 
+from ..dataclass import dataclass
 from ..ops.winograd import PLACES, tiles_along
 from .instructions import FLOATS, I1, I64, Value, extreme, own_function
 from .straight import literal

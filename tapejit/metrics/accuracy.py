@@ -4,6 +4,7 @@ from typing import Any
 
 from .. import ops
 from ..errors import ShapeError, at_user_line
+from ..losses.loss import of_one_rank
 from ..tensor import Tensor
 from .metric import Mean
 
@@ -21,8 +22,7 @@ class Accuracy(Mean):
 
     def matches(self, y_true: Any, y_pred: Any) -> Tensor:
         """Which predictions are right, as booleans."""
-        given, predicted = ops.asarray(y_true), ops.asarray(y_pred)
-        check_shapes(type(self).__name__, given.shape, predicted.shape)
+        given, predicted = alike(type(self).__name__, y_true, y_pred)
         return given == predicted
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
@@ -49,14 +49,13 @@ class BinaryAccuracy(Accuracy):
         See `Metric`.
     """
 
-    def __init__(self, name: str | None = None, dtype: Any = "float64", threshold: float = 0.5) -> None:
+    def __init__(self, name: str | None = None, dtype: Any = None, threshold: float = 0.5) -> None:
         super().__init__(name, dtype)
         self.threshold = threshold
 
     def matches(self, y_true: Any, y_pred: Any) -> Tensor:
         """See `Accuracy`."""
-        given, predicted = ops.asarray(y_true), ops.asarray(y_pred)
-        check_shapes(type(self).__name__, given.shape, predicted.shape)
+        given, predicted = alike(type(self).__name__, y_true, y_pred)
         return (given != 0) == (predicted > self.threshold)
 
 
@@ -65,8 +64,7 @@ class CategoricalAccuracy(Accuracy):
 
     def matches(self, y_true: Any, y_pred: Any) -> Tensor:
         """See `Accuracy`."""
-        given, predicted = ops.asarray(y_true), ops.asarray(y_pred)
-        check_shapes(type(self).__name__, given.shape, predicted.shape)
+        given, predicted = alike(type(self).__name__, y_true, y_pred)
         return ops.argmax(given, axis=-1) == ops.argmax(predicted, axis=-1)
 
 
@@ -87,6 +85,19 @@ class SparseCategoricalAccuracy(Accuracy):
             labels = ops.squeeze(labels, -1)
         check_shapes(type(self).__name__, (*labels.shape, *predicted.shape[-1:]), predicted.shape)
         return ops.astype(labels, "int64") == ops.argmax(predicted, axis=-1)
+
+
+def alike(title: str, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
+    """Targets and predictions of one shape; a last axis of length 1 may be missing.
+
+    Raises
+    ------
+    ShapeError
+        If they don't fit.
+    """
+    given, predicted = of_one_rank(ops.asarray(y_true), ops.asarray(y_pred))
+    check_shapes(title, given.shape, predicted.shape)
+    return given, predicted
 
 
 def check_shapes(title: str, given: tuple[int, ...], predicted: tuple[int, ...]) -> None:

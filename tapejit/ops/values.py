@@ -110,7 +110,7 @@ def _numbers(value: Any, dtype: np.dtype) -> Any:
     if dtype.kind not in ALL:
         return as_array(value)
     if type(value) in PYTHON_NUMBERS:
-        return current().interpreter.number(in_dtype(value, dtype).item(), dtype)
+        return current().interpreter.number(value, dtype)
     if isinstance(value, (list, tuple)):
         leaves, _ = flatten(value)
         if all(type(leaf) in PYTHON_NUMBERS for leaf in leaves):

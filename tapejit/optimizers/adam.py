@@ -8,7 +8,7 @@ import numpy as np
 from .. import ops
 from ..tensor import Tensor
 from ..variable import Variable
-from .optimizer import Optimizer, Slots
+from .optimizer import Optimizer, Slots, as_scalars
 
 
 class Adam(Optimizer):
@@ -19,7 +19,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`.
     beta_1, beta_2 : float
         The shares of the past in the two means.
@@ -59,20 +59,25 @@ class Adam(Optimizer):
         kept = {"momentum": 0.0, "velocity": 0.0}
         return {**kept, "velocity_hat": 0.0} if self.amsgrad else kept
 
-    def update(self, variable: Variable, gradient: Tensor, rate: Tensor, slots: Slots) -> None:
-        """See `Optimizer`."""
-        number = self.step_number(variable.dtype)
+    def scalars(self, rate: Tensor) -> Any:
+        """See `Optimizer`: the corrected learning rate, the shares of what is new in the two means, epsilon."""
+        number = self.step_number(rate.dtype)
         correction = ops.sqrt(1.0 - _power(self.beta_2, number)) / (1.0 - _power(self.beta_1, number))
+        return rate * correction, *as_scalars(rate.dtype, 1.0 - self.beta_1, 1.0 - self.beta_2, self.epsilon)
+
+    def update(self, variable: Variable, gradient: Tensor, scalars: Any, slots: Slots) -> None:
+        """See `Optimizer`."""
+        rate, new_share, new_square_share, epsilon = scalars
         momentum = slots["momentum"].read_value()
-        momentum = momentum + (gradient - momentum) * (1.0 - self.beta_1)
+        momentum = momentum + (gradient - momentum) * new_share
         velocity = slots["velocity"].read_value()
-        velocity = velocity + (gradient * gradient - velocity) * (1.0 - self.beta_2)
+        velocity = velocity + (gradient * gradient - velocity) * new_square_share
         slots["momentum"].assign(momentum)
         slots["velocity"].assign(velocity)
         if self.amsgrad:
             velocity = ops.maximum(slots["velocity_hat"].read_value(), velocity)
             slots["velocity_hat"].assign(velocity)
-        variable.assign_sub(momentum * (rate * correction) / (ops.sqrt(velocity) + self.epsilon))
+        variable.assign_sub(momentum * rate / (ops.sqrt(velocity) + epsilon))
 
 
 class AdamW(Adam):
@@ -82,7 +87,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`.
     weight_decay : float
         See `Optimizer`.
@@ -90,8 +95,17 @@ class AdamW(Adam):
         See `Adam`.
     """
 
-    def __init__(self, learning_rate: Any = 0.001, weight_decay: float = 0.004, **options: Any) -> None:
-        super().__init__(learning_rate, weight_decay=weight_decay, **options)
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        weight_decay: float = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **options)
 
 
 class Adamax(Optimizer):
@@ -101,7 +115,7 @@ class Adamax(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`.
     beta_1, beta_2 : float
         The shares of the past.
@@ -128,15 +142,20 @@ class Adamax(Optimizer):
         """See `Optimizer`."""
         return {"momentum": 0.0, "norm": 0.0}
 
-    def update(self, variable: Variable, gradient: Tensor, rate: Tensor, slots: Slots) -> None:
+    def scalars(self, rate: Tensor) -> Any:
+        """See `Optimizer`: the learning rate, its correction, the shares of new in m and of old in u, epsilon."""
+        correction = 1.0 - _power(self.beta_1, self.step_number(rate.dtype))
+        return rate, correction, *as_scalars(rate.dtype, 1.0 - self.beta_1, self.beta_2, self.epsilon)
+
+    def update(self, variable: Variable, gradient: Tensor, scalars: Any, slots: Slots) -> None:
         """See `Optimizer`."""
+        rate, correction, new_share, old_share, epsilon = scalars
         momentum = slots["momentum"].read_value()
-        momentum = momentum + (gradient - momentum) * (1.0 - self.beta_1)
-        norm = ops.maximum(slots["norm"].read_value() * self.beta_2, ops.abs(gradient))
+        momentum = momentum + (gradient - momentum) * new_share
+        norm = ops.maximum(slots["norm"].read_value() * old_share, ops.abs(gradient))
         slots["momentum"].assign(momentum)
         slots["norm"].assign(norm)
-        correction = 1.0 - _power(self.beta_1, self.step_number(variable.dtype))
-        variable.assign_sub(rate * momentum / (correction * (norm + self.epsilon)))
+        variable.assign_sub(rate * momentum / (correction * (norm + epsilon)))
 
 
 class Nadam(Optimizer):
@@ -147,7 +166,7 @@ class Nadam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`.
     beta_1, beta_2 : float
         The shares of the past.
@@ -171,11 +190,9 @@ class Nadam(Optimizer):
         self.epsilon = epsilon
         self._share = Variable(np.float64(1.0), trainable=False, name=f"{self.name}/momentum_product")
 
-    @property
-    def variables(self) -> tuple[Variable, ...]:
-        """See `Optimizer`; after `iterations` the product of all shares so far."""
-        first, *others = super().variables
-        return (first, self._share, *others)
+    def shared_variables(self) -> dict[str, Variable]:
+        """See `Optimizer`; with the product of all shares so far."""
+        return {**super().shared_variables(), "momentum_product": self._share}
 
     def slots(self) -> Mapping[str, float]:
         """See `Optimizer`."""
@@ -185,21 +202,27 @@ class Nadam(Optimizer):
         """See `Optimizer`."""
         self._share.assign(self._share.read_value() * self._share_at(self.step_number(self._share.dtype)))
 
-    def update(self, variable: Variable, gradient: Tensor, rate: Tensor, slots: Slots) -> None:
-        """See `Optimizer`."""
-        dtype = variable.dtype
+    def scalars(self, rate: Tensor) -> Any:
+        """See `Optimizer`: the learning rate, weights of m and g in a step, the correction of v, shares, epsilon."""
+        dtype = rate.dtype
         number = self.step_number(dtype)
         now, later = self._share_at(number), self._share_at(number + 1.0)
         product = ops.astype(self._share.read_value(), dtype)
+        ahead = later / (1.0 - product * later), (1.0 - now) / (1.0 - product)
+        correction = 1.0 - _power(self.beta_2, number)
+        return rate, *ahead, correction, *as_scalars(dtype, 1.0 - self.beta_1, 1.0 - self.beta_2, self.epsilon)
+
+    def update(self, variable: Variable, gradient: Tensor, scalars: Any, slots: Slots) -> None:
+        """See `Optimizer`."""
+        rate, of_momentum, of_gradient, correction, new_share, new_square_share, epsilon = scalars
         momentum = slots["momentum"].read_value()
-        momentum = momentum + (gradient - momentum) * (1.0 - self.beta_1)
+        momentum = momentum + (gradient - momentum) * new_share
         velocity = slots["velocity"].read_value()
-        velocity = velocity + (gradient * gradient - velocity) * (1.0 - self.beta_2)
+        velocity = velocity + (gradient * gradient - velocity) * new_square_share
         slots["momentum"].assign(momentum)
         slots["velocity"].assign(velocity)
-        ahead = momentum * (later / (1.0 - product * later)) + gradient * ((1.0 - now) / (1.0 - product))
-        corrected = velocity / (1.0 - _power(self.beta_2, number))
-        variable.assign_sub(ahead * rate / (ops.sqrt(corrected) + self.epsilon))
+        ahead = momentum * of_momentum + gradient * of_gradient
+        variable.assign_sub(ahead * rate / (ops.sqrt(velocity / correction) + epsilon))
 
     def _share_at(self, number: Tensor) -> Tensor:
         return self.beta_1 * (1.0 - 0.5 * _power(0.96, number))

@@ -6,7 +6,7 @@ from typing import Any
 from .. import ops
 from ..tensor import Tensor
 from ..variable import Variable
-from .optimizer import Optimizer, Slots
+from .optimizer import Optimizer, Slots, as_scalars
 
 
 class RMSprop(Optimizer):
@@ -17,7 +17,7 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`.
     rho : float
         The share of the past.
@@ -62,18 +62,23 @@ class RMSprop(Optimizer):
             kept["average_gradient"] = 0.0
         return kept
 
-    def update(self, variable: Variable, gradient: Tensor, rate: Tensor, slots: Slots) -> None:
+    def scalars(self, rate: Tensor) -> Any:
+        """See `Optimizer`: the learning rate, the shares of old and new, those of old steps, epsilon."""
+        return rate, *as_scalars(rate.dtype, self.rho, 1.0 - self.rho, self.momentum, self.epsilon)
+
+    def update(self, variable: Variable, gradient: Tensor, scalars: Any, slots: Slots) -> None:
         """See `Optimizer`."""
-        velocity = slots["velocity"].read_value() * self.rho + gradient * gradient * (1.0 - self.rho)
+        rate, old, new, kept, epsilon = scalars
+        velocity = slots["velocity"].read_value() * old + gradient * gradient * new
         slots["velocity"].assign(velocity)
-        divisor = velocity + self.epsilon
+        divisor = velocity + epsilon
         if self.centered:
-            mean = slots["average_gradient"].read_value() * self.rho + gradient * (1.0 - self.rho)
+            mean = slots["average_gradient"].read_value() * old + gradient * new
             slots["average_gradient"].assign(mean)
-            divisor = velocity - mean * mean + self.epsilon
+            divisor = velocity - mean * mean + epsilon
         step = rate * gradient / ops.sqrt(divisor)
         if self.momentum:
-            step = slots["momentum"].read_value() * self.momentum + step
+            step = slots["momentum"].read_value() * kept + step
             slots["momentum"].assign(step)
         variable.assign_sub(step)
 
@@ -85,7 +90,7 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`.
     initial_accumulator_value : float
         What the sums begin with.
@@ -110,11 +115,16 @@ class Adagrad(Optimizer):
         """See `Optimizer`."""
         return {"accumulator": self.initial_accumulator_value}
 
-    def update(self, variable: Variable, gradient: Tensor, rate: Tensor, slots: Slots) -> None:
+    def scalars(self, rate: Tensor) -> Any:
+        """See `Optimizer`: the learning rate, epsilon."""
+        return rate, *as_scalars(rate.dtype, self.epsilon)
+
+    def update(self, variable: Variable, gradient: Tensor, scalars: Any, slots: Slots) -> None:
         """See `Optimizer`."""
+        rate, epsilon = scalars
         total = slots["accumulator"].read_value() + gradient * gradient
         slots["accumulator"].assign(total)
-        variable.assign_sub(rate * gradient / ops.sqrt(total + self.epsilon))
+        variable.assign_sub(rate * gradient / ops.sqrt(total + epsilon))
 
 
 class Adadelta(Optimizer):
@@ -125,7 +135,7 @@ class Adadelta(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`; the paper has 1.
     rho : float
         The share of the past.
@@ -144,11 +154,16 @@ class Adadelta(Optimizer):
         """See `Optimizer`."""
         return {"accumulated_gradient": 0.0, "accumulated_delta": 0.0}
 
-    def update(self, variable: Variable, gradient: Tensor, rate: Tensor, slots: Slots) -> None:
+    def scalars(self, rate: Tensor) -> Any:
+        """See `Optimizer`: the learning rate, the shares of old and new, epsilon."""
+        return rate, *as_scalars(rate.dtype, self.rho, 1.0 - self.rho, self.epsilon)
+
+    def update(self, variable: Variable, gradient: Tensor, scalars: Any, slots: Slots) -> None:
         """See `Optimizer`."""
-        squares = slots["accumulated_gradient"].read_value() * self.rho + gradient * gradient * (1.0 - self.rho)
+        rate, old, new, epsilon = scalars
+        squares = slots["accumulated_gradient"].read_value() * old + gradient * gradient * new
         deltas = slots["accumulated_delta"].read_value()
-        step = ops.sqrt(deltas + self.epsilon) / ops.sqrt(squares + self.epsilon) * gradient
+        step = ops.sqrt(deltas + epsilon) / ops.sqrt(squares + epsilon) * gradient
         slots["accumulated_gradient"].assign(squares)
-        slots["accumulated_delta"].assign(deltas * self.rho + step * step * (1.0 - self.rho))
+        slots["accumulated_delta"].assign(deltas * old + step * step * new)
         variable.assign_sub(rate * step)

@@ -6,7 +6,7 @@ from typing import Any
 from .. import ops
 from ..tensor import Tensor
 from ..variable import Variable
-from .optimizer import Optimizer, Slots
+from .optimizer import Optimizer, Slots, as_scalars
 
 
 class Lion(Optimizer):
@@ -16,7 +16,7 @@ class Lion(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`.
     beta_1, beta_2 : float
         The shares of the momentum in the step and in the next momentum.
@@ -40,8 +40,13 @@ class Lion(Optimizer):
         """See `Optimizer`."""
         return {"momentum": 0.0}
 
-    def update(self, variable: Variable, gradient: Tensor, rate: Tensor, slots: Slots) -> None:
+    def scalars(self, rate: Tensor) -> Any:
+        """See `Optimizer`: the learning rate, the shares of old and new in the step, and in the next momentum."""
+        return rate, *as_scalars(rate.dtype, self.beta_1, 1.0 - self.beta_1, self.beta_2, 1.0 - self.beta_2)
+
+    def update(self, variable: Variable, gradient: Tensor, scalars: Any, slots: Slots) -> None:
         """See `Optimizer`."""
+        rate, old_in_step, new_in_step, old, new = scalars
         momentum = slots["momentum"].read_value()
-        variable.assign_sub(rate * ops.sign(momentum * self.beta_1 + gradient * (1.0 - self.beta_1)))
-        slots["momentum"].assign(momentum * self.beta_2 + gradient * (1.0 - self.beta_2))
+        variable.assign_sub(rate * ops.sign(momentum * old_in_step + gradient * new_in_step))
+        slots["momentum"].assign(momentum * old + gradient * new)

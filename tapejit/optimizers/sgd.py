@@ -6,7 +6,7 @@ from typing import Any
 from ..errors import at_user_line
 from ..tensor import Tensor
 from ..variable import Variable
-from .optimizer import Optimizer, Slots
+from .optimizer import Optimizer, Slots, as_scalars
 
 
 class SGD(Optimizer):
@@ -17,7 +17,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`.
     momentum : float
         From 0 (none) to 1.
@@ -52,12 +52,17 @@ class SGD(Optimizer):
         """See `Optimizer`."""
         return {"momentum": 0.0} if self.momentum else {}
 
-    def update(self, variable: Variable, gradient: Tensor, rate: Tensor, slots: Slots) -> None:
+    def scalars(self, rate: Tensor) -> Any:
+        """See `Optimizer`: the learning rate, the share of old steps."""
+        return rate, *as_scalars(rate.dtype, self.momentum)
+
+    def update(self, variable: Variable, gradient: Tensor, scalars: Any, slots: Slots) -> None:
         """See `Optimizer`."""
+        rate, kept = scalars
         if not self.momentum:
             variable.assign_sub(gradient * rate)
             return
         momentum = slots["momentum"]
-        moved = momentum.read_value() * self.momentum - gradient * rate
+        moved = momentum.read_value() * kept - gradient * rate
         momentum.assign(moved)
-        variable.assign_add(moved * self.momentum - gradient * rate if self.nesterov else moved)
+        variable.assign_add(moved * kept - gradient * rate if self.nesterov else moved)

@@ -9,11 +9,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 from ..graph import Node
-from ..lowering import Affine, Pieces, Pointwise, View
+from ..lowering import WORTH_KEEPING, Affine, Pieces, Pointwise, View
 from .access import Choose, Compute, Condition, Fetch, Key, Values, operands_of
 from .bodies import REGIONS, region_call
 from .checks import may_fail
-from .keeping import WORTH_KEEPING, cost_of
+from .keeping import cost_of
 from .loops import Leaf
 from .statements import Statement, copy_statement, part_statement, statement_for
 

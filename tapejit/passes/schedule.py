@@ -9,8 +9,9 @@ cost become statements of their own, and the tree is built again.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from ..dataclass import dataclass
 from ..graph import Graph, Node
 from ..lowering import Affine
 from .access import Load

@@ -5,9 +5,10 @@ found to be worth keeping rather than computing twice. Everything else is comput
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..aval import Shape, without
+from ..dataclass import dataclass
 from ..graph import Graph, Literal, Node, Part
 from ..lowering import (
     Affine,

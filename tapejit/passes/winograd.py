@@ -1,7 +1,7 @@
 """Which convolutions are computed by Winograd's transforms (`ops.winograd`), with fewer multiplications: `transforms`.
 
-By lengths alone, as with tiles. It is what was measured (one thread, AMD Zen 4 with AVX-512; float32, ms; in brackets the
-sums of `convolutions`):
+By lengths alone, as with tiles. It is what was measured (one thread, AMD Zen 4 with AVX-512; float32, ms; in brackets
+the sums of `convolutions`):
 
 =======================  =============  =============  =============
 input, kernel            forward        by kernel      by input

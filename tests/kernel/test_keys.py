@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tapejit.errors import TapejitWarning
-from tapejit.kernel import door, keys
+from tapejit.kernel import door, host, keys
 
 PACKAGE = Path(keys.__file__).resolve().parents[1]
 
@@ -39,13 +39,11 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_key_depends_on_all_that_the_code_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert keys.make_key("graph") == keys.make_key("graph")
     found = {keys.make_key("graph"), keys.make_key("graph2"), keys.make_key("graph-source")}
-    loader = door.loader()
-    triple = loader.platform_triple()
     for module, name, other in (
         (keys, "source_digest", lambda: "changed"),
-        (loader, "target_cpu", lambda: ("znver9", "+avx2")),
-        (loader, "target_cpu", lambda: ("znver9", "-avx2")),
-        (loader, "platform_triple", lambda: triple + "-musl"),
+        (host, "description", lambda: ("linux", "znver9", "+avx2")),
+        (host, "description", lambda: ("linux", "znver9", "-avx2")),
+        (host, "description", lambda: ("darwin", "znver9", "+avx2")),
         (door, "version_text", lambda package: f"{package} 0"),
         (door, "version_text", lambda package: f"{package} {int(package == 'numba')}"),
         (door, "version_text", lambda package: f"{package} {int(package == 'llvmlite')}"),

@@ -44,6 +44,8 @@ def test_loops_are_parallel_where_no_iteration_touches_what_another_one_writes(l
         ("y[i * 10 + j] = x[i]", 10, False),
         ("v = x[i]", 10, False),
         ("y[i] = x[i]", 100, False),
+        ("y[i] = x[i + row]", 64, True),
+        ("y[i] = x[i] * v", 80, False),
     ],
 )
 def test_short_loops_are_made_of_vectors_first_where_they_go_along_memory_or_sum_up(

@@ -57,6 +57,29 @@ def test_their_gradients(name: str) -> None:
     check_agreement(gradient(READS[name]), [x, LABELS], [x - 1, np.roll(LABELS, 3)])
 
 
+@pytest.mark.parametrize("length", [2, 8, 31, 64])
+@pytest.mark.parametrize("integers", ["int64", "int32"])
+def test_where_a_row_begins_is_computed_once_a_row(integers: str, length: int) -> None:
+    """So that LLVM sees that a row's elements lie side by side."""
+    (x,) = arrays((ROWS, length))
+    rows = np.array([1, -1, 0, 6], integers)
+
+    @tj.compile(strict=True)
+    def step(x: Any, rows: Any) -> Any:
+        taken = tj.take(x, rows, axis=0)
+        return taken, tj.scatter_add(2 * x, rows, taken * taken)
+
+    taken, added = step(x, rows)
+    expected = 2 * x
+    np.add.at(expected, rows, x[rows] ** 2)
+    np.testing.assert_array_equal(taken, x[rows])
+    np.testing.assert_allclose(added, expected, rtol=1e-14)
+    lines = step.source().splitlines()
+    inner = [line for line in lines if line.startswith("            ") and "row]" in line]
+    assert any(line.endswith("x[j + row]") for line in inner)
+    assert not any("select(" in line for line in inner)
+
+
 def test_unsigned_and_0d_and_empty_indices() -> None:
     (x,) = arrays((ROWS, COLUMNS))
     for index in (np.array([4, 0], np.uint8), np.array(3), np.zeros(0, np.int64), np.zeros((2, 0), np.int64)):

@@ -1083,6 +1083,17 @@ def test_changed_numbers_in_arrays_cost_no_compilation() -> None:
     assert compilations() == built
 
 
+def test_a_changed_number_that_is_given_a_dtype_costs_no_compilation() -> None:
+    settings = Settings()
+    step = strict(lambda x: x * tj.asarray(settings.high, "float32") + tj.constant(settings.high, "float64"))
+    step(X)
+    built = compilations()
+    for settings.high in (0.1, 7.0):
+        expected = X * np.float32(settings.high) + settings.high
+        np.testing.assert_array_equal(step(X).numpy(), expected)
+    assert compilations() == built
+
+
 def test_an_array_that_is_captured_costs_no_trace_when_its_elements_change() -> None:
     table = np.arange(6.0).reshape(2, 3)
     step = strict(lambda x: x * table[1] + tj.sum(table) + table.shape[0] * len(table))

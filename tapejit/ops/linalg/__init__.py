@@ -8,6 +8,7 @@ A factor that is determined but for signs has them chosen, so that eager and com
 and `svd`.
 """
 
+from ...spellings import missing
 from ..products import matmul, matrix_transpose, outer, tensordot, vecdot
 from .determinants import det, slogdet
 from .factors import cholesky, qr
@@ -47,6 +48,8 @@ __all__ = [
     "vecdot",
     "vector_norm",
 ]
+
+__getattr__ = missing(__name__)
 
 
 def __dir__() -> list[str]:
