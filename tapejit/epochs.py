@@ -11,7 +11,6 @@ import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from functools import lru_cache
 from operator import index as as_int
 from typing import Any
@@ -20,7 +19,6 @@ import numpy as np
 
 from . import ops
 from .arguments import argument_leaves, argument_paths
-from .dataclass import dataclass
 from .errors import ShapeError, at_user_line
 from .history import History, combined, joined, means_of, on_each
 from .kernel.memory import address_of
