@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "tapejit"
 # directly under tapejit/.
 FLOORS = (
     ("constants", "dataclass", "errors", "rooms", "spellings"),
-    ("config",),
+    ("config", "forks"),
     ("aval",),
     ("lowering",),
     ("configurable", "pytree"),
@@ -40,7 +40,7 @@ FLOORS = (
     ("custom",),
     ("guards",),
     ("graph_function",),
-    ("arguments", "results"),
+    ("arguments", "history", "progress", "results"),
     ("finite", "loops", "portable", "retraces"),
     ("epochs",),
     ("entry",),
@@ -76,7 +76,7 @@ ONLY_IMPORTED_BY = {
         "tapejit.kernel.linear_algebra",
         "tapejit.kernel.numba_calls",
         "tapejit.kernel.object_files",
-        "tapejit.kernel.objects",
+        "tapejit.kernel.targets",
         "tapejit.kernel.outline",
         "tapejit.kernel.packing",
         "tapejit.kernel.row_loops",
@@ -409,7 +409,7 @@ BREAKS: tuple[tuple[Rule, dict[str, str], str], ...] = (
     (imports_stand_at_the_top, {"tapejit/step.py": "m = __import__('numba')"}, "through a call"),
     (
         the_compiler_stays_in_its_room,
-        {"tapejit/kernel/objects.py": "import numba"},
+        {"tapejit/kernel/targets.py": "import numba"},
         "imports numba; only tapejit.kernel.build",
     ),
     (

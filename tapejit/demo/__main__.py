@@ -94,19 +94,16 @@ def show_digits(data: digits.Digits) -> None:
     show_program(digits.tutorial)
     starts = range(0, COMPARED * digits.BATCH, digits.BATCH)
     batches = [(data.images[at : at + digits.BATCH], data.labels[at : at + digits.BATCH]) for at in starts]
-    results, steps = [], []
-    for compiled in (False, True):
-        step: Any = digits.tutorial()[1]
-        if compiled:
-            step = tj.compile(strict=True)(step)
+    model, written = digits.tutorial()
+    results, steps = [], [digits.tutorial()[1], tj.compile(strict=True)(written)]
+    for step in steps:
         losses = [float(step(*batch)) for batch in batches]
         results.append(f"losses of the first steps: {', '.join(f'{loss:.4f}' for loss in losses)}")
-        steps.append(step)
     show_results(results, [partial(step, *batches[0]) for step in steps])
     source = steps[1].source()
     print(f"\n    The kernel has {len(source.splitlines())} lines ({origin(steps[1])}).")
     print("    In these, the gradient of the second convolution's weights goes into Adam's update of them:")
-    show_text(nest_around(source, "conv2d_kernel_next_2["))
+    show_text(nest_around(source, f"{model.layers[1].kernel.name.replace('/', '_')}_next["))
 
 
 def show_training(data: digits.Digits, picture: Path | None) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from ..dataclass import dataclass
 from ..errors import CompileError, at_user_line, name_of
 from ..graph import Graph, Input, regions_of
-from ..kernel import door
+from ..kernel import door, objects
 from ..kernel.blas import function_name
 from ..kernel.kernels import source_of
 from ..kernel.messages import Message, pieces_of, shown
@@ -167,7 +167,7 @@ def _function_name(name: str | None, stem: str) -> str:
     chosen = c_identifier(stem) if name is None else name
     if name is not None and c_identifier(name) != name:
         raise ValueError(at_user_line(f"export: {name!r} is no name for a function in C"))
-    if chosen in door.loader().ALLOWED_SYMBOLS or chosen == "main":
+    if chosen in objects.ALLOWED_SYMBOLS or chosen == "main":
         raise ValueError(at_user_line(f"export: C programs have a function {chosen} already; pass another name="))
     return chosen
 

@@ -13,7 +13,8 @@ from llvmlite.binding.newpassmanagers import NewPassManager
 
 from ..dataclass import dataclass
 from .mathlib import linking
-from .objects import ALLOWED_SYMBOLS, UnknownSymbol, target_machine, undefined_symbols
+from .objects import ALLOWED_SYMBOLS, UnknownSymbol, undefined_symbols
+from .targets import target_machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,11 +47,11 @@ def assembler() -> ModuleType:
     return assembly
 
 
-def loader() -> ModuleType:
-    """The module `tapejit.kernel.objects`, which imports llvmlite."""
-    from . import objects
+def targets() -> ModuleType:
+    """The module `tapejit.kernel.targets`, which imports llvmlite."""
+    from . import targets
 
-    return objects
+    return targets
 
 
 def entrance() -> ModuleType:

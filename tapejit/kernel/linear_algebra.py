@@ -17,7 +17,7 @@ from llvmlite import ir
 from .blas import function_name
 from .hints import with_loop_hints
 from .instructions import FLOATS, I8, I32, I64, OPERATIONS, Value, extreme, for_, variable
-from .objects import target_cpu
+from .targets import target_cpu
 from .vectors import counted, load_vector, multiply_add, place, splat, store_vector, zeros
 
 _VOID = ir.VoidType()

@@ -20,7 +20,8 @@ from .emission import Emitted
 from .instructions import I1, I8, I32, I64, Value, type_of, variable, while_
 from .linear_algebra import function_text
 from .messages import Message, Number
-from .objects import ALLOWED_SYMBOLS, UnknownSymbol, target_cpu, target_machine, undefined_symbols
+from .objects import ALLOWED_SYMBOLS, UnknownSymbol, undefined_symbols
+from .targets import target_cpu, target_machine
 
 ALIGNMENT = 64
 _KERNEL = "tapejit_kernel"

@@ -85,7 +85,7 @@ def target_of(features: str) -> Target:
     Parameters
     ----------
     features : str
-        As from `objects.host_cpu`: ``"+avx2,+fma,-avx512f,…"``.
+        As from `targets.host_cpu`: ``"+avx2,+fma,-avx512f,…"``.
 
     Returns
     -------

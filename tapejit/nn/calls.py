@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import wraps
 from inspect import Parameter, signature
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from ..dataclass import dataclass
 from ..errors import is_library
 from ..tensor import Tensor
 
