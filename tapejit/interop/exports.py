@@ -24,6 +24,7 @@ STACK_BYTES = 1 << 16
 
 _OBJECTS = (".o", ".obj")
 _SUFFIXES = (*_OBJECTS, ".h")
+_LIBRARIES = (".a", ".dll", ".dylib", ".lib", ".so")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def export(
     TapejitError
         If the function assigns a variable or draws random numbers.
     ValueError
-        If a name is none in C, or `results` has not as many as there are.
+        If a name is none in C, `results` has not as many as there are, or `path` is that of a library.
     OSError
         If a file can't be written.
 
@@ -157,6 +158,12 @@ def _paths(path: str | os.PathLike[str]) -> tuple[Path, Path]:
         raise IsADirectoryError(at_user_line(f"export: {given} is a folder; add the name of the files"))
     if not given.parent.is_dir():
         raise FileNotFoundError(at_user_line(f"export: there is no folder {given.parent}"))
+    if given.suffix in _LIBRARIES:
+        raise ValueError(
+            at_user_line(
+                f"export writes an object file and a header, not {given.name}; cc -shared or ar makes a library of it"
+            )
+        )
     suffix = given.suffix if given.suffix in _SUFFIXES else ""
     stem = given.name.removesuffix(suffix)
     return given.with_name(stem + (suffix if suffix in _OBJECTS else ".o")), given.with_name(f"{stem}.h")

@@ -116,7 +116,7 @@ def test_an_object_needs_nothing_but_libm(folder: Path) -> None:
 
 
 def test_what_is_exported_is_described(tmp_path: Path) -> None:
-    made = tj.export(running, tj.TensorSpec(20_000, "float64"), path=tmp_path / "a-b.o")
+    made = tj.export(running, np.zeros(20_000, ">f8"), path=tmp_path / "a-b.o")
     assert (made.object, made.header, made.name) == (tmp_path / "a-b.o", tmp_path / "a-b.h", "a_b")
     assert made.workspace >= 20_000 * 8
     assert f"A_B_WORKSPACE {made.workspace}\n" in made.header.read_text()
@@ -353,6 +353,7 @@ def test_paths_and_names_that_do_not_do(tmp_path: Path) -> None:
     for path, error, words in (
         (tmp_path, IsADirectoryError, "is a folder; add the name"),
         (tmp_path / "nope" / "x", FileNotFoundError, "no folder"),
+        (tmp_path / "x.so", ValueError, "not x.so; cc -shared"),
         (tmp_path / "exp.o", ValueError, "have a function exp already; pass another name="),
     ):
         with pytest.raises(error, match=words):
