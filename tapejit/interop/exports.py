@@ -139,13 +139,16 @@ def export(
     files = door.object_files()
     size = files.memory_size(found.memory())
     workspace = size + files.ALIGNMENT if size > STACK_BYTES else 0
+    on_stack = 0 if workspace else size
     statuses = _statuses(chosen, found, given=workspace > 0)
     bundled = () if blas else _bundled(found)
     entry = _entry(found, chosen, declared, [message for _, message in statuses], workspace > 0, bundled)
     made = files.object_file(source_of(found.traced.graph, found.title, found.traced.names), entry)
     texts = [(status, shown(message)) for status, message in statuses]
     libraries = sorted({*entry.libraries.values()} - {*bundled})
-    told = Header(chosen, name_of(function), made.target, declared, workspace, texts, _frozen(found), libraries)
+    told = Header(
+        chosen, name_of(function), made.target, declared, workspace, on_stack, texts, _frozen(found), libraries
+    )
     object_path.write_bytes(made.code)
     header_path.write_text(header(told), encoding="utf-8")
     return Exported(object_path, header_path, chosen, made.needs, workspace)
