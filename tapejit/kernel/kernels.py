@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 from ..config import emits_source
 from ..dataclass import dataclass
 from ..errors import CompileError, TapejitError, warn
+from ..forks import Rank, lock
 from ..graph import Graph, Node, graph_signature
 from . import door, objects
 from .keys import make_key, source_is_known
@@ -55,7 +56,7 @@ class _Kernels:
     """The kernels of this process by graph signature, as long as a step has a use for them."""
 
     known: WeakValueDictionary[str, Kernel] = field(default_factory=WeakValueDictionary)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: Any = field(default_factory=lambda: lock(Rank.CODE, threading.Lock))
     compilations: int = 0
 
 
