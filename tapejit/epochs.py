@@ -1,8 +1,8 @@
 """Epochs in few calls: `CompiledStep.epochs`.
 
 Floor 12, above `loops`. The step and the gathering of its rows are traced as one function of an order and of the whole
-arrays; machine code goes through the orders of some epochs batch by batch, smaller last batches in their turn. What
-can't be one kernel runs as the loop over batches in Python. Start reading at `Epochs.run`.
+arrays; machine code goes through the random orders of some epochs batch by batch, smaller last batches in their turn.
+What can't be one kernel runs as the loop over batches in Python. Start reading at `Epochs.run`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,13 @@ from .errors import ShapeError, at_user_line
 from .history import History, combined, joined, means_of, on_each
 from .kernel.memory import address_of
 from .kernel.rounds import Rounds, Share
-from .kernel.shuffling import random_orders
+from .kernel.shuffling import Order
 from .loops import Arguments, Loopable, Looped, Session, batches_of, in_python, pause_after
 from .primitive import Value
 from .progress import Bar
 from .pytree import flatten, unflatten
 from .random import Generator
 from .tensor import array_of_numbers, plain_array
-
-ROWS_AT_ONCE = 1 << 15
-"""Epochs over few rows are run several in one call, of at most about so many rows: the cache holds their orders."""
 
 RESULT_BYTES = 1 << 24
 """Room for results is made for several epochs, of at most about so many bytes."""
@@ -139,24 +136,18 @@ class Epochs:
                 )
             )
         self.weights = np.array([self.size] * self.full + [self.rest] * (self.rest > 0), np.float64)
-        self._at_once = max(1, ROWS_AT_ONCE // self.rows)
-        self._state = _first_state(shuffle)
-        self._orders = np.empty((0, self.rows), np.int64)
+        self.order = Order(self.rows, _first_state(shuffle))
 
     def run(self, count: int, callback: Callable[[int, Any], Any] | None, progress: bool | None) -> History:
         """Run so many epochs."""
         done: list[tuple[Any, int]] = []  # results of blocks, and how many epochs they are of
         bar = Bar(count, progress)
-        at_once = min(count, self._at_once) if callback is None else 1
-        self._orders = np.empty((max(1, at_once), self.rows), np.int64)
-        if self._state is None:
-            self._orders[...] = np.arange(self.rows)
         first, stopped = 0, False
         try:
             while first < count and not stopped:
                 block = Block(self, first, count - first)
                 try:
-                    while not stopped and block.go_on(at_once, heard=callback is not None):
+                    while not stopped and block.go_on(alone=callback is not None):
                         last = first + block.done - 1
                         means = block.means(last) if callback is not None or bar.is_due() else None
                         bar.show(last + 1, means)
@@ -178,13 +169,6 @@ class Epochs:
             return History(None, None, 0)
         results = combined(blocks, np.concatenate) if len(blocks) > 1 else blocks[0]
         return History(results, means_of(results, self.weights), sum(count for _, count in done))
-
-    def orders(self, count: int) -> np.ndarray:
-        """The rows in the orders of the next epochs, in memory that is used again and again."""
-        orders = self._orders[:count]
-        if self._state is not None:
-            self._state = random_orders(orders, self._state)
-        return orders
 
     def arguments(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
         """The step's arguments with these leaves."""
@@ -233,48 +217,45 @@ class Block:
     def _begin(self) -> None:
         try:
             sessions = [part.begin(self._count) for part in self._parts]
+            self._check(0)
         except BaseException:
             self.end()
             raise
         if Rounds.possible([session.repetition for session in sessions]):
-            row_bytes = np.dtype(np.int64).itemsize
-            shares = [
-                Share(
-                    session.repetition, part.each, part.position, (self._run.rows - part.each * part.size) * row_bytes
-                )
-                for part, session in zip(self._parts, sessions, strict=True)
-            ]
-            self._rounds = Rounds(shares)
+            self._rounds = Rounds([part.share() for part in self._parts], self._run.order)
 
     @property
     def done(self) -> int:
         """How many epochs are complete."""
         return min(part.done for part in self._parts)
 
-    def go_on(self, at_once: int, *, heard: bool) -> bool:
-        """Run the next epochs, at most so many; whether there were any that this block can run.
+    def go_on(self, *, alone: bool) -> bool:
+        """Run the next epochs, or one `alone`; whether there was one that this block can run.
 
-        If someone `heard` of the ones before, what the step reads by name may have changed.
+        After an epoch alone what the step reads by name may have changed.
         """
         left = self._count - self.done
         compiled = self._parts[0].is_compiled
-        if left <= 0 or (heard and self.done and self._is_found() != compiled):
+        if left <= 0 or (alone and self.done and self._is_found() != compiled):
             return False
-        if not compiled:
-            order = self._run.orders(1)[0]
-            for part in self._parts:
-                part.run_in_python(order, self._label(part))
+        fitting = self._parts[0].epochs_in_a_chunk if self._rounds is not None else 0
+        if fitting:
+            self._take_turns(1 if alone else left if left < 2 * fitting else fitting)  # no small rest
             return True
-        rounds = min(left, at_once, self._parts[0].epochs_in_a_chunk) if self._rounds is not None else 0
-        orders = self._run.orders(max(1, rounds))
+        order = self._run.order.move_on()
         for part in self._parts:
-            part.place(orders)
-        if rounds:
-            self._take_turns(rounds)
-        else:
-            for part in self._parts:
-                part.run(self._label(part))
+            if compiled:
+                part.run(order, self._label(part))
+            else:
+                part.run_in_python(order, self._label(part))
+        if not compiled:
+            self._check(1)
         return True
+
+    def _check(self, done: int) -> None:
+        """Refuse results of smaller batches that don't fit those of full ones, before there are many."""
+        if len(self._parts) > 1:
+            joined([part.results(0, done) for part in self._parts])
 
     def _take_turns(self, rounds: int) -> None:
         """Some epochs in one call."""
@@ -341,7 +322,7 @@ class Part:
 
     def __init__(self, run: Epochs, start: int, each: int, size: int) -> None:
         self._run, self._start, self.each, self.size = run, start, each, size
-        self._rows = np.zeros((each, size), np.int64)  # until `place` says where they are
+        self._rows = np.zeros((each, size), np.int64)  # stand for those of an order
         self._found: Looped | None = None
         self._session: Session | None = None
         self._stacks: list[Any] = []
@@ -380,11 +361,6 @@ class Part:
         self._room = epochs
         return self._session
 
-    def share(self) -> Share:
-        """What it does in a round, an epoch."""
-        other_rows = self._run.rows - self._rows.size
-        return Share(self.session.repetition, self.each, self.position, other_rows * self._rows.itemsize)
-
     @property
     def is_compiled(self) -> bool:
         """Whether a session runs the steps."""
@@ -401,12 +377,13 @@ class Part:
         """How many epochs may be run without a look at Ctrl-C."""
         return self.session.steps.chunk // self.each
 
-    def place(self, orders: np.ndarray) -> None:
-        """Let the rows of the next epochs be where these orders have them."""
-        self.session.repetition.place(self.position, address_of(orders) + self._start * orders.itemsize)
+    def share(self) -> Share:
+        """What it does in a round, an epoch."""
+        return Share(self.session.repetition, self.each, self.position, self._start)
 
-    def run(self, label: Callable[[int], str]) -> None:
+    def run(self, order: np.ndarray, label: Callable[[int], str]) -> None:
         """The steps of the next epoch."""
+        self.session.repetition.place(self.position, address_of(order) + self._start * order.itemsize)
         self.session.run(self.each, label)
 
     def run_in_python(self, order: np.ndarray, label: Callable[[int], str]) -> None:
@@ -468,7 +445,7 @@ def _positive(name: str, value: Any) -> int:
 def _first_state(shuffle: Any) -> int | None:
     """The state that decides on the orders; None for the rows as they come."""
     if shuffle is None or isinstance(shuffle, (bool, np.bool_)):
-        return int.from_bytes(os.urandom(8), "little") if shuffle else None
+        return int.from_bytes(os.urandom(8), "little") >> 1 if shuffle else None
     if isinstance(shuffle, Generator):
         return int(shuffle.integers(0, 2**62))
     if isinstance(shuffle, (int, np.integer)):
