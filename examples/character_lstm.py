@@ -100,11 +100,16 @@ def main(path=RHYME, steps=500, drawn=400):
     model, random = Model(len(text.alphabet)), np.random.default_rng(0)
     train, losses = tj.compile(model.train), []
     begun = perf_counter()
-    for number in range(1, steps + 1):
-        losses.append(float(train(*text.windows(random))))
-        if number == 1 or number % 100 == 0:
-            recent = np.mean(losses[-50:])
-            print(f"step {number:>5}: {recent:.3f} nats a character, {perf_counter() - begun:.1f} s", flush=True)
+    try:
+        for number in range(1, steps + 1):
+            losses.append(float(train(*text.windows(random))))
+            if number == 1 or number % 100 == 0:
+                recent = np.mean(losses[-50:])
+                print(f"step {number:>5}: {recent:.3f} nats a character, {perf_counter() - begun:.1f} s", flush=True)
+    except KeyboardInterrupt:  # Ctrl-C: it recites what it has learnt by then
+        if not losses:
+            raise SystemExit("stopped before the first step") from None
+        print(f"stopped after {len(losses)} steps")
     generator = tj.random.Generator(seed=0)
     recite = tj.compile(lambda code: model.recite(code, drawn, generator))
     recited = text.spelled(recite(np.int64(text.codes[0])).numpy())

@@ -16,6 +16,7 @@ import gzip
 import sys
 import time
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,10 @@ HELD_OUT = 450
 
 
 def digits():
-    from sklearn.datasets import load_digits  # noqa: PLC0415 (not for MNIST)
-
+    try:
+        from sklearn.datasets import load_digits  # noqa: PLC0415 (not for MNIST)
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"{error}: python -m pip install scikit-learn") from None
     pixels, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(pixels))
     images, labels = pixels[order].reshape(-1, 8, 8, 1).astype(np.float32) / 16, labels[order]
@@ -130,12 +133,14 @@ def draw(path, losses, kernels):
     left, right = figure.subfigures(1, 2)
     axes = left.subplots()
     axes.plot(losses)
-    axes.set(xlabel="epoch", ylabel="mean loss", yscale="log")
-    right.suptitle("filters of the first layer")
+    axes.set(title="training", xlabel="epoch", ylabel="mean loss", yscale="log")
+    right.suptitle("filters of the first layer: black is negative, white positive")
+    largest = np.abs(kernels).max()
     for number, axes in enumerate(right.subplots(4, 4).flat):
-        axes.axis("off")
-        axes.imshow(kernels[:, :, 0, number], cmap="gray")
-    figure.savefig(path)
+        axes.set(xticks=[], yticks=[])
+        axes.imshow(kernels[:, :, 0, number], cmap="gray", vmin=-largest, vmax=largest)
+    figure.savefig(path, dpi=120)
+    print(f"picture: {path}")
 
 
 def main(epochs=None, folder=None, picture=None, steps=3, batch_size=32):
@@ -154,11 +159,17 @@ def main(epochs=None, folder=None, picture=None, steps=3, batch_size=32):
 
     def report(epoch, loss):
         if sys.stderr.isatty():
-            print(f"\repoch {epoch}: mean loss {float(loss):.4f}", end="", file=sys.stderr)
+            end = "\n" if epoch + 1 == epochs else ""
+            print(f"\repoch {epoch + 1} of {epochs}: mean loss {float(loss):.4f}", end=end, file=sys.stderr)
 
     # Rows that are left over fill a batch in another epoch: a smaller batch would be a kernel of its own.
     options = {"batch_size": batch_size, "shuffle": 0, "drop_remainder": True}
-    history = step.epochs(x_train, y_train, epochs=epochs, callback=report, **options)
+    try:
+        history = step.epochs(x_train, y_train, epochs=epochs, callback=report, **options)
+    except KeyboardInterrupt as stopped:  # Ctrl-C: what has been learnt by then is there
+        history = stopped.history
+        if not history.epochs:
+            raise SystemExit("stopped before the first epoch was done") from None
     taken = time.perf_counter() - started
     right = accuracy(model, x_test, y_test)
     print(f"{history.epochs} epochs in {taken:.1f} s, mean loss {float(history.means[-1]):.4f}")
@@ -176,4 +187,6 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     if chosen.picture and not chosen.picture.parent.is_dir():
         parser.exit(2, f"there is no folder {chosen.picture.parent} for the picture\n")
+    if chosen.picture and find_spec("matplotlib") is None:
+        parser.exit(1, "the picture needs matplotlib: python -m pip install matplotlib\n")
     main(chosen.epochs, chosen.mnist, chosen.picture)

@@ -9,14 +9,18 @@ Needs scikit-learn: python -m pip install scikit-learn
 import argparse
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.linear_model import PoissonRegressor
-from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 import tapejit as tj
+
+try:
+    from sklearn.base import BaseEstimator, RegressorMixin
+    from sklearn.linear_model import PoissonRegressor
+    from sklearn.model_selection import cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: python -m pip install scikit-learn") from None
 
 
 def deviance(parameters, x, y, alpha):

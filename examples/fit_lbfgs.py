@@ -9,10 +9,14 @@ Needs SciPy and scikit-learn: python -m pip install scikit-learn
 import argparse
 
 import numpy as np
-from scipy.optimize import minimize
-from sklearn.datasets import load_wine
 
 import tapejit as tj
+
+try:
+    from scipy.optimize import minimize
+    from sklearn.datasets import load_wine
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: python -m pip install scikit-learn") from None
 
 PENALTY = 1e-2
 measured, kinds = load_wine(return_X_y=True)

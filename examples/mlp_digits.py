@@ -65,7 +65,7 @@ def draw(path, history, guesses):
     left, right = figure.subfigures(1, 2)
     axes = left.subplots()
     axes.plot(history.means["loss"])
-    axes.set(xlabel="epoch", ylabel="mean loss", yscale="log")
+    axes.set(title="training", xlabel="epoch", ylabel="mean loss", yscale="log")
     wrong = np.flatnonzero(guesses != y_test)[:12]
     right.suptitle("misread held-out digits")
     for place, axes in zip([*wrong, *[None] * (12 - len(wrong))], right.subplots(3, 4).flat, strict=True):
@@ -73,7 +73,8 @@ def draw(path, history, guesses):
         if place is not None:
             axes.imshow(x_test[place].reshape(8, 8), cmap="gray_r")
             axes.set_title(f"{y_test[place]} read as {guesses[place]}", fontsize=8)
-    figure.savefig(path)
+    figure.savefig(path, dpi=120)
+    print(f"picture: {path}")
 
 
 def main(epochs=60, picture=None):
@@ -95,4 +96,6 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     if chosen.picture and not chosen.picture.parent.is_dir():
         parser.exit(2, f"there is no folder {chosen.picture.parent} for the picture\n")
+    if chosen.picture and find_spec("matplotlib") is None:
+        parser.exit(1, "the picture needs matplotlib: python -m pip install matplotlib\n")
     main(chosen.epochs, chosen.picture)

@@ -8,12 +8,16 @@ Needs SciPy, which Numba solves linear systems with: python -m pip install scipy
 """
 
 import argparse
+from importlib.util import find_spec
 from time import perf_counter
 
 import numba
 import numpy as np
 
 import tapejit as tj
+
+if find_spec("scipy") is None:
+    raise SystemExit("Numba solves linear systems with SciPy: python -m pip install scipy")
 
 ROWS, COLUMNS, PRECISION = 200, 8, 0.25
 LEAPS, STEP_SIZE = 12, 0.12

@@ -11,6 +11,7 @@ Lotka–Volterra model in Stan, 2018.
 """
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -123,4 +124,6 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     if chosen.picture and not chosen.picture.parent.is_dir():
         parser.exit(2, f"there is no folder {chosen.picture.parent} for the picture\n")
+    if chosen.picture and find_spec("matplotlib") is None:
+        parser.exit(1, "the picture needs matplotlib: python -m pip install matplotlib\n")
     main(chosen.steps, chosen.picture)

@@ -6,9 +6,13 @@ Needs scikit-learn: python -m pip install scikit-learn
 import argparse
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 import tapejit as tj
+
+try:
+    from sklearn.datasets import load_digits
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: python -m pip install scikit-learn") from None
 
 images, labels = load_digits(return_X_y=True)
 order = np.random.default_rng(0).permutation(len(images))

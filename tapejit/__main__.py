@@ -1,10 +1,12 @@
 """``python -m tapejit``: the demo, and the kernel store."""
 
 import argparse
+import os
 import runpy
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from . import __version__, config
 from .kernel.store import KernelStore
@@ -21,20 +23,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 1 where kernels can't be removed, 2 where an environment variable holds what it can't; a wrong
-        command raises SystemExit with 2.
+        The exit code: 1 where kernels can't be removed or something isn't installed, 2 where an environment variable
+        holds what it can't or a folder isn't there, 130 after Ctrl-C; a wrong command raises SystemExit with 2.
     """
     chosen = _parser().parse_args(arguments)
-    if chosen.command == "demo":
-        # As a module of its own, so that the other commands don't import what the demo needs (scikit-learn).
-        runpy.run_module("tapejit.demo", run_name="__main__")
-        return 0
     try:
-        store = KernelStore()
-    except ValueError as error:  # a setting that is wrong
-        print(error, file=sys.stderr)
-        return 2
-    return {"list": _list, "clear": _clear, "path": _path}[chosen.action](store)
+        code = _demo(chosen.picture) if chosen.command == "demo" else _cache(chosen.action)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,7 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"tapejit {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{demo,cache}")
-    commands.add_parser("demo", help="fit a line and recognise digits, eagerly and compiled; needs scikit-learn")
+    demo = commands.add_parser("demo", help="fit a line and recognise digits, eagerly and compiled; needs scikit-learn")
+    demo.add_argument("--picture", type=Path, metavar="FILE", help="draw how it went into this file; needs matplotlib")
     cache = commands.add_parser("cache", help="the kernels that are kept on disk")
     cache.add_argument(
         "action",
@@ -53,6 +53,21 @@ def _parser() -> argparse.ArgumentParser:
         help="what to do (list, if none)",
     )
     return parser
+
+
+def _demo(picture: Path | None) -> int:
+    # As a module of its own, so that the other commands don't import what the demo needs (scikit-learn).
+    code: int = runpy.run_module("tapejit.demo.__main__")["main"](picture)
+    return code
+
+
+def _cache(action: str) -> int:
+    try:
+        store = KernelStore()
+    except ValueError as error:  # a setting that is wrong
+        print(error, file=sys.stderr)
+        return 2
+    return {"list": _list, "clear": _clear, "path": _path}[action](store)
 
 
 def _path(store: KernelStore) -> int:

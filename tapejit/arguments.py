@@ -6,13 +6,14 @@ array.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
 from .aval import PYTHON_NUMBERS, Aval, checked_shape, parse_dtype
 from .config import floatx
+from .dataclass import dataclass
 from .errors import DtypeError, ShapeError, at_user_line
 from .families import as_array
 from .primitive import Value

@@ -5,13 +5,13 @@ number takes the dtype of the arrays that it meets.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import prod
 from operator import index as as_int
 from typing import Any
 
 import numpy as np
 
+from .dataclass import dataclass
 from .errors import DtypeError, NumberError, ShapeError, TapejitError, at_user_line
 
 Shape = tuple[int, ...]

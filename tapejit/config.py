@@ -13,6 +13,7 @@ TAPEJIT_CHECK          ``1`` verifies every graph after every pass              
 TAPEJIT_EMIT           ``source`` lets Numba compile the text of kernels as it stands  instructions
 TAPEJIT_CPU            what kernels are built for: ``native``, or a level that      native
                        several machines share, such as ``x86-64-v3``
+TAPEJIT_WINOGRAD       ``0`` computes convolutions of 3×3 places by their definition    1
 TAPEJIT_NUM_THREADS    threads of large steps and of the BLAS library inside kernels   1
 =====================  ==============================================================  ============
 """
@@ -120,6 +121,17 @@ def cache_enabled() -> bool:
         If it is neither 0 nor 1.
     """
     return _flag("TAPEJIT_CACHE", default=True)
+
+
+def transforms_enabled() -> bool:
+    """Whether kernels compute convolutions of 3×3 places by Winograd's transforms (``TAPEJIT_WINOGRAD``).
+
+    Raises
+    ------
+    ValueError
+        If it is neither 0 nor 1.
+    """
+    return _flag("TAPEJIT_WINOGRAD", default=True)
 
 
 def cache_dir() -> str | None:

@@ -1,7 +1,8 @@
 """`Configurable`: objects of the library's own that hold what users set, such as optimizers, layers and losses.
 
 Floor 3. What the library's functions read by name is not guarded in a compiled step. Where such an object does its work
-it says so with `rely`, and then the trace has one guard for all of its attributes: how often they were set.
+it says so with `rely`, and then the trace has one guard for all of its attributes: how often they were set. Where the
+library looks into what others may change in place, it says so with `rely_on`.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-_RELIED_ON: ContextVar[dict[int, "Configurable"] | None] = ContextVar("tapejit_relied_on", default=None)
+Relied = dict[tuple[int, str], Any]
+"""By ``id`` and name of an attribute the objects on whose attributes a trace relies."""
+
+_RELIED_ON: ContextVar[Relied | None] = ContextVar("tapejit_relied_on", default=None)
 
 
 class Configurable:
@@ -23,7 +27,8 @@ class Configurable:
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
-        self.touch()
+        if not isinstance(getattr(type(self), name, None), property):  # it counts what its setter sets
+            self.touch()
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
@@ -41,13 +46,20 @@ class Configurable:
         """Say that what is being traced, if anything is, depends on the attributes of this object."""
         relied_on = _RELIED_ON.get()
         if relied_on is not None:
-            relied_on[id(self)] = self
+            relied_on[id(self), "settings_made"] = self
+
+
+def rely_on(thing: Any, name: str) -> None:
+    """Say that what is being traced, if anything is, depends on an attribute of an object, and on what is in it."""
+    relied_on = _RELIED_ON.get()
+    if relied_on is not None:
+        relied_on[id(thing), name] = thing
 
 
 @contextmanager
-def collecting() -> Iterator[dict[int, Configurable]]:
-    """A block of which the objects are collected on whose attributes it relies, by ``id``."""
-    found: dict[int, Configurable] = {}
+def collecting() -> Iterator[Relied]:
+    """A block of which the objects are collected on whose attributes it relies."""
+    found: Relied = {}
     token = _RELIED_ON.set(found)
     try:
         yield found

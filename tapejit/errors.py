@@ -87,9 +87,19 @@ def is_library(filename: str) -> bool:
     return filename.startswith(_PACKAGE) and not filename.startswith(_DEMO)
 
 
-def _is_between(filename: str) -> bool:
-    """Whether a file is the library's, or Python's own that calls it for the user."""
-    return is_library(filename) or filename in _CALLING_BACK or filename.startswith("<frozen")
+class _Between(dict[str, bool]):
+    """Whether a file is the library's, or Python's own that calls it for the user; each is looked at once.
+
+    A trace asks for the user's line at each operation, and would spend a third of its time on the names of files.
+    """
+
+    def __missing__(self, filename: str) -> bool:
+        found = is_library(filename) or filename in _CALLING_BACK or filename.startswith("<frozen")
+        self[filename] = found
+        return found
+
+
+_BETWEEN = _Between()
 
 
 def user_location() -> str:
@@ -103,7 +113,7 @@ def user_location() -> str:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not _is_between(name):
+        if not _BETWEEN[name]:
             return f"{name}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
@@ -169,6 +179,6 @@ def warn(message: str) -> None:
         What happened and what to do about it.
     """
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and _is_between(frame.f_code.co_filename):
+    while frame.f_back is not None and _BETWEEN[frame.f_code.co_filename]:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, TapejitWarning, stacklevel=level)

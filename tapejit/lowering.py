@@ -5,10 +5,10 @@ are affine: an input is read at ``offset + Σ coefficient · axis`` of the outpu
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .aval import Shape
+from .dataclass import dataclass
 
 
 class Affine(NamedTuple):
@@ -46,6 +46,10 @@ class Affine(NamedTuple):
 
 IndexMap = tuple[Affine, ...]
 """For each axis of the producer an expression in the consumer's axes."""
+
+
+WORTH_KEEPING = 12
+"""A value that costs less (in additions) is computed again rather than kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +180,8 @@ class Routine:
         What a matrix is for which the routine fails; empty where it can't.
     below : str
         The name of the length below which all results are, where they are indices.
+    neighbours : bool
+        Whether it takes only operands whose elements along the last axis are neighbours in memory.
     """
 
     name: str
@@ -183,6 +189,7 @@ class Routine:
     cost: Callable[..., int]
     fault: str = ""
     below: str = ""
+    neighbours: bool = False
 
     def axes(self) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]:
         """The names of the trailing axes of each input and of each result."""

@@ -15,6 +15,7 @@ from .errors import DtypeError, ShapeError, at_user_line
 from .families import named_as, parts_of
 from .ops.numpy_names import numpy_function, numpy_ufunc
 from .primitive import Typed
+from .spellings import advice
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -113,7 +114,8 @@ class Operators(Typed):
         kind = "Variable" if hasattr(type(self), "assign") else "Tensor"
         words = f"a {kind} has no attribute {name!r}"
         if not name.startswith("_"):
-            words = at_user_line(f"{words}; use tj.{name}(t)" if name in ops.__all__ else words)
+            use = f"; use tj.{name}(t)" if name in ops.__all__ else advice("Tensor", name)
+            words = at_user_line(f"{words}{use}")
         raise AttributeError(words, name=name, obj=self)
 
     # Its numbers

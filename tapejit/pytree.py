@@ -4,9 +4,10 @@ Floor 1. Gradients, compiled arguments and results are nests; everything else se
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from .dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

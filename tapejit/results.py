@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .primitive import Typed, Value
-from .pytree import TreeDef, unflatten
+from .pytree import TreeDef, leaf_paths, unflatten
 from .tensor import Tensor
 from .variable import Variable
 
@@ -78,6 +78,15 @@ class Results:
             next(fresh) if leaf is _TENSOR else next(fresh).item() if leaf is _NUMBER else leaf for leaf in self._leaves
         ]
         return unflatten(self._tree, placed)
+
+    def paths(self) -> list[str]:
+        """How a user would write each leaf that the kernel computes, behind the name of the whole."""
+        paths = leaf_paths(unflatten(self._tree, self._leaves), "")
+        return [path for path, leaf in zip(paths, self._leaves, strict=True) if isinstance(leaf, _Fresh)]
+
+    def fixed(self) -> list[Any]:
+        """The leaves that no kernel computes."""
+        return [leaf for leaf in self._leaves if not isinstance(leaf, _Fresh)]
 
     def stacked(self, outputs: Sequence[np.ndarray]) -> Any:
         """The outputs of many calls in their places; a Python number, which is the same in all of them, once."""

@@ -4,9 +4,10 @@ Floor 13, below `step`. Start reading at `Counts.add`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from .arguments import Call, differences
+from .dataclass import dataclass
 from .errors import warn
 from .guards import Change
 from .kernel.kernels import Kernel

@@ -5,11 +5,11 @@ entry (see `entry`) if there were many, else by a test of the arguments and the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from .arguments import Call, describe, matcher
 from .aval import Aval
+from .dataclass import dataclass
 from .entry import Entry, entry_for
 from .families import as_array
 from .finite import Finite

@@ -6,11 +6,9 @@ traced again, which costs milliseconds; a compilation it costs only if the graph
 """
 
 import functools
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, signature
-from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -21,16 +19,19 @@ from .entry import Entry
 from .epochs import Trainable, gathered
 from .errors import CompileError, ConcretizationError, at_user_line, is_library, name_of, warn
 from .finite import Finite, eagerly
+from .forks import Rank, lock
 from .graph import Graph, Input, Node, Trace, show, verify
 from .graph.reads import Reads
 from .graph.trace import SpecializeError
 from .graph_function import CompiledGraph, GraphFunction, Setting
 from .guards import AssignedOnceError, GuardSet, Recorder
 from .kernel.executable import Executable
+from .kernel.layout import MEASURED
 from .kernel.plans import MISSED
 from .kernel.program import Relay, Surroundings, executable_for, text_of
 from .loops import Looped, Steps
-from .passes import MEASURED, prepare
+from .passes.prepare import prepare
+from .portable import Portable
 from .primitive import BASE, STATE, Typed, interpreting
 from .pytree import flatten
 from .results import Results, is_output
@@ -42,7 +43,7 @@ ROUTES = 4
 """How many kinds of calls are recognised without being described."""
 
 
-class CompiledStep(Trainable):
+class CompiledStep(Trainable, Portable):
     """A function that is traced, fused and run as one kernel; made by `compile`.
 
     Calling it does what calling the function does. `source` shows the kernel, `graph` what it computes, `report` what
@@ -51,55 +52,22 @@ class CompiledStep(Trainable):
     """
 
     def __init__(self, function: Callable[..., Any], *, strict: bool, cache: bool, check_finite: bool = False) -> None:
-        functools.update_wrapper(self, function)
-        self._function = function
+        super().__init__(function, strict=strict, cache=cache, check_finite=check_finite)
         self._name = name_of(function)
-        self._bound_name = f"_compiled_{getattr(self, '__qualname__', self._name)}"  # of an instance's own step
         self.parameters = _positional_parameters(function)
         self._strict = strict
         self._cache = cache
         self._check_finite = check_finite
-        self._options = {"strict": strict, "cache": cache, "check_finite": check_finite}
         self._traces: dict[Any, list[Traced]] = {}
         self._last: Traced | None = None
         self._routes: tuple[Route, ...] = ()  # the last call's first
         self._entry: Entry | None = None  # of the first one
         self._specialized: frozenset[str] = frozenset()
-        self._lock = threading.RLock()
+        self._lock = lock(Rank.STEP)
         self._counts = Counts()
         self._eager_because: str | None = None
-        self._unbound: CompiledStep | None = None
         self._gathering: CompiledStep | None = None
         self._assigned: set[Any] = set()  # signatures whose next trace assigns again what it reads
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """A compiled method: one step for each instance, as the instance's attributes are what it reads."""
-        if instance is None or not hasattr(self._function, "__get__"):
-            return self
-        kept = getattr(instance, "__dict__", None)
-        if not isinstance(kept, dict):  # a class, or an object with slots: it becomes an argument
-            return MethodType(self, instance)
-        bound = kept.get(self._bound_name)
-        # A copy of another instance has that one's step, and a class may have got another method of the same name.
-        if bound is None or not bound.is_method(self, instance):
-            bound = CompiledStep(self._function.__get__(instance, owner), **self._options)
-            bound._unbound = self
-            kept[self._bound_name] = bound
-        return bound
-
-    def is_method(self, unbound: "CompiledStep", instance: Any) -> bool:
-        """Whether this is `unbound` as a method of `instance`."""
-        return self._unbound is unbound and getattr(self._function, "__self__", None) is instance
-
-    def compiled_as(self, **options: bool) -> "CompiledStep":
-        """The step with these options: itself if it has them."""
-        return self if options == self._options else CompiledStep(self._function, **options)
-
-    def __reduce__(self) -> Any:
-        """Pickled and copied as functions are: by name; a compiled method with its instance."""
-        if self._unbound is not None:
-            return self._unbound.__get__, (self._function.__self__,)  # type: ignore[attr-defined]
-        return getattr(self, "__qualname__", self._name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Do what the function does, by its kernel; it is traced first where no trace fits the call."""
@@ -306,11 +274,15 @@ class CompiledStep(Trainable):
         CompileError
             If the step runs eagerly.
         """
+        return self.traced_for(*args).executable
+
+    def traced_for(self, *args: Any) -> Traced:
+        """The trace of calls with arguments like these; as for `executable_for`, which is a part of it."""
         traced, call = self._ready(describe(args, {}, self._specialized, self.parameters))
         if traced is None:
             raise CompileError(at_user_line(f"{self._name} runs eagerly: {self._eager_because}"))
         self._assigned.discard(call.key)  # nothing ran
-        return traced.executable
+        return traced
 
     def lower(self, *args: Any, **kwargs: Any) -> "CompiledStep":
         """Trace and build for arguments like these, without running.

@@ -82,12 +82,12 @@ class Tensor(Operators, Value):
         return self
 
     def __reduce__(self) -> Any:
-        return _restore, (np.array(self.numpy()),)
+        return _restore, (self.numpy(),)
 
 
 def _restore(array: np.ndarray) -> Tensor:
-    """A tensor from a pickle."""
-    return Tensor(array)
+    """A tensor from a pickle, whose array may be in a file, or in a buffer that others write."""
+    return Tensor(np.array(array))
 
 
 class Ones(Tensor):
@@ -150,6 +150,12 @@ def quietly(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
             return function(*args, **kwargs)
 
 
+BEFORE_ASSIGNING: contextvars.ContextVar[Callable[[Any], None] | None] = contextvars.ContextVar(
+    "tapejit_before_assigning", default=None
+)
+"""Who is told of each variable that is about to be assigned eagerly."""
+
+
 class Eager:
     """The base interpreter: NumPy computes each operation when it is bound."""
 
@@ -198,6 +204,9 @@ class Eager:
 
     def assign(self, variable: Any, value: Any) -> None:
         """Let the variable hold the value's array from now on."""
+        told = BEFORE_ASSIGNING.get()
+        if told is not None:
+            told(variable)
         variable.replace(value.array, exposed=True)
 
     def create(self, variable: Any, initial: Any) -> None:

@@ -7,12 +7,12 @@ The next order is checked on that. Start reading at `check_grads`.
 from __future__ import annotations  # numpy.random, which a type names, is imported when directions are drawn
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .aval import is_floating
+from .dataclass import dataclass
 from .errors import at_user_line, name_of
 from .families import as_array
 from .functional import jvp, vjp

@@ -4,7 +4,7 @@ Floor 6. All reading goes through `Variable.read_value` and all writing through 
 is the buffer here or a node of a trace is the interpreter's affair.
 """
 
-import threading
+import copy
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -13,9 +13,11 @@ import numpy as np
 
 from . import ops
 from .aval import PYTHON_NUMBERS, Aval, Shape, parse_dtype
+from .configurable import Configurable
 from .errors import DtypeError, ShapeError, at_user_line
 from .families import ALL, as_array
 from .families.operands import number_dtype
+from .forks import FORKING, Rank, lock, make_way
 from .operators import Operators
 from .primitive import BASE, READERS, STATE, Unheard, Value, current, new_key
 from .tensor import Tensor
@@ -23,6 +25,9 @@ from .tensor import Tensor
 AT_WORK: list[None] = []
 """One entry for each thread that works with locked variables at the moment. While it is empty, code that keeps the GIL
 may take variables as they are."""
+
+TRAINED = Configurable()
+"""Counts how often the `trainable` of any variable was set: a trace may depend on it, and says so with `rely`."""
 
 _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "floating", "U": "string", "S": "string"}
 
@@ -53,18 +58,19 @@ class Variable(Operators):
     array(2., dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_aval", "buffer", "exposed", "key", "lock", "name", "trainable")
+    __slots__ = ("__weakref__", "_aval", "buffer", "exposed", "key", "lock", "name", "trained")
     buffer: np.ndarray
     exposed: bool
+    trained: bool  # for tapes, which say once that they rely on it
     __hash__ = object.__hash__
 
     def __init__(self, value: Any, trainable: bool = True, dtype: Any = None, name: str | None = None) -> None:
         initial = as_array(value) if dtype is None else ops.asarray(value, parse_dtype("Variable", dtype))
         self._aval = Aval(initial.shape, initial.dtype)
-        self.trainable = bool(trainable)
+        self.trained = bool(trainable)
         self.name = name
         self.key = new_key()
-        self.lock = threading.RLock()
+        self.lock = lock(Rank.VARIABLE)
         self.buffer = np.empty(initial.shape, initial.dtype)
         self.exposed = False
         current().interpreter.create(self, initial)
@@ -95,6 +101,17 @@ class Variable(Operators):
                 AT_WORK.pop()
 
     # What a user does with it
+
+    @property
+    def trainable(self) -> bool:
+        """Whether tapes watch it by themselves when it is read; to be set, too."""
+        TRAINED.rely()
+        return self.trained
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.trained = bool(value)
+        TRAINED.touch()
 
     @property
     def aval(self) -> Aval:
@@ -244,13 +261,36 @@ class Variable(Operators):
         numbers = np.array2string(self.buffer, separator=", ", prefix="Variable(")
         return f"Variable({numbers}, {name}shape={self.shape}, dtype={self.dtype.name})"
 
-    def __reduce__(self) -> Any:
-        return Variable, (np.array(self.buffer), self.trainable, None, self.name)
+    # Copies and pickles: variables of their own, with the value that this one has now
+
+    def _alike(self, value: Any) -> "Variable":
+        return _again(type(self), value, self.trainable, self.name)
+
+    def __copy__(self) -> "Variable":
+        made = self._alike(current().interpreter.read(self))
+        vars_of(made).update(vars_of(self))
+        return made
 
     def __deepcopy__(self, memo: Any) -> "Variable":
-        copy: Variable = Variable(np.array(self.buffer), self.trainable, None, self.name)
-        memo[id(self)] = copy
-        return copy
+        made = memo[id(self)] = self._alike(current().interpreter.read(self))
+        vars_of(made).update(copy.deepcopy(vars_of(self), memo))
+        return made
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        value = current().interpreter.read(self).numpy()
+        return _again, (type(self), value, self.trainable, self.name), vars_of(self) or None
+
+
+def _again(kind: type[Variable], value: Any, trainable: bool, name: str | None) -> Variable:
+    """A variable of this class, whose own way of making one may ask for other things."""
+    made = kind.__new__(kind)
+    Variable.__init__(made, value, trainable, None, name)
+    return made
+
+
+def vars_of(variable: Variable) -> dict[str, Any]:
+    """What a subclass adds to its instances."""
+    return getattr(variable, "__dict__", {})
 
 
 READERS[Variable] = Variable.read_value
@@ -267,6 +307,8 @@ def holding(variables: Iterable[Variable]) -> Iterator[None]:
 
     They are locked in the order of their making, the same for every step, so that steps can't deadlock.
     """
+    if FORKING:
+        make_way()
     with ExitStack() as stack:
         for variable in sorted(variables, key=lambda variable: variable.key):
             stack.enter_context(variable.lock)

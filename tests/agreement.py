@@ -19,7 +19,8 @@ from tapejit.kernel.emission import Emitted, emit
 from tapejit.kernel.executable import Executable
 from tapejit.kernel.kernels import kernel_for
 from tapejit.kernel.layout import Slot
-from tapejit.passes import LoopPlan, plan_loops, prepare
+from tapejit.passes.plan import LoopPlan, plan_loops
+from tapejit.passes.prepare import prepare
 from tapejit.primitive import interpreting
 
 Arrays = list[np.ndarray]

@@ -19,8 +19,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep the user's settings and kernel store out of the run and of the processes that it starts."""
     store = tempfile.TemporaryDirectory(prefix="tapejit-tests-")
     config.stash[_STORE] = store
-    for name in ("TAPEJIT_FLOATX", "TAPEJIT_CACHE", "TAPEJIT_CACHE_SIZE", "TAPEJIT_CPU", "TAPEJIT_NUM_THREADS"):
-        os.environ.pop(name, None)
+    settings = ("FLOATX", "CACHE", "CACHE_SIZE", "CPU", "NUM_THREADS", "WINOGRAD")
+    for name in settings:
+        os.environ.pop(f"TAPEJIT_{name}", None)
     os.environ["TAPEJIT_CACHE_DIR"] = store.name
     os.environ["TAPEJIT_CHECK"] = "1"
 

@@ -76,6 +76,7 @@ SETTINGS = [
     (config.cache_size, "TAPEJIT_CACHE_SIZE", [(None, 1 << 30), ("", 1 << 30), ("1000", 1000), ("0", 0)]),
     (config.check_graphs, "TAPEJIT_CHECK", [(None, False), ("", False), ("0", False), ("1", True)]),
     (config.num_threads, "TAPEJIT_NUM_THREADS", [(None, 1), ("", 1), ("4", 4)]),
+    (config.transforms_enabled, "TAPEJIT_WINOGRAD", [(None, True), ("", True), ("1", True), ("0", False)]),
 ]
 
 
@@ -93,6 +94,7 @@ def test_environment(
 
 REFUSED = [
     *[(config.cache_enabled, "TAPEJIT_CACHE", "0 or 1", text) for text in ("off", "false", "2", "01")],
+    (config.transforms_enabled, "TAPEJIT_WINOGRAD", "0 or 1", "off"),
     *[(config.check_graphs, "TAPEJIT_CHECK", "0 or 1", text) for text in ("yes", "true", "on")],
     *[(config.cache_size, "TAPEJIT_CACHE_SIZE", "a whole number from 0 up", text) for text in ("many", "-5", "1.5")],
     *[(config.num_threads, "TAPEJIT_NUM_THREADS", "a whole number from 1 up", text) for text in ("many", "-2", "0")],

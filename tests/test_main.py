@@ -11,9 +11,13 @@ import pytest
 import tapejit as tj
 
 ROOT = Path(__file__).resolve().parents[1]
-WITHOUT_SCIKIT_LEARN = (
-    "import sys, runpy; sys.modules['sklearn'] = None; sys.argv[1:] = ['demo'];"
+WITHOUT_ONE = (
+    "import sys, runpy; sys.modules[{module!r}] = None; sys.argv[1:] = ['demo', '--picture', 'x.png'];"
     "runpy.run_module('tapejit', run_name='__main__')"
+)
+INTERRUPTED = (
+    "import sys, signal; import tapejit as tj; from tapejit import __main__;"
+    "tj.nn.Sequential = lambda layers: signal.raise_signal(signal.SIGINT); sys.exit(__main__.main(['demo']))"
 )
 
 
@@ -29,38 +33,74 @@ def tapejit(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str
 
 
 def test_the_demo_fills_the_store_and_the_next_one_uses_it(tmp_path: Path) -> None:
-    store = str(tmp_path / "kernels")
-    first, second = (tapejit("demo", TAPEJIT_CACHE_DIR=store) for _ in range(2))
+    store, picture = str(tmp_path / "kernels"), tmp_path / "digits.png"
+    first = tapejit("demo", TAPEJIT_CACHE_DIR=store)
+    second = tapejit("demo", "--picture", str(picture), TAPEJIT_CACHE_DIR=store, PYTHONIOENCODING="ascii")
     for done in (first, second):
         assert (done.returncode, done.stderr) == (0, "")
         assert max(map(len, done.stdout.splitlines())) < 100
         assert done.stdout.count("w = 1.9939865, b = -1.0019997") == 2
-        shares = [float(share) for share in re.findall(r"([\d.]+)% of 450 held-out", done.stdout)]
-        assert len(shares) == 2
-        assert min(shares) >= 93
-        assert len(re.findall(r"[\d.]+ µs a step", done.stdout)) == 4
+        losses = re.findall(r"losses of the first steps: ([\d.]+, [\d.]+, [\d.]+)", done.stdout)
+        assert len(losses) == 2
+        assert losses[0] == losses[1]
+        right, wrong = re.findall(r"([\d.]+)% of 450 held-out .* these; (\d+) are not", done.stdout)[0]
+        assert float(right) >= 98
+        assert done.stdout.count(" read as ") == min(int(wrong), 5)
+        assert "epoch 100 of 100, mean loss 0.00" in done.stdout
+        assert len(re.findall(r"[\d.]+ .s a step", done.stdout)) == 4
         assert "def fit_data(real_x, real_y):" in done.stdout
         assert "def fit_data(table, stage, lo, hi):" in done.stdout
-        assert "def train(table, stage, lo, hi):" in done.stdout
-        assert len(re.findall(r"loop_nests +\d", done.stdout)) == 2
+        assert "def train_step(images, labels):" in done.stdout
+        assert re.search(r"\n      for i in range\(.*\n(    .*\n)+ +conv2d_1_kernel_next\[", done.stdout)
+        assert len(re.findall(r"loop_nests +\d", done.stdout)) == 1
     assert first.stdout.count("compiled now") == 2
     assert second.stdout.count("from the kernel store") == 2
+    assert "██" in first.stdout
+    assert "@@" in second.stdout  # what is drawn where there is only ASCII
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
     listed = tapejit("cache", "list", TAPEJIT_CACHE_DIR=store).stdout.splitlines()
-    assert len(listed) == 4  # with the machine code that leads frequent calls to kernels
+    count = len(listed) - 1
+    assert count >= 4  # a line, a step, epochs, what reads digits, and the machine code that leads calls to kernels
     assert re.fullmatch(r"[0-9a-f]{16} +[\d,]+ bytes  last used \d{4}-\d\d-\d\d \d\d:\d\d", listed[0])
-    assert listed[-1].startswith("3 kernels, ")
+    assert listed[-1].startswith(f"{count} kernels, ")
     assert tapejit("cache", TAPEJIT_CACHE_DIR=store).stdout.splitlines() == listed
     assert tapejit("cache", "path", TAPEJIT_CACHE_DIR=store).stdout == f"{store}\n"
-    assert tapejit("cache", "clear", TAPEJIT_CACHE_DIR=store).stdout == f"removed 3 kernels from {store}\n"
+    assert tapejit("cache", "clear", TAPEJIT_CACHE_DIR=store).stdout == f"removed {count} kernels from {store}\n"
     assert tapejit("cache", "list", TAPEJIT_CACHE_DIR=store).stdout.startswith("0 kernels, 0 of ")
 
 
-def test_without_scikit_learn_the_demo_says_what_to_install() -> None:
-    done = run("-c", WITHOUT_SCIKIT_LEARN)
+@pytest.mark.parametrize(
+    ("module", "said", "way"),
+    [
+        ("sklearn", "scikit-learn, which is not installed", "pip install 'tapejit[demo]'"),
+        ("matplotlib", "matplotlib, which is not installed", "pip install matplotlib"),
+    ],
+)
+def test_the_demo_says_what_to_install(module: str, said: str, way: str) -> None:
+    done = run("-c", WITHOUT_ONE.format(module=module))
     assert (done.returncode, done.stdout) == (1, "")
-    assert "scikit-learn, which is not installed" in done.stderr
-    assert "pip install 'tapejit[demo]'" in done.stderr
+    assert said in done.stderr
+    assert way in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_picture_in_a_folder_that_is_not_there_is_refused_before_the_work() -> None:
+    done = tapejit("demo", "--picture", "nope/x.png")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "tapejit demo: there is no folder nope for the picture\n"
+
+
+def test_an_interrupted_demo_ends_in_a_line() -> None:
+    done = run("-c", INTERRUPTED)
+    assert (done.returncode, done.stderr) == (130, "\ntapejit demo: interrupted\n")
+
+
+def test_output_that_nobody_reads_on_is_no_error() -> None:
+    command = f"{sys.executable} -W error -m tapejit cache | true"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_a_store_that_is_off_is_listed_as_off(tmp_path: Path) -> None:
@@ -111,7 +151,9 @@ def test_help_names_the_commands() -> None:
     assert re.search(r"^ +cache ", done.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize("arguments", [(), ("fit",), ("cache", "burn"), ("cache", "list", "path"), ("demo", "twice")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("fit",), ("cache", "burn"), ("cache", "list", "path"), ("demo", "twice"), ("demo", "--picture")]
+)
 def test_a_wrong_command_gets_the_usage(arguments: tuple[str, ...]) -> None:
     done = tapejit(*arguments)
     assert (done.returncode, done.stdout) == (2, "")

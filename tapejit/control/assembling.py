@@ -1,9 +1,10 @@
 """Operations that rules make of traces: of what they could read only what they do read becomes an operand."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from ..dataclass import dataclass
 from ..graph import Node, Region
 from ..graph.ir import in_order
 from ..graph.region import RegionTrace

@@ -5,12 +5,12 @@ again until these stay the same. A variable that the body assigns, a generator's
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..aval import Aval
+from ..dataclass import dataclass
 from ..families import as_array
 from ..graph import Node
 from ..graph.region import RegionTrace

@@ -4,11 +4,12 @@ Input ``i`` of the operation is argument ``i + 1`` of its body, whose first argu
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any, TypeVar
 
 from ..aval import Aval, is_floating
+from ..dataclass import dataclass
 from ..graph import Graph, Input, Literal, Node, Region
 from ..graph.connections import connections, positions_of, union
 from ..primitive import Params

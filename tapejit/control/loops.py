@@ -4,11 +4,11 @@ In eager mode a loop is Python. Elsewhere it is traced once, and is one operatio
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from .. import ops
 from ..aval import Aval
+from ..dataclass import dataclass
 from ..families import as_array
 from ..primitive import current, new_key
 from ..pytree import LEAF, TreeDef, flatten, unflatten

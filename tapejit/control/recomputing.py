@@ -6,12 +6,12 @@ Start reading at `checkpoint`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial, update_wrapper
 from typing import Any
 
 import numpy as np
 
+from ..dataclass import dataclass
 from ..errors import ConcretizationError, at_user_line
 from ..families import as_array
 from ..graph.connections import positions_of, union

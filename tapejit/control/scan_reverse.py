@@ -6,11 +6,12 @@ gets slices. It gives the cotangents of the slices; those of captures are summed
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, partial
 from typing import Any
 
 from ..aval import Aval
+from ..dataclass import dataclass
 from ..graph import Node, Region, TracedTensor
 from ..graph.connections import positions_of, union
 from ..graph.ir import in_order

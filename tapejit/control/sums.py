@@ -8,13 +8,13 @@ other linear operations wait for the sum.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .. import ops
 from ..aval import Aval
+from ..dataclass import dataclass
 from ..graph import Input, Literal, Node, TracedTensor
 from ..graph.region import RegionTrace
 from ..lowering import Affine, Contraction, Pointwise, Scatter, View

@@ -6,12 +6,13 @@ them are handed to the function as they are.
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..aval import Aval, is_floating
+from ..dataclass import dataclass
 from ..errors import DtypeError, RuleError, ShapeError, at_user_line, name_of
 from ..families import as_array
 from ..primitive import BASE, READERS, Value, current

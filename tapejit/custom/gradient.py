@@ -3,10 +3,10 @@
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..aval import Aval
+from ..dataclass import dataclass
 from ..errors import RuleError, at_user_line
 from ..graph import trace_region
 from ..primitive import BASE, Params, Value, current, in_role

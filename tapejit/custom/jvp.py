@@ -2,10 +2,10 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..aval import is_floating
+from ..dataclass import dataclass
 from ..errors import RuleError, at_user_line
 from ..graph import trace_region
 from ..primitive import BASE, Value, bind, current, in_role

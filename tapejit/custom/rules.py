@@ -10,11 +10,12 @@ inputs after those, and results of the operation itself. Start reading at `Linea
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from ..aval import Aval, is_floating
 from ..batching import BatchedTensor, Batching
+from ..dataclass import dataclass
 from ..errors import RuleError, at_user_line
 from ..graph import Graph, Region, trace_region
 from ..graph.replay import replay

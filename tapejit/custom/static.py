@@ -1,9 +1,9 @@
 """Arguments that are no arrays, by position: functions and settings, which rules get as they are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from ..dataclass import dataclass
 from ..errors import RuleError, at_user_line
 
 

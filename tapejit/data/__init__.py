@@ -3,6 +3,6 @@
 Start reading at `Dataset`. What fits in memory and needs no preparation goes faster through ``step.epochs``.
 """
 
-from .dataset import Dataset
+from .dataset import AUTOTUNE, INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, Dataset
 
-__all__ = ["Dataset"]
+__all__ = ["AUTOTUNE", "INFINITE_CARDINALITY", "UNKNOWN_CARDINALITY", "Dataset"]

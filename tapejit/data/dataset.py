@@ -4,18 +4,22 @@ Every method gives another data set; nothing is computed before it is gone throu
 for as long as can be (`slices`), everything else is done with elements (`streams`).
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from operator import index as as_int
 from typing import Any
 
 from ..errors import at_user_line
-from .elements import sliced
-from .prefetching import Prefetched
+from ..pytree import flatten
+from ..variable import Variable
+from .elements import as_element, sliced
+from .prefetching import MappedAtOnce, Prefetched
 from .slices import BatchedSlices, Slices
 from .streams import (
     ENDLESS,
     Batched,
     Cached,
+    Chained,
     Chosen,
     Generated,
     Mapped,
@@ -29,11 +33,18 @@ from .streams import (
     Unbatched,
 )
 
+AUTOTUNE = -1
+"""For `Dataset.prefetch` and `Dataset.map`: as many as suit."""
+
+INFINITE_CARDINALITY, UNKNOWN_CARDINALITY = -1, -2
+"""What `Dataset.cardinality` is where there is no end, and where nobody knows."""
+
 
 class Dataset:
     """Elements that can be gone through again and again: nests of NumPy arrays.
 
-    Made by `from_tensor_slices`, `from_generator` and `range`.
+    Made by `from_tensor_slices`, `from_tensors`, `from_generator` and `range`. The state of its shuffling, which is how
+    many orders there were, can be saved between two epochs: ``tj.save_weights(path, {"model": model, "data": data})``.
 
     Examples
     --------
@@ -73,6 +84,12 @@ class Dataset:
         return Dataset(Slices(Numbers(range(count)), arrays, tree))
 
     @staticmethod
+    def from_tensors(tensors: Any) -> "Dataset":
+        """One element, which is the whole nest of arrays."""
+        leaves, tree = flatten(as_element(tensors))
+        return Dataset(Slices(Numbers(range(1)), [leaf[None] for leaf in leaves], tree))
+
+    @staticmethod
     def from_generator(generator: Callable[[], Iterable[Any]]) -> "Dataset":
         """What a generator function gives; it is called each time the data set is gone through."""
         if not callable(generator):
@@ -87,14 +104,23 @@ class Dataset:
     @staticmethod
     def range(*args: int) -> "Dataset":
         """The integers of Python's ``range``, int64 without axes."""
-        return Dataset(Mapped(Numbers(range(*map(as_int, args))), lambda number: number))
+        return Dataset(Mapped(Numbers(range(*map(as_int, args))), _itself))
 
     @staticmethod
-    def zip(*datasets: "Dataset") -> "Dataset":
-        """Tuples of one element of each data set, until one has no more."""
-        if not datasets:
+    def zip(*datasets: Any) -> "Dataset":
+        """Tuples of one element of each data set, until one has no more; of one nest of data sets, such nests."""
+        nest = datasets[0] if len(datasets) == 1 and isinstance(datasets[0], (tuple, list, dict)) else datasets
+        parts, tree = flatten(tuple(nest) if isinstance(nest, list) else nest)
+        if not parts:
             raise ValueError(at_user_line("zip: there is no data set"))
-        return Dataset(Together(tuple(dataset.stream for dataset in datasets)))
+        for part in parts:
+            _check_dataset("zip", part)
+        return Dataset(Together(tuple(part.stream for part in parts), tree))
+
+    def concatenate(self, dataset: "Dataset") -> "Dataset":
+        """The elements of this data set, then those of another one."""
+        _check_dataset("concatenate", dataset)
+        return Dataset(Chained((self.stream, dataset.stream)))
 
     def shuffle(self, buffer_size: int, seed: int | None = None, reshuffle_each_iteration: bool = True) -> "Dataset":
         """The elements in random order.
@@ -111,30 +137,47 @@ class Dataset:
             in every run of a program.
         """
         size = _positive("shuffle", "buffer_size", buffer_size)
-        return self._rows_or_elements(lambda stream: Shuffled(stream, size, seed, reshuffle_each_iteration))
+        key = int.from_bytes(os.urandom(8), "little") if seed is None else as_int(seed)
+        if not 0 <= key < 2**64:
+            raise ValueError(at_user_line(f"shuffle: the seed is an int from 0 to 2**64 - 1, got {seed}"))
+        return self._rows_or_elements(lambda stream: Shuffled(stream, size, key, reshuffle_each_iteration))
 
     def repeat(self, count: int | None = None) -> "Dataset":
-        """All elements `count` times, without end if it is None."""
+        """All elements `count` times, without end if it is None or -1."""
         times = None if count is None else _count("repeat", "count", count)
         return self._rows_or_elements(lambda stream: Repeated(stream, times))
 
     def take(self, count: int) -> "Dataset":
-        """The first `count` elements, or all if there are fewer."""
+        """The first `count` elements, or all if there are fewer, or it is -1."""
         wanted = _count("take", "count", count)
         return self._rows_or_elements(lambda stream: Part(stream, 0, wanted))
 
     def skip(self, count: int) -> "Dataset":
-        """All elements but the first `count`."""
+        """All elements but the first `count`; none if it is -1."""
         start = _count("skip", "count", count)
+        if start is None:
+            return self.take(0)
         return self._rows_or_elements(lambda stream: Part(stream, start, None))
 
     def cache(self) -> "Dataset":
         """The elements as they were the first time that all of them were gone through, kept in memory."""
         return self._rows_or_elements(Cached)
 
-    def map(self, function: Callable[..., Any]) -> "Dataset":
-        """What a function makes of each element; of a tuple the parts are its arguments."""
-        return Dataset(Mapped(self.stream, function))
+    def map(self, function: Callable[..., Any], num_parallel_calls: int | None = None) -> "Dataset":
+        """What a function makes of each element; of a tuple the parts are its arguments.
+
+        Parameters
+        ----------
+        function : callable
+            Of NumPy arrays; what it returns is a nest of arrays, tensors or numbers.
+        num_parallel_calls : int, optional
+            In how many threads it is called at once, `AUTOTUNE` for as many as there are processors; the order stays.
+            It pays where that waits for files, or does work that releases the GIL.
+        """
+        if num_parallel_calls is None:
+            return Dataset(Mapped(self.stream, function))
+        calls = (os.cpu_count() or 1) if num_parallel_calls == AUTOTUNE else num_parallel_calls
+        return Dataset(MappedAtOnce(self.stream, function, _positive("map", "num_parallel_calls", calls)))
 
     def filter(self, predicate: Callable[..., Any]) -> "Dataset":
         """The elements for which a function says True; of a tuple the parts are its arguments."""
@@ -170,11 +213,43 @@ class Dataset:
         return Dataset(Unbatched(self.stream))
 
     def prefetch(self, buffer_size: int) -> "Dataset":
-        """The same elements, of which a thread prepares up to `buffer_size` while others are used.
+        """The same elements, of which a thread prepares up to `buffer_size` while others are used (`AUTOTUNE`: two).
 
         It pays where that waits for something else than Python: files, or work that releases the GIL.
         """
-        return Dataset(Prefetched(self.stream, _positive("prefetch", "buffer_size", buffer_size)))
+        size = 2 if buffer_size == AUTOTUNE else buffer_size
+        return Dataset(Prefetched(self.stream, _positive("prefetch", "buffer_size", size)))
+
+    def reduce(self, initial_state: Any, reduce_func: Callable[[Any, Any], Any]) -> Any:
+        """What is left when ``state = reduce_func(state, element)`` was computed for all elements."""
+        state = initial_state
+        for element in self:
+            state = reduce_func(state, element)
+        return state
+
+    def apply(self, transformation_func: Callable[["Dataset"], "Dataset"]) -> "Dataset":
+        """What a function makes of the data set."""
+        return transformation_func(self)
+
+    def as_numpy_iterator(self) -> Iterator[Any]:
+        """The elements, which are NumPy arrays as they are."""
+        return iter(self)
+
+    def cardinality(self) -> int:
+        """How many elements there are, `INFINITE_CARDINALITY` or `UNKNOWN_CARDINALITY`."""
+        size = self.stream.size
+        return UNKNOWN_CARDINALITY if size is None else INFINITE_CARDINALITY if size == ENDLESS else int(size)
+
+    def named_variables(self) -> Iterator[tuple[str, Variable]]:
+        """The states of its shuffling, with paths such as ``shuffle/0``; the last one in its making comes first."""
+        waiting, found = [self.stream], dict[int, Variable]()
+        while waiting:
+            stream = waiting.pop()
+            if isinstance(stream, Shuffled):
+                found.setdefault(stream.state.key, stream.state)
+            waiting.extend(reversed(stream.sources))
+        for number, state in enumerate(found.values()):
+            yield f"shuffle/{number}", state
 
     def _rows_or_elements(self, derived: Callable[[Stream], Stream]) -> "Dataset":
         """What works on any items: on numbers of rows where there are such, else on elements."""
@@ -213,11 +288,22 @@ class Dataset:
         return f"<data set of {count} elements>"
 
 
-def _count(operation: str, name: str, value: Any) -> int:
-    number = as_int(value)
-    if number < 0:
-        raise ValueError(at_user_line(f"{operation}: {name} is {number}, which is negative"))
+def _itself(number: int) -> int:
+    """What becomes of a number of `Dataset.range`; a function with a name, as pickles want it."""
     return number
+
+
+def _check_dataset(operation: str, thing: Any) -> None:
+    if not isinstance(thing, Dataset):
+        raise TypeError(at_user_line(f"{operation}: it takes data sets, got {type(thing).__name__}"))
+
+
+def _count(operation: str, name: str, value: Any) -> int | None:
+    """A count; None for -1, which means all that there are."""
+    number = as_int(value)
+    if number < -1:
+        raise ValueError(at_user_line(f"{operation}: {name} is {number}, which is negative"))
+    return None if number == -1 else number
 
 
 def _positive(operation: str, name: str, value: Any) -> int:

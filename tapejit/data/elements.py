@@ -17,6 +17,11 @@ def as_element(value: Any) -> Any:
     """A value as an element: what is in tuples and dicts as arrays, lists of numbers and of arrays each as one.
 
     Python floats have the dtype of ``tj.floatx()``.
+
+    Raises
+    ------
+    ShapeError
+        If a list has rows of several lengths.
     """
     if isinstance(value, dict):
         return {key: as_element(each) for key, each in value.items()}
@@ -25,7 +30,10 @@ def as_element(value: Any) -> Any:
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
     if value is None or isinstance(value, np.ndarray):
         return value
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ShapeError(at_user_line(f"an element of a data set is an array, or a nest of arrays: {error}")) from error
     written = type(value) in (list, float) and array.dtype == np.float64 and not _holds_arrays(value)
     return array.astype(floatx()) if written else array
 

@@ -9,11 +9,13 @@ from __future__ import annotations  # numpy.random, which the types name, is imp
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from itertools import chain, count, islice, repeat
+from itertools import chain, islice, repeat
 from typing import Any
 
 import numpy as np
 
+from ..pytree import TreeDef, unflatten
+from ..variable import Variable
 from .elements import as_element, called, rows, stacked
 
 ENDLESS = math.inf
@@ -32,6 +34,11 @@ class Stream(ABC):
     @abstractmethod
     def size(self) -> float | None:
         """How many there are, `ENDLESS`, or None if nobody knows."""
+
+    @property
+    def sources(self) -> tuple[Stream, ...]:
+        """What it is made of."""
+        return ()
 
 
 class Numbers(Stream):
@@ -75,18 +82,44 @@ class Derived(Stream):
         """See `Stream`."""
         return self._source.size
 
+    @property
+    def sources(self) -> tuple[Stream, ...]:
+        """See `Stream`."""
+        return (self._source,)
+
 
 class Shuffled(Derived):
-    """Items in random order: each time one of a buffer, which the next one then fills up."""
+    """Items in random order: each time one of a buffer, which the next one then fills up.
 
-    def __init__(self, source: Stream, buffer_size: int, seed: int | None, reshuffle: bool) -> None:
+    Parameters
+    ----------
+    source : Stream
+        Of any items.
+    buffer_size : int
+        How many are in the buffer.
+    seed : int
+        From 0 to 2^64 - 1.
+    reshuffle : bool
+        Whether the order is another one each time.
+
+    Attributes
+    ----------
+    state : Variable, shape (2,), uint64
+        The seed, and how many orders there were. It is a variable so that it can be saved; and that a compiled step
+        which goes through the items can't take them for constants.
+    """
+
+    def __init__(self, source: Stream, buffer_size: int, seed: int, reshuffle: bool) -> None:
         super().__init__(source)
-        self._buffer_size = buffer_size
-        self._seed = np.random.SeedSequence(seed).entropy
-        self._times = count() if reshuffle else repeat(0)
+        self._buffer_size, self._reshuffle = buffer_size, reshuffle
+        self.state = Variable(np.array([seed, 0], np.uint64), trainable=False, name="shuffle")
 
     def __iter__(self) -> Iterator[Any]:
-        generator = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(next(self._times),)))
+        with self.state.lock:
+            seed, times = self.state.numpy().tolist()
+            if self._reshuffle:
+                self.state.assign(np.array([seed, times + 1], np.uint64))
+        generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(times,)))
         items = iter(self._source)
         buffer = list(islice(items, self._buffer_size))
         if len(buffer) == self._buffer_size:
@@ -195,19 +228,45 @@ class Chosen(Derived):
 
 
 class Together(Stream):
-    """One element of each of several streams, until one has no more."""
+    """Nests of one element of each of several streams, until one has no more."""
 
-    def __init__(self, sources: tuple[Stream, ...]) -> None:
-        self._sources = sources
+    def __init__(self, sources: tuple[Stream, ...], tree: TreeDef) -> None:
+        self._sources, self._tree = sources, tree
 
     def __iter__(self) -> Iterator[Any]:
-        return zip(*self._sources, strict=False)
+        return (unflatten(self._tree, list(elements)) for elements in zip(*self._sources, strict=False))
+
+    @property
+    def sources(self) -> tuple[Stream, ...]:
+        """See `Stream`."""
+        return self._sources
 
     @property
     def size(self) -> float | None:
         """See `Stream`."""
         sizes = [source.size for source in self._sources]
         return None if None in sizes else min(sizes)  # type: ignore[type-var]
+
+
+class Chained(Stream):
+    """The items of one stream, then those of the next."""
+
+    def __init__(self, sources: tuple[Stream, ...]) -> None:
+        self._sources = sources
+
+    def __iter__(self) -> Iterator[Any]:
+        return chain.from_iterable(self._sources)
+
+    @property
+    def sources(self) -> tuple[Stream, ...]:
+        """See `Stream`."""
+        return self._sources
+
+    @property
+    def size(self) -> float | None:
+        """See `Stream`."""
+        sizes = [source.size for source in self._sources]
+        return None if None in sizes else sum(sizes)  # type: ignore[arg-type]
 
 
 class Numbered(Derived):

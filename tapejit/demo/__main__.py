@@ -1,45 +1,72 @@
 """Runs, times and shows the two programs."""
 
+import importlib.util
 import inspect
+import io
 import platform
 import re
+import runpy
 import statistics
 import sys
 import textwrap
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import tapejit as tj
 
-from . import digits, line
+from . import digits, line, pictures
 
 LINE_STEPS = 500
-DIGITS_STEPS = 200
+COMPARED = 3  # steps
 ROUNDS = 15
 SECONDS_OF_A_ROUND = 0.01
 WIDTH = 96
+BAR = 40
 INSTALL = "python -m pip install 'tapejit[demo]'    (in a checkout: python -m pip install '.[demo]')"
 
 
-def main() -> int:
-    """Show both programs; returns the exit code."""
+def main(picture: Path | None = None) -> int:
+    """Show both programs, and draw into a file if there is one; returns the exit code."""
+    if picture is not None and not picture.absolute().parent.is_dir():
+        print(f"tapejit demo: there is no folder {picture.parent} for the picture", file=sys.stderr)
+        return 2
+    if picture is not None and importlib.util.find_spec("matplotlib") is None:
+        return missing("the picture needs matplotlib", "python -m pip install matplotlib")
     try:
         data = digits.data()
     except ModuleNotFoundError as error:
         if error.name != "sklearn":
             raise
-        print(f"tapejit demo: {error}. Install it with\n\n    {INSTALL}", file=sys.stderr)
-        return 1
+        return missing("the digits come with scikit-learn", INSTALL)
+    try:
+        show(data, picture)
+    except KeyboardInterrupt:
+        print("\ntapejit demo: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def missing(what: str, way: str) -> int:
+    """Say what is not installed, and how it is installed."""
+    print(f"tapejit demo: {what}, which is not installed here. Install it with\n\n    {way}", file=sys.stderr)
+    return 1
+
+
+def show(data: digits.Digits, picture: Path | None) -> None:
+    """Both programs."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # on a terminal without µ and ×
     print(
         f"tapejit {tj.__version__} on NumPy {np.__version__}, Python {platform.python_version()}, {platform.machine()}"
     )
     show_line()
     show_digits(data)
-    return 0
+    show_training(data, picture)
 
 
 def show_line() -> None:
@@ -62,21 +89,79 @@ def show_line() -> None:
 
 
 def show_digits(data: digits.Digits) -> None:
-    """Softmax regression, eager and compiled."""
-    heading(f"2. Handwritten digits: softmax regression, {len(data.images):,} images, {DIGITS_STEPS} steps")
-    show_program(digits.training_step)
-    results, steps = [], []
-    for compiled in (False, True):
-        w, b = tj.Variable(tj.zeros((digits.PIXELS, digits.CLASSES))), tj.Variable(tj.zeros(digits.CLASSES))
-        step: Any = digits.training_step(w, b)
-        if compiled:
-            step = tj.compile(strict=True)(step)
-        loss = [step(data.images, data.labels) for _ in range(DIGITS_STEPS)][-1]
-        share = digits.accuracy(w, b, data)
-        results.append(f"loss {float(loss):.4f}, {share:.1%} of {len(data.held_out_images)} held-out digits right")
-        steps.append(step)
-    show_results(results, [partial(step, data.images, data.labels) for step in steps])
-    show_kernel(steps[1])
+    """The first steps of the convolution tutorial, eager and compiled."""
+    heading(f"2. TensorFlow's convolution tutorial, on {len(data.images):,} handwritten digits of 8 × 8 pixels")
+    show_program(digits.tutorial)
+    starts = range(0, COMPARED * digits.BATCH, digits.BATCH)
+    batches = [(data.images[at : at + digits.BATCH], data.labels[at : at + digits.BATCH]) for at in starts]
+    model, written = digits.tutorial()
+    results, steps = [], [digits.tutorial()[1], tj.compile(strict=True)(written)]
+    for step in steps:
+        losses = [float(step(*batch)) for batch in batches]
+        results.append(f"losses of the first steps: {', '.join(f'{loss:.4f}' for loss in losses)}")
+    show_results(results, [partial(step, *batches[0]) for step in steps])
+    source = steps[1].source()
+    print(f"\n    The kernel has {len(source.splitlines())} lines ({origin(steps[1])}).")
+    print("    In these, the gradient of the second convolution's weights goes into Adam's update of them:")
+    show_text(nest_around(source, f"{model.layers[1].kernel.name.replace('/', '_')}_next["))
+
+
+def show_training(data: digits.Digits, picture: Path | None) -> None:
+    """All epochs of the compiled step, and what the model reads then."""
+    heading(f"3. The compiled step, {digits.EPOCHS} epochs in shuffled batches of {digits.BATCH}: train_step.epochs(…)")
+    model, step = digits.tutorial()
+    started = time.perf_counter()
+    history = tj.compile(strict=True)(step).epochs(
+        data.images, data.labels, batch_size=digits.BATCH, epochs=digits.EPOCHS, shuffle=0, drop_remainder=True,
+        callback=Progress(digits.EPOCHS),
+    )  # fmt: skip
+    taken = time.perf_counter() - started
+    read, labels = digits.guesses(model, data.held_out_images), data.held_out_labels
+    right, wrong = np.flatnonzero(read == labels), np.flatnonzero(read != labels)
+    examples = right[np.unique(labels[right], return_index=True)[1]]  # one of each numeral
+    print(
+        f"\n    {digits.STEPS:,} steps in {taken:.1f} s. {len(right) / len(labels):.1%} of {len(labels)} held-out ",
+        end="",
+    )
+    print(f"digits are read right, such as these; {len(wrong)} are not:\n")
+    for places in (examples[: pictures.ABREAST], wrong[: pictures.ABREAST]):
+        if len(places):
+            captions = [pictures.caption(labels[at], read[at]) for at in places]
+            text = pictures.as_text(data.held_out_images[places], captions, shades())
+            print(textwrap.indent(text, "    "), end="\n\n")
+    if picture is not None:
+        # As a module of its own, so that a demo without a picture doesn't import matplotlib.
+        runpy.run_module("tapejit.demo.drawing")["draw"](picture, history.means.numpy(), data, read)
+        print(f"    The picture is {picture}.")
+
+
+class Progress:
+    """What `epochs` calls after each epoch: a bar on a terminal, some lines elsewhere."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._terminal = sys.stdout.isatty()
+        print()
+
+    def __call__(self, epoch: int, loss: Any) -> None:
+        """Show that the epoch is done."""
+        done = epoch + 1
+        text = f"epoch {done:>3} of {self._count}, mean loss {float(loss):.4f}"
+        if self._terminal:
+            full = BAR * done // self._count
+            end = "\n" if done == self._count else ""
+            print(f"\r    [{'#' * full}{'.' * (BAR - full)}] {text}", end=end, flush=True)
+        elif done == 1 or done % (self._count // 5) == 0:
+            print(f"    {text}", flush=True)
+
+
+def shades() -> str:
+    """The characters that pictures are made of, which the terminal has to have."""
+    try:
+        pictures.SHADES.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return pictures.PLAIN_SHADES
+    return pictures.SHADES
 
 
 def show_results(results: list[str], calls: list[Callable[[], object]]) -> None:
@@ -90,16 +175,33 @@ def show_results(results: list[str], calls: list[Callable[[], object]]) -> None:
 
 def show_kernel(step: tj.CompiledStep) -> None:
     """The generated source, and what the step's report says."""
-    report = step.report()
-    if report["from_cache"]:
-        origin = f"from the kernel store in {report['load_seconds']:.3f} s, Numba was not needed"
-    else:
-        origin = f"compiled now in {report['compile_seconds']:.2f} s; later processes load it from the kernel store"
-    print(f"\n    The kernel ({origin}):")
+    print(f"\n    The kernel ({origin(step)}):")
     show_text(step.source())
     print("\n    Its report():\n")
-    for name, value in report.items():
+    for name, value in step.report().items():
         print(f"      {name:20}{f'{value:.6f}' if isinstance(value, float) else value}")
+
+
+def origin(step: tj.CompiledStep) -> str:
+    """Where a step has its kernel from."""
+    report = step.report()
+    if report["from_cache"]:
+        return f"from the kernel store in {report['load_seconds']:.3f} s, Numba was not needed"
+    return f"compiled now in {report['compile_seconds']:.2f} s, and kept in the kernel store"
+
+
+def nest_around(source: str, text: str) -> str:
+    """The loops around the last line that has the text."""
+    lines = source.splitlines()
+    depths = [len(each) - len(each.lstrip()) for each in lines]
+    first = max(number for number, each in enumerate(lines) if text in each)
+    for number in reversed(range(first)):
+        if depths[number] < depths[first]:
+            if not lines[number].lstrip().startswith("for "):
+                break
+            first = number
+    last = next(number for number in range(first + 1, len(lines)) if depths[number] <= depths[first])
+    return "\n".join(lines[first:last])
 
 
 def heading(text: str) -> None:
@@ -108,8 +210,10 @@ def heading(text: str) -> None:
 
 
 def show_program(function: Callable[..., object]) -> None:
-    """The step that `function` defines and returns, without its annotations."""
-    body = inspect.getsource(function).partition('"""\n\n')[2].rpartition("\n    return")[0]
+    """The step that `function` defines and returns, with what it needs, without annotations."""
+    body = inspect.getsource(function).split('"""')[2]
+    body = re.split(r"\n\n?    (?:for|return) ", body)[0]
+    body = body.replace(", strict=True)", ")").replace("  # fmt: skip", "")
     show_text(re.sub(r": Any\b| -> \w+", "", body))
 
 

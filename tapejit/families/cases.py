@@ -7,12 +7,12 @@ positional arguments and keywords.
 from __future__ import annotations  # numpy.random, which the types name, is imported when samples are drawn
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..aval import Shape
+from ..dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ derivatives.
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..aval import is_floating
+from ..dataclass import dataclass
 from ..errors import DtypeError, at_user_line, name_of
 from ..families import as_array
 from ..primitive import Value, in_role

@@ -10,8 +10,8 @@ from typing import Any
 from ..aval import is_floating
 from ..errors import DtypeError, ShapeError, at_user_line, name_of
 from ..primitive import Value, current, heard_by, in_role
-from ..tape.accumulator import Tangents
 from ..tape.recording import Recording
+from ..tape.refusing import RefusingTangents
 from ..tape.requests import matched
 from ..tape.reverse import add, pull_back
 from ..tensor import Ones
@@ -30,7 +30,7 @@ from .linear import LinearMap
 
 def recording_of(values: Sequence[Value]) -> Recording:
     """What follows these values, and no variable that is read."""
-    recording = Recording(watch_accessed=False)
+    recording = Recording(watch_accessed=False, refusing=True)
     for value in values:
         recording.watch(value)
     return recording
@@ -80,8 +80,9 @@ def grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -
 
     Notes
     -----
-    An argument that the result does not depend on has the gradient 0, while a tape says None. A Variable among the
-    arguments stands for its value.
+    An argument that the result does not depend on has the gradient 0, while a tape says None. So it is with what leaves
+    the tape (``float(x)``, ``x.numpy()``, `math`), but a `numpy_function` without a gradient is an error. A Variable
+    among the arguments stands for its value.
 
     Examples
     --------
@@ -345,7 +346,7 @@ def jvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any], has_aux: b
     checked_function("jvp", f)
     parts = _arguments("jvp", primals)
     given = _directions("jvp", parts, tangents)
-    known = Tangents(current().tapes)
+    known = RefusingTangents(current().tapes)
     for part, directions in zip(parts, given, strict=True):
         for value, tangent in zip(part.values, directions, strict=True):
             known.watch(value, tangent)
@@ -422,7 +423,7 @@ def linearize(f: Function, *primals: Any) -> tuple[Any, Function]:
     values = [value for part in parts for value in part.values]
     directions = [zeros_of(value) for value in values]
     linear = LinearMap(directions)
-    known = Tangents((*current().tapes, linear))
+    known = RefusingTangents((*current().tapes, linear))
     for value, direction in zip(values, directions, strict=True):
         known.watch(value, direction)
     with heard_by(linear), heard_by(known, forward=True):

@@ -5,9 +5,9 @@ tangents, so what it keeps is linear in them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from ..dataclass import dataclass
 from ..primitive import CallPlan, Params, Primitive, Value, bind
 from ..tape.forward import NOTHING, push_through
 from ..variable import Variable

@@ -5,12 +5,12 @@ iterative, so that deep graphs never meet the recursion limit.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..aval import Aval
+from ..dataclass import dataclass
 from ..primitive import Primitive
 
 
@@ -100,7 +100,7 @@ class Builder:
 
     def apply(self, primitive: Primitive, inputs: tuple[Node, ...], params: Mapping[str, Any], where: str = "") -> Node:
         """The application of a primitive, with the avals of its type rule."""
-        result = primitive.rule(*[node.aval for node in inputs], **params)
+        result = primitive.rule(*[node.avals[0] for node in inputs], **params)
         avals = result if primitive.multiple else (result,)
         return self._intern(primitive, inputs, tuple(sorted(params.items())), avals, where)
 
@@ -123,7 +123,7 @@ class Builder:
         where: str,
     ) -> Node:
         # Parameters compare by type too: 1 is not True.
-        typed = tuple((name, type(value), value) for name, value in params)
+        typed = tuple([(name, type(value), value) for name, value in params]) if params else ()
         key = (op if not isinstance(op, Primitive) else id(op), tuple(map(id, inputs)), typed)
         node = self._known.get(key)
         if node is None:
@@ -202,13 +202,14 @@ def in_order(roots: Iterable[Node], known: Iterable[Node] = ()) -> list[Node]:
             stack.append((root, iter(root.inputs)))
         while stack:
             node, rest = stack[-1]
-            following = next((value for value in rest if value not in seen), None)
-            if following is None:
+            for following in rest:
+                if following not in seen:
+                    seen.add(following)
+                    stack.append((following, iter(following.inputs)))
+                    break
+            else:
                 order.append(node)
                 stack.pop()
-            else:
-                seen.add(following)
-                stack.append((following, iter(following.inputs)))
     return order
 
 

@@ -6,12 +6,13 @@ there is none. Start reading at `trace_region`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 
 from ..aval import Aval
+from ..dataclass import dataclass
 from ..errors import ConcretizationError, TapejitError, at_user_line
 from ..primitive import Value, current, interpreting
 from ..variable import Variable

@@ -56,17 +56,17 @@ class TracedTensor(Tensor):
     @property
     def aval(self) -> Aval:
         """Shape and dtype together."""
-        return self.node.aval
+        return self.node.avals[0]
 
     @property
     def shape(self) -> Shape:
         """Lengths of the axes."""
-        return self.node.aval.shape
+        return self.node.avals[0].shape
 
     @property
     def dtype(self) -> np.dtype:
         """Type of the elements."""
-        return self.node.aval.dtype
+        return self.node.avals[0].dtype
 
     def numpy(self) -> np.ndarray:
         """Not to be had while the step is traced.
@@ -81,7 +81,8 @@ class TracedTensor(Tensor):
             ConcretizationError(
                 at_user_line(
                     f"the value of a traced tensor ({self.aval}) was asked for: it has none before the step runs. "
-                    "Return it from the step and look at it outside, or use tj.where instead of an if"
+                    "Return it from the step and look at it outside, or use tj.where or tj.cond instead of an if, "
+                    "tj.while_loop instead of a while"
                 )
             )
         )

@@ -1,12 +1,12 @@
 """A graph with the kernel that computes it, and what can be told of that kernel."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from ..dataclass import dataclass
 from ..graph import Graph, Input, Node, Trace
 from ..kernel.program import Relay, Surroundings, executable_for, text_of
-from ..passes import prepare
+from ..passes.prepare import prepare
 from ..tensor import Tensor
 
 

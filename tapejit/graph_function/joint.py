@@ -1,12 +1,12 @@
 """The joint graph of a function and its derivative: the function's operations again, under a tape in a trace."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..aval import Aval
+from ..dataclass import dataclass
 from ..graph import Graph, Node, Trace, TracedTensor
 from ..graph.replay import replay
 from ..primitive import Masked, Value, interpreting

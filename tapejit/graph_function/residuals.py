@@ -2,7 +2,7 @@
 
 The rule: the backward pass never repeats work that costs something. A value that the forward pass computes is computed
 again only if it is a view, moves elements (a concatenation, a padding), or is a pointwise operation that costs less
-than `passes.keeping.WORTH_KEEPING` additions an element. Of all choices that allow that the one is taken for which
+than `WORTH_KEEPING` additions an element. Of all choices that allow that the one is taken for which
 what is kept (`KEPT_BYTE` additions a byte) and what is computed again cost the least together, which is a minimum cut
 of the joint graph. So never more bytes are kept than the backward pass would read if it computed nothing again.
 
@@ -16,8 +16,7 @@ from collections.abc import Collection
 from ..aval import is_floating
 from ..graph import Input, Literal, Node, Part
 from ..graph.ir import in_order
-from ..lowering import Alias, Pieces, Pointwise, View
-from ..passes.keeping import WORTH_KEEPING
+from ..lowering import WORTH_KEEPING, Alias, Pieces, Pointwise, View
 from .joint import Joint
 from .minimum_cut import Network
 

@@ -1,8 +1,9 @@
 """The two graphs that take the place of a function's own where tapes follow it: with residuals, and the reverse."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from ..dataclass import dataclass
 from ..graph import Builder, Graph, Input, Node, Trace
 from ..graph.connections import Connections, positions_of
 from ..graph.ir import in_order

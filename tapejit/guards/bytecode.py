@@ -15,9 +15,11 @@ import dis
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import CodeType
 from typing import Literal
+
+from ..dataclass import dataclass
 
 __all__ = ["ANY", "Chain", "Reads", "Step", "analyse", "read_instructions"]
 

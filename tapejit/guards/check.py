@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import ModuleType
 
 from tapejit.guards.bytecode import Step
@@ -18,7 +18,13 @@ from tapejit.guards.planned import is_simple, write
 from tapejit.guards.values import Expectation, Function, Identity, Missing, difference, is_number
 from tapejit.kernel.plans import Plan
 
+from ..dataclass import dataclass
+
 __all__ = ["Change", "Guard", "GuardSet"]
+
+
+SETTINGS = "settings"
+"""The kind of a count that goes up whenever one of an object's settings is set: its numbers mean nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,10 @@ class Change:
 
     def __str__(self) -> str:
         """Return one line for a message."""
+        if self.kind == SETTINGS:
+            return f"{self.path} changed"
+        if not self.kind:
+            return f"{self.path}: {self.before!r} → {self.after!r}"
         where = f"{self.kind} read by {self.function}, line {self.line}"
         return f"{self.path}: {self.before!r} → {self.after!r} ({where})"
 

@@ -13,7 +13,6 @@ import operator
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from types import CodeType, FunctionType, MethodType, ModuleType
 
 import numpy as np
@@ -36,6 +35,8 @@ from tapejit.guards.values import (
     is_plain_value,
     is_structured,
 )
+
+from ..dataclass import dataclass
 
 __all__ = ["Changed", "Collected", "Collector", "Site", "Unguarded"]
 
@@ -317,6 +318,7 @@ class Collector:
             memory.clear()
         roots = {location.root.key: location.root for location, _ in self._candidates.values()}
         gone = {key for key, root in roots.items() if isinstance(root, ObjectRoot) and _is_held_here_only(root)}
+        changed = tuple(change for change in changed if not _is_gone(change.guard.location, gone))
         guards: list[Guard] = []
         unguarded: list[Unguarded] = []
         for guard in self._pending.values():
@@ -512,6 +514,11 @@ def _getter_steps(getter: object) -> Iterator[Step]:
             yield Step.item(key)
         else:
             yield from map(Step.attribute, key.split("."))
+
+
+def _is_gone(location: Location, gone: set[tuple[object, ...]]) -> bool:
+    """Whether nobody can see what is there, because the object was made by the trace and dropped."""
+    return location.root.key in gone or location.root.read() is Absent.DEAD
 
 
 def _is_held_here_only(root: ObjectRoot) -> bool:

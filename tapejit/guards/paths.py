@@ -11,13 +11,14 @@ import types
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
 import numpy as np
 
 from tapejit.guards.bytecode import Step
+
+from ..dataclass import dataclass
 
 __all__ = [
     "Absent",
@@ -295,6 +296,9 @@ class Location:
             if value is not Absent.MISSING:
                 owner.cell_contents = value
             return
+        if self.steps and self.steps[-1].is_several:
+            self._write_several(owner, value)
+            return
         key = self.steps[-1].key if self.steps else getattr(self.root, "name", None)
         is_attribute = bool(self.steps) and not self.steps[-1].is_item
         holder = getattr(owner, "__dict__", None) if is_attribute else owner
@@ -310,6 +314,18 @@ class Location:
                 change.__setattr__(owner, str(key), value)
             elif hasattr(owner, str(key)):
                 change.__delattr__(owner, str(key))
+
+    def _write_several(self, owner: object, before: object) -> None:
+        """Put back the attributes of an instance that are not what they were."""
+        now = self.read()
+        if not isinstance(before, dict) or not isinstance(now, dict):
+            return
+        base = Location(self.root, self.steps[:-1], self.text, self.kind)
+        for name in {**before, **now}:
+            value = before.get(name, Absent.MISSING)
+            if value is not now.get(name, Absent.MISSING):
+                of_class = _find(type(owner).__mro__, name) is value
+                base.then(Step.attribute(name)).write(Absent.MISSING if of_class else value)
 
     def owner(self) -> object:
         """Return the object that holds the value: whom a write would change."""

@@ -14,11 +14,12 @@ import random
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import BuiltinFunctionType
 from typing import Any
 
 import numpy as np
+
+from ..dataclass import dataclass
 
 __all__ = ["RandomWatch", "generator_of", "makes_generator", "new_each_time"]
 

@@ -8,16 +8,16 @@ collector follows them to values.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
 
 import numpy as np
 
-from tapejit.configurable import Configurable, collecting
+from tapejit.configurable import Relied, collecting
 from tapejit.guards.bytecode import ANY, Chain, Reads, Step, analyse
-from tapejit.guards.check import Guard, GuardSet
+from tapejit.guards.check import SETTINGS, Guard, GuardSet
 from tapejit.guards.collect import Changed, Collected, Collector, Site, Unguarded
 from tapejit.guards.origin import Origin, Origins
 from tapejit.guards.paths import GlobalRoot, Location, ObjectRoot, step_into
@@ -90,7 +90,8 @@ class Recorder:
         self._own: dict[int, CodeType] = {}  # the library's code; held, so that no other takes its place
         self._done: set[tuple[object, ...]] = set()
         self._given: set[int] = set()
-        self._relied_on: Mapping[int, Configurable] = {}
+        self._opaque = opaque
+        self._relied_on: Relied = {}
         self._arguments: list[object] | None = None
         self._collected: Collected | None = None
         self._anew: tuple[str, str] | None = None  # what gives another value each time, and the way out
@@ -159,15 +160,14 @@ class Recorder:
             It refers to the user's objects weakly where they allow it.
         """
         guards, self._too_large = self._collector.with_elements(self._settled().guards, by_reference)
-        return GuardSet((*guards, *map(self._unchanged, self._relied_on.values())))
+        return GuardSet((*guards, *(self._unchanged(thing, name) for (_, name), thing in self._relied_on.items())))
 
-    @staticmethod
-    def _unchanged(thing: Configurable) -> Guard:
-        """The guard that holds as long as nobody sets an attribute of one of the library's own objects."""
-        name = type(thing).__name__
-        location = Location(ObjectRoot.to(thing), (Step.attribute("settings_made"),), f"the settings of {name}", "")
-        expected = capture(thing.settings_made, lambda value: False, lambda array: False)
-        return Guard(location, expected, name, 0)
+    def _unchanged(self, thing: object, name: str) -> Guard:
+        """The guard that holds as long as an attribute on which the library relies stays as it was."""
+        owner = type(thing).__name__
+        shown, kind = (f"the settings of {owner}", SETTINGS) if name == "settings_made" else (f"{name} of {owner}", "")
+        location = Location(ObjectRoot.to(thing), (Step.attribute(name),), shown, kind)
+        return Guard(location, capture(getattr(thing, name), self._opaque), owner, 0)
 
     @contextmanager
     def recording(self, function: Callable[..., object]) -> Iterator[None]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import CellType, CodeType, FrameType, FunctionType
 
 from tapejit.guards.bytecode import Chain, Reads, Step
 from tapejit.guards.collect import Collector, Site
 from tapejit.guards.paths import CellRoot, ClosureRoot, GlobalRoot, Location, ObjectRoot, Reference
+
+from ..dataclass import dataclass
 
 __all__ = ["Scope", "Scopes", "readable_name"]
 

@@ -7,7 +7,6 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
@@ -16,6 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from tapejit.guards.paths import Absent, Reference
+
+from ..dataclass import dataclass
 
 __all__ = [
     "Contents",

@@ -1,20 +1,17 @@
 """`to_numba`: functions of tapejit's, with their gradients, for other people's compiled code."""
 
-from collections.abc import Callable
-from inspect import Parameter, signature
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import CompileError, DtypeError, TapejitError, at_user_line
+from ..errors import TapejitError, at_user_line
 from ..kernel import blas, door
-from ..kernel.executable import Executable
-from ..kernel.layout import Failure, Slot
-from ..kernel.text import identifier
-from ..step import CompiledStep
-from ..step import compile as compiled
+from ..kernel.layout import Slot
+from ..kernel.memory import address_of
+from .tracing import Function, traced
 
-_HELD: list[Any] = []
+HELD: list[Any] = []
 """What machine code refers to that may be in anybody's compiled code: it lives as long as the process."""
 
 
@@ -49,8 +46,11 @@ def to_numba(function: Callable[..., Any], /, *examples: Any, out: bool = False)
     Notes
     -----
     What the function captures is read when `to_numba` is called, as Numba freezes globals: numbers keep their values,
-    arrays are read where they are. Wrong dtypes, ranks or layouts are typing errors of Numba's that name what was
-    expected, wrong shapes a ValueError. Machine code is never freed.
+    arrays are read where they are (of one that is not contiguous, a copy). Wrong dtypes, ranks or layouts are typing
+    errors of Numba's that name what was expected. Wrong shapes are a ValueError, as are arrays that overlap where one
+    of them is written. A failed check is an IndexError or a LinAlgError, both of them ValueErrors, which says which
+    index or matrix it was. Machine code is never freed. It refers to memory of this process: Numba doesn't put callers
+    with ``cache=True`` on disk, and says so; what is pickled can't be loaded.
 
     Examples
     --------
@@ -65,94 +65,61 @@ def to_numba(function: Callable[..., Any], /, *examples: Any, out: bool = False)
     >>> round(climb(np.zeros(3), 50), 6)
     3.0
     """
-    names = _names(function, len(examples))
-    arrays = [_example(name, value) for name, value in zip(names, examples, strict=True)]
-    step = compiled(function, strict=True)
-    if not isinstance(step, CompiledStep):
-        raise CompileError(at_user_line("to_numba: it must be a function that is not compiled yet"))
-    executable = step.executable_for(*arrays)
-    title = identifier(getattr(function, "__name__", "function"))
-    if not isinstance(executable, Executable):
-        raise CompileError(
-            at_user_line(f"to_numba: {title} has parts that run in Python: {executable.not_compiled[0]}")
-        )
-    if executable.variables:
-        name = executable.variables[0].name or "a Variable"
+    return made_for("to_numba", function, examples, out=out)[0]
+
+
+def made_for(caller: str, function: Callable[..., Any], examples: Sequence[Any], *, out: bool) -> tuple[Any, Function]:
+    """What `to_numba` returns, and what it was made from; messages name the `caller`."""
+    found = traced(caller, function, examples)
+    if found.executable.variables:
+        name = found.executable.variables[0].name or "a Variable"
         raise TapejitError(
             at_user_line(
-                f"to_numba: {title} uses {name}, which compiled code can't follow; pass its value as an argument"
+                f"{caller}: {found.title} uses {name}, which compiled code can't follow; pass its value as an argument"
             )
         )
-    plan = _plan(title, names, arrays, executable)
-    _HELD.append((executable, arrays))
-    return door.numba_calls().function_for(plan, out=out)
+    HELD.append(found)
+    return door.numba_calls().function_for(_plan(found), out=out), found
 
 
-def _names(function: Callable[..., Any], count: int) -> list[str]:
-    """What the arguments are called."""
-    try:
-        parameters = list(signature(function).parameters.values())
-    except ValueError:
-        parameters = []
-    plain = [
-        each.name for each in parameters if each.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    ]
-    return [plain[place] if place < len(plain) else f"argument{place}" for place in range(count)]
-
-
-def _example(name: str, value: Any) -> np.ndarray:
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise DtypeError(at_user_line(f"to_numba: {name} must be an array of numbers or a number, got {array.dtype}"))
-    return array
-
-
-def _plan(title: str, names: list[str], arrays: list[np.ndarray], executable: Executable) -> Any:
-    calls, layout = door.numba_calls(), executable.kernel.layout
-    table = executable.table()
-    places = {slot: index for index, slot in enumerate(layout.slots)}
+def _plan(found: Function) -> Any:
+    calls, layout = door.numba_calls(), found.layout
+    table = found.executable.table()
     arguments = [
-        calls.Operand(name, array.shape, array.dtype, places.get(Slot("argument", position)))
-        for position, (name, array) in enumerate(zip(names, arrays, strict=True))
+        calls.Operand(each.name, each.example.shape, each.example.dtype, found.place("argument", position))
+        for position, each in enumerate(found.arguments)
     ]
     results = [
-        calls.Operand(f"result{number}", *_typed(output), places.get(Slot("output", number)))
-        for number, output in enumerate(layout.outputs)
-    ]
-    memory = [
-        (index, size)
-        for index, slot in enumerate(layout.slots)
-        for kind, size in (("workspace", layout.workspace), ("scratch", layout.scratch))
-        if slot.kind == kind
+        calls.Operand(name, *_typed(output), found.place("output", number))
+        for number, (name, output) in enumerate(zip(found.result_names(), layout.outputs, strict=True))
     ]
     fixed = {}
     for index, slot in enumerate(layout.slots):
         if slot.kind == "library":
             fixed[index] = blas.address(slot.name)
         elif slot.kind in ("numbers", "capture"):
-            if slot.kind == "capture" and not table[index]:
-                raise TapejitError(at_user_line(f"to_numba: {title} captures an array that is not contiguous; copy it"))
-            fixed[index] = int(table[index])
-    detail = next((index for index, slot in enumerate(layout.slots) if slot.kind == "detail"), None)
+            fixed[index] = int(table[index]) or _address_of_copy(found, slot)
     return calls.Plan(
-        title,
-        executable.kernel.loaded.address,
+        found.title,
+        found.executable.kernel.loaded.address,
         fixed,
         len(layout.slots),
         arguments,
         results,
-        detail,
-        memory,
-        [_words(failure) for failure in layout.failures],
+        found.details(),
+        found.memory(),
+        layout.failures,
     )
+
+
+def _address_of_copy(found: Function, slot: Slot) -> int:
+    """Where a contiguous copy of a captured array is, which is not contiguous itself."""
+    array = found.executable.contents(slot)
+    assert array is not None
+    HELD.append(np.array(array, array.dtype.newbyteorder("="), order="C"))
+    return address_of(HELD[-1])
 
 
 def _typed(output: tuple[tuple[int, ...], str]) -> tuple[tuple[int, ...], np.dtype]:
     shape, dtype = output
     return tuple(shape), np.dtype(dtype)
-
-
-def _words(failure: Failure) -> str:
-    if failure.fault:
-        return f"{failure.operation}: the matrix is {failure.fault}"
-    return f"{failure.operation}: an index is out of range for an axis with length {failure.shape[0]}"

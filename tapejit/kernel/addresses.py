@@ -6,7 +6,9 @@ from contextlib import contextmanager
 import numpy as np
 
 from ..graph import Graph, Input, Node, Part
-from ..passes import Leaf, LoopPlan, measure
+from ..passes.loops import Leaf
+from ..passes.measure import measure
+from ..passes.plan import LoopPlan
 from ..passes.storage import ALIGNMENT
 from . import expressions as ex
 from .layout import Failure, Layout, Slot, number_places

@@ -7,13 +7,14 @@ import functools
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import llvmlite.binding as llvm
 from llvmlite.binding.newpassmanagers import NewPassManager
 
+from ..dataclass import dataclass
 from .mathlib import linking
-from .objects import ALLOWED_SYMBOLS, UnknownSymbol, target_machine, undefined_symbols
+from .objects import ALLOWED_SYMBOLS, UnknownSymbol, undefined_symbols
+from .targets import target_machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,11 @@ def assemble(texts: list[str], symbol: str, body: str, started: float) -> BuiltO
     UnknownSymbol
         The code refers to something that is not in `ALLOWED_SYMBOLS`.
     """
+    return _emitted(_compiler()[0], optimised(texts, symbol, body), symbol, started)
+
+
+def optimised(texts: list[str], symbol: str, body: str) -> llvm.ModuleRef:
+    """Link and optimise LLVM modules to one; parameters as for `assemble`, which makes machine code of it."""
     machine, passes = _compiler()
     called = set().union(*map(linking.symbols_in, texts))
     entry = _ENTRY.format(symbol=symbol, body=body, fault=FAULT)
@@ -92,7 +98,7 @@ def assemble(texts: list[str], symbol: str, body: str, started: float) -> BuiltO
     _run(passes.getModulePassManager(), module, passes)
     if called:
         _write_in_functions(module, symbol, passes)
-    return _emitted(machine, module, symbol, started)
+    return module
 
 
 def assemble_whole(text: str, symbol: str) -> BuiltObject:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .. import config
-from . import door
+from . import door, host
 
 _PREFIX = "scipy_"  # the package renames its symbols, so as not to meet another OpenBLAS in the process
 
@@ -23,7 +23,7 @@ def core_type(features: str) -> str | None:
     Parameters
     ----------
     features : str
-        As from `objects.target_cpu`.
+        As from `host.features`.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def library() -> ctypes.CDLL:
     """
     package = door.openblas()
     path = Path(package.get_lib_dir()) / package.get_library(fullname=True)
-    chosen = core_type(door.loader().target_cpu()[1])  # no such features but on x86
+    chosen = core_type(host.features())  # no such features but on x86
     with _environment("OPENBLAS_CORETYPE", chosen):
         loaded = ctypes.CDLL(str(path))
     loaded[_PREFIX + "openblas_set_num_threads"](ctypes.c_int(config.num_threads()))

@@ -14,7 +14,7 @@ import functools
 import operator
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,10 @@ from numba.core.typing.templates import AbstractTemplate, Registry, builtin_regi
 from numba.cpython import builtins, numbers, rangeobj, tupleobj  # noqa: F401 - they register
 
 from ..config import emits_source
+from ..dataclass import dataclass
 from ..errors import CompileError
-from . import assembly, lapack, runtime, sorting, user_code
+from ..forks import Rank, look_after
+from . import assembly, lapack, runtime, sorting, user_code, winograd
 from .hints import with_loop_hints
 from .instructions import (
     FLOATS,
@@ -52,12 +54,12 @@ from .instructions import (
     variable,
     while_,
 )
-from .objects import target_cpu
 from .outline import STRAIGHT, Block, Outline, marked, outline
 from .parallel import MARK, SHORT
 from .routines import ROUTINES
 from .scalar_functions import ScalarFunction, known_functions
-from .straight import Call, TextError
+from .straight import Call, TextError, literal
+from .targets import target_cpu
 from .terms import terms_of
 from .tile_shape import target_of
 from .tiles import dot
@@ -73,6 +75,7 @@ _NAME_OF: dict[Any, str] = {
     types.none: "nothing",
 }
 _NAMED: dict[str, Any] = {name: numba_type for numba_type, name in _NAME_OF.items()}
+look_after(Rank.CODE, global_compiler_lock._lock)  # noqa: SLF001 (Numba leaves it as it is in a forked process)
 _NOTHING = ir.Constant(I8.as_pointer(), None)  # what Numba makes of None
 
 
@@ -258,7 +261,7 @@ def _gemm(dtype: str) -> Resolve:
 def _dot(dtype: str) -> Resolve:
     def lower(b: ir.IRBuilder, x: Value, x_first: Value, x_step: Value, *others: Value) -> Value:
         y, y_first, *rest = others
-        terms = terms_of([_literal(value) for value in (x_step, *rest)])
+        terms = terms_of([literal(value) for value in (x_step, *rest)])
         return dot(b, dtype, terms, b.gep(x, [x_first]), b.gep(y, [y_first]), target_of(target_cpu()[1]))
 
     number, pointer = types.int64, types.CPointer(NUMBA[dtype])
@@ -266,24 +269,16 @@ def _dot(dtype: str) -> Resolve:
     return lambda *given: (NUMBA[dtype], (*wanted, *[number] * (len(given) - len(wanted))), lower)
 
 
-def _literal(value: Value) -> int:
-    """A number that the text gives: instructions depend on it."""
-    if not isinstance(value, ir.Constant):
-        raise TextError(f"{value} where a literal is wanted")
-    return int(value.constant)
-
-
 def _resolve_routine(name: str, dtype: str) -> Resolve:
     """A routine for whole rows or matrices, as a function of the kernel's own."""
-    write = {**lapack.ROUTINES, **sorting.ROUTINES}[name]
 
     def lower(b: ir.IRBuilder, *values: Value) -> Value:
+        if name in winograd.ROUTINES:
+            return winograd.ROUTINES[name](b, dtype, target_of(target_cpu()[1]), *values)
+        write = {**lapack.ROUTINES, **sorting.ROUTINES}[name]
         return own_function(b, f"{name}_{dtype}", values, lambda inner, *given: write(inner, dtype, *given))
 
-    def resolve(*given: Any) -> Typed:
-        return types.int64, given, lower
-
-    return resolve
+    return lambda *given: (types.int64, given, lower)
 
 
 def _resolve_user(function: ScalarFunction, linked: dict[str, str], failures: list[CompileError]) -> Resolve:
@@ -475,7 +470,8 @@ def build(
     symbol: str,
     constants: Mapping[str, np.generic],
     fixed: Iterable[int] = (),
-) -> assembly.BuiltObject:
+    finish: Callable[[list[str], str, str, float], Any] = assembly.assemble,
+) -> Any:
     """Compile one kernel.
 
     Parameters
@@ -490,10 +486,13 @@ def build(
         Further globals of the text. A literal in the text would cost more compile time.
     fixed : iterable of int
         Table slots of arrays that do not change while the kernel runs: constant tables.
+    finish : callable
+        What becomes of the LLVM modules, with the parameters of `assembly.assemble`.
 
     Returns
     -------
     assembly.BuiltObject
+        Or what `finish` gives.
 
     Raises
     ------
@@ -534,4 +533,4 @@ def build(
             prepared.outlined = None
         written = [with_loop_hints(module, prepared.parallel, prepared.short) for module in library.modules]
         texts = [*map(cgutils.normalize_ir_text, written), *prepared.linked.values()]
-        return assembly.assemble(texts, symbol, made.fndesc.llvm_func_name, started)
+        return finish(texts, symbol, made.fndesc.llvm_func_name, started)

@@ -4,9 +4,9 @@ import numpy as np
 
 from ..graph import Node
 from ..lowering import Affine
-from ..passes import Leaf, Load, Statement
-from ..passes.access import linear_index
-from ..passes.statements import Operand, iteration
+from ..passes.access import Load, linear_index
+from ..passes.loops import Leaf
+from ..passes.statements import Operand, Statement, iteration
 from . import blas
 from . import expressions as ex
 from .addresses import Addresses

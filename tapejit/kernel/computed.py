@@ -5,7 +5,7 @@ import ast
 import numpy as np
 
 from ..lowering import Scan, Scatter
-from ..passes import Leaf, Loop
+from ..passes.loops import Leaf, Loop
 from ..passes.statements import initial_number
 from . import expressions as ex
 from .addresses import Addresses

@@ -12,6 +12,13 @@ from types import ModuleType
 from typing import Any
 
 
+def emission() -> ModuleType:
+    """The module `tapejit.kernel.emission`, which imports the planner: what makes a kernel's text of a graph."""
+    from . import emission
+
+    return emission
+
+
 def builder() -> ModuleType:
     """The module `tapejit.kernel.build`, which imports Numba."""
     from . import build
@@ -26,6 +33,13 @@ def numba_calls() -> ModuleType:
     return numba_calls
 
 
+def object_files() -> ModuleType:
+    """The module `tapejit.kernel.object_files`, which imports Numba."""
+    from . import object_files
+
+    return object_files
+
+
 def assembler() -> ModuleType:
     """The module `tapejit.kernel.assembly`, which imports llvmlite and not Numba."""
     from . import assembly
@@ -33,11 +47,11 @@ def assembler() -> ModuleType:
     return assembly
 
 
-def loader() -> ModuleType:
-    """The module `tapejit.kernel.objects`, which imports llvmlite."""
-    from . import objects
+def targets() -> ModuleType:
+    """The module `tapejit.kernel.targets`, which imports llvmlite."""
+    from . import targets
 
-    return objects
+    return targets
 
 
 def entrance() -> ModuleType:

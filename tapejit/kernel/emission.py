@@ -5,13 +5,14 @@ compute, `reductions` the accumulators, `calls` what works on whole matrices, `t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import Node
-from ..passes import Item, Leaf, Loop, LoopPlan, leaves
+from ..dataclass import dataclass
+from ..graph import Graph, Node
 from ..passes.blocks import blocks_of
+from ..passes.loops import Item, Leaf, Loop, leaves
+from ..passes.plan import LoopPlan, plan_loops
 from ..passes.stages import Stage
 from . import expressions as ex
 from .addresses import Addresses
@@ -33,6 +34,11 @@ class Emitted:
     source: str
     layout: Layout
     constants: Mapping[str, np.generic]
+
+
+def of_graph(graph: Graph, name: str, names: Mapping[Node, str]) -> Emitted:
+    """The kernel of a prepared graph; see `emit`."""
+    return emit(plan_loops(graph), name, names)
 
 
 def emit(plan: LoopPlan, name: str, names: Mapping[Node, str]) -> Emitted:

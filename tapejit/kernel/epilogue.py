@@ -11,11 +11,11 @@ elements, of which a vector holds as many as it has lanes. Used by `outline`; st
 import ast
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from llvmlite import ir
 
+from ..dataclass import dataclass
 from .indices import offset, slope
 from .instructions import FLOATS, I64, Value
 from .packing import scratch

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..config import num_threads_source
 from ..errors import DtypeError, IndexRangeError, TapejitError, at_user_line, faulty_matrix
+from ..forks import Rank, lock
 from ..graph import Graph
 from ..tensor import Tensor
 from ..variable import AT_WORK, Variable
@@ -85,7 +86,7 @@ class Executable:
         self.kernel = kernel
         self.variables = tuple(variables)
         self._captures = tuple(captures)
-        self.lock = threading.Lock()
+        self.lock = lock(Rank.KERNEL, threading.Lock)
         self._call = kernel.loaded.run
         self.stages = stages_for(kernel.loaded.call, layout)
         """What shares the kernel out over threads; None where that never pays."""
@@ -189,6 +190,17 @@ class Executable:
     def table(self) -> np.ndarray:
         """A copy of the table: what doesn't change from call to call is in it."""
         return self._table.copy()
+
+    def contents(self, slot: Slot) -> np.ndarray | None:
+        """What stands where the table points to, now, if it does not come with a call: numbers, captures, variables."""
+        match slot.kind:
+            case "numbers":
+                return self._constants[slot.dtype]
+            case "capture":
+                return self._captures[slot.position]
+            case "variable":
+                return self.variables[slot.position].numpy()
+        return None
 
     def argument_slots(self) -> dict[int, int]:
         """In which slots of the table the arguments stand, by position; those that are not read are left out."""

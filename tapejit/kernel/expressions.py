@@ -2,14 +2,14 @@
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from ..dataclass import dataclass
 from ..lowering import Affine
-from ..passes import Compute
+from ..passes.access import Compute
 
 _DEEPEST = 5
 

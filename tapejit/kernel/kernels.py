@@ -9,20 +9,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from ..config import emits_source
+from ..dataclass import dataclass
 from ..errors import CompileError, TapejitError, warn
+from ..forks import Rank, lock
 from ..graph import Graph, Node, graph_signature
-from ..passes import plan_loops
-from . import door
-from .emission import Emitted, emit
+from . import door, objects
 from .keys import make_key, source_is_known
 from .layout import Layout
 from .store import KernelStore
+
+if TYPE_CHECKING:
+    from .emission import Emitted
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
@@ -53,7 +56,7 @@ class _Kernels:
     """The kernels of this process by graph signature, as long as a step has a use for them."""
 
     known: WeakValueDictionary[str, Kernel] = field(default_factory=WeakValueDictionary)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: Any = field(default_factory=lambda: lock(Rank.CODE, threading.Lock))
     compilations: int = 0
 
 
@@ -112,21 +115,21 @@ def entrance() -> Any:
     return stored(_ENTRANCE, _ENTRANCE, lambda: door.entrance().build(_ENTRANCE))
 
 
-def source_of(graph: Graph, name: str, names: Mapping[Node, str]) -> Emitted:
+def source_of(graph: Graph, name: str, names: Mapping[Node, str]) -> "Emitted":
     """The text of a graph's kernel in a user's names."""
-    return emit(plan_loops(graph), name, names)
+    return door.emission().of_graph(graph, name, names)  # type: ignore[no-any-return]
 
 
 def _found(signature: str, graph: Graph) -> Kernel | None:
     started = time.perf_counter()
-    entry = store().get(make_key(signature))
+    entry = store().get(make_key(signature, store()))
     if entry is None:
         return None
     header = entry.header
     try:
         layout = Layout.from_json(header["layout"])
         layout.check(graph)
-        loaded = door.loader().load(entry.code, header["symbol"], tuple(header["symbols"]))
+        loaded = objects.load(entry.code, header["symbol"], tuple(header["symbols"]))
     # What is not the work of this version may be anything.
     except (TapejitError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         warn(f"a stored kernel can't be used and is compiled again: {error}")
@@ -151,8 +154,8 @@ def _built(signature: str, graph: Graph, name: str, names: Mapping[Node, str], c
     compiled = time.perf_counter() - started
     if cache:
         header = {"symbol": symbol, "symbols": list(built.symbols), "layout": emitted.layout.to_json(), "name": name}
-        store().put(make_key(signature), header, built.code)
-    loaded = door.loader().load(built.code, symbol, built.symbols)
+        store().put(make_key(signature, store()), header, built.code)
+    loaded = objects.load(built.code, symbol, built.symbols)
     return Kernel(loaded, emitted.layout, False, compiled, loaded.seconds)
 
 
@@ -190,20 +193,19 @@ def stored(signature: str, symbol: str, build: Callable[[], Any]) -> Any:
     -------
     LoadedKernel
     """
-    loader = door.loader()
     with _KERNELS.lock:  # only one thread builds
-        key = make_key(signature) if source_is_known() else None
+        key = make_key(signature, store()) if source_is_known() else None
         entry = store().get(key) if key is not None else None
         if entry is not None:
             try:
-                return loader.load(entry.code, symbol, tuple(entry.header["symbols"]))
+                return objects.load(entry.code, symbol, tuple(entry.header["symbols"]))
             except (TapejitError, LookupError, TypeError, ValueError, RuntimeError) as error:
                 warn(f"a stored kernel can't be used and is compiled again: {error}")
         built = build()
         if key is not None:
             header = {"symbol": symbol, "symbols": list(built.symbols), "layout": {}, "name": symbol}
             store().put(key, header, built.code)
-        return loader.load(built.code, symbol, built.symbols)
+        return objects.load(built.code, symbol, built.symbols)
 
 
 @contextmanager

@@ -10,11 +10,11 @@ reading at `LaneLoop.lower`.
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from llvmlite import ir
 
+from ..dataclass import dataclass
 from .indices import slope
 from .instructions import I8, I64, Value, call_function, extreme, for_, kind, truth, type_of, variable
 from .mathlib.lanes import suffix_of

@@ -4,10 +4,16 @@ It is stored with the machine code, so that a later process can call a kernel wi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any
 
+from ..dataclass import dataclass
 from ..graph import Graph, Node
+
+MEASURED = (
+    "loop_nests", "matrix_products", "library_calls", "intermediate_bytes", "bytes_read", "bytes_written", "flops",
+)  # fmt: skip
+"""What a layout's report has, see `passes.measure`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from ..graph import Graph, Node
 from ..graph.ir import users_of
 from ..lowering import View
-from ..passes import LoopPlan
+from ..passes.plan import LoopPlan
 
 _ASSIGNMENT = re.compile(r"\s*([A-Za-z_]\w*)\s*(?::[^=]+)?=(?!=)")
 

@@ -7,17 +7,22 @@ Imports Numba; reached through `door` only. The table is on the caller's stack, 
 # Numba's functions carry no types.
 # mypy: disable-error-code="no-untyped-call,attr-defined,misc,no-any-return,untyped-decorator"
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, errors, types
+from numba.core import cgutils, errors, sigutils, types
 from numba.extending import intrinsic
+from numba.np.numpy_support import as_dtype
 
 from ..aval import Shape
+from ..dataclass import dataclass
+from ..errors import IndexRangeError
+from .layout import Failure
+from .messages import filled, pieces_of, template
 
 STACK_BYTES = 1 << 16
 """A larger workspace is allocated at each call."""
@@ -54,11 +59,11 @@ class Plan:
         How many slots there are.
     arguments, results : sequence of Operand
         In order.
-    detail : int or None
-        The slot where a failed check writes.
+    details : sequence of int
+        The slots where a failed check writes.
     memory : sequence of (int, int)
         Slots of workspaces, and how many bytes each has.
-    failures : sequence of str
+    failures : sequence of Failure
         What status n + 1 says.
     """
 
@@ -68,9 +73,31 @@ class Plan:
     slots: int
     arguments: Sequence[Operand]
     results: Sequence[Operand]
-    detail: int | None
+    details: Sequence[int]
     memory: Sequence[tuple[int, int]]
-    failures: Sequence[str]
+    failures: Sequence[Failure]
+
+    def __reduce__(self) -> Any:
+        """Pickled it may be, as Numba does when it looks for a caller on disk, but not loaded: it has addresses."""
+        return _refuse, (self.name,)
+
+
+def _refuse(name: str) -> None:
+    raise TypeError(f"{name} was made by tapejit.to_numba, which code that was pickled can't follow; make it again")
+
+
+class CheckError(IndexRangeError):
+    """A check that failed in compiled code, which gives a `messages.template` and the details."""
+
+    def __init__(self, text: str, *details: int) -> None:
+        super().__init__(filled(text, details) if details else text)
+
+
+class MatrixError(np.linalg.LinAlgError):
+    """A matrix that was none for an operation in compiled code."""
+
+    def __init__(self, text: str, *details: int) -> None:
+        super().__init__(filled(text, details) if details else text)
 
 
 def function_for(plan: Plan, *, out: bool) -> Any:
@@ -99,53 +126,78 @@ def function_for(plan: Plan, *, out: bool) -> Any:
     held = "".join(f"memory{number}, " for number in range(len(large)))
     lines.append(f"    found = invoke(({given}), ({written}), ({held}))")
     lines.append("    if found[0] != 0:")
-    lines.append("        fail(found[0])")
-    values = {each.name: f"found[{1 + number}]" for number, each in enumerate(scalars)}
+    lines.append("        fail(found[0], found[1], found[2])")
+    values = {each.name: f"found[{3 + number}]" for number, each in enumerate(scalars)}
     wanted = [values.get(each.name, each.name) for each in plan.results if not (out and each.shape)]
     lines.append(f"    return {', '.join(wanted) or None}")
     parameters = ", ".join(each.name for each in (*plan.arguments, *(arrays if out else ())))
     text = f"def {plan.name}({parameters}):\n" + "\n".join(lines) + "\n"
-    shapes = [f"{plan.name}: {each.name} must have the shape {each.shape}" for each in checked]
-    failures = dict(enumerate(plan.failures, 1))
+    pairs = _pairs(checked, len(plan.arguments))
+    unfit = [f"{plan.name}: {each.name} must have the shape {each.shape}" for each in checked]
+    unfit += [f"{plan.name}: {checked[one].name} overlaps {checked[other].name}" for one, other in pairs]
     scope = {
         "np": np,
-        "misfit": _misfit(plan.name, checked),
-        "refuse": _raising(dict(enumerate(shapes))),
+        "misfit": _misfit(plan.name, checked, len(plan.arguments)),
+        "refuse": _raising("number", [f"ValueError({text!r})" for text in unfit]),
         "invoke": _invocation(plan, scalars, arrays),
-        "fail": _raising(failures),
+        "fail": _raising("number, detail, place", ["", *map(_raised, plan.failures)]),
     }
     exec(compile(text, f"<{plan.name} for Numba>", "exec"), scope)
     return numba.njit(nogil=True)(scope[plan.name])
 
 
-def _raising(texts: Mapping[int, str]) -> Any:
-    """A function that raises what a number stands for."""
-    lines = [f"    if number == {number}:\n        raise ValueError({text!r})" for number, text in texts.items()]
+def _raised(failure: Failure) -> str:
+    """The exception that says what failed."""
+    message = pieces_of(failure)
+    details = "" if all(isinstance(piece, str) for piece in message) else ", detail, place"
+    return f"{'MatrixError' if failure.fault else 'CheckError'}({template(message)!r}{details})"
+
+
+def _raising(parameters: str, raised: Sequence[str]) -> Any:
+    """A function that raises what its ``number`` stands for."""
+    lines = [f"    if number == {number}:\n        raise {text}" for number, text in enumerate(raised) if text]
     lines.append("    raise RuntimeError('the kernel failed')")
-    scope: dict[str, Any] = {}
-    exec(compile("def raising(number):\n" + "\n".join(lines) + "\n", "<errors>", "exec"), scope)
+    scope: dict[str, Any] = {"CheckError": CheckError, "MatrixError": MatrixError}
+    exec(compile(f"def raising({parameters}):\n" + "\n".join(lines) + "\n", "<errors>", "exec"), scope)
     return numba.njit(nogil=True)(scope["raising"])
 
 
-def _misfit(title: str, operands: Sequence[Operand]) -> Any:
-    """``misfit(values)``: the place of the first array with another shape than expected, -1 if there is none.
+def _pairs(operands: Sequence[Operand], count: int) -> list[tuple[int, int]]:
+    """Which arrays may not overlap: those that are written, which come behind `count` others, with any before them."""
+    sizes = [math.prod(each.shape) if each.shape else 0 for each in operands]
+    return [(one, other) for one in range(count, len(operands)) for other in range(one) if sizes[one] and sizes[other]]
 
-    That compiled code passes values of the right types is held when it is compiled.
+
+def _misfit(title: str, operands: Sequence[Operand], count: int) -> Any:
+    """``misfit(values)``: the number of what is wrong with arrays, -1 if nothing is.
+
+    First come those with other shapes than expected, by their places, then the `_pairs` that overlap. That compiled
+    code passes values of the right types is held when it is compiled.
     """
 
     @intrinsic
     def misfit(_: Any, values: Any) -> Any:
-        for operand, given in zip(operands, values, strict=True):
-            _check_type(title, operand, given)
+        for place, (operand, given) in enumerate(zip(operands, values, strict=True)):
+            _check_type(title, operand, given, written=place >= count)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             found = ir.Constant(_WORD, -1)
-            for place, operand in reversed(list(enumerate(operands))):
-                if not operand.shape:
-                    continue
-                value = builder.extract_value(arguments[0], place)
-                array = context.make_array(signature.args[0][place])(context, builder, value)
-                for length, wanted in zip(cgutils.unpack_tuple(builder, array.shape), operand.shape, strict=True):
+            arrays = {}
+            for place, operand in enumerate(operands):
+                if operand.shape:
+                    value = builder.extract_value(arguments[0], place)
+                    arrays[place] = context.make_array(signature.args[0][place])(context, builder, value)
+            for number, pair in enumerate(_pairs(operands, count), len(operands)):
+                begins = [builder.ptrtoint(arrays[place].data, _WORD) for place in pair]
+                sizes = [math.prod(operands[place].shape) * operands[place].dtype.itemsize for place in pair]
+                ends = [builder.add(begin, ir.Constant(_WORD, size)) for begin, size in zip(begins, sizes, strict=True)]
+                overlap = builder.and_(
+                    builder.icmp_unsigned("<", begins[0], ends[1]), builder.icmp_unsigned("<", begins[1], ends[0])
+                )
+                found = builder.select(overlap, ir.Constant(_WORD, number), found)
+            for place, array in reversed(arrays.items()):
+                lengths = cgutils.unpack_tuple(builder, array.shape)
+                for length, wanted in zip(lengths, operands[place].shape, strict=True):
                     differs = builder.icmp_signed("!=", length, ir.Constant(_WORD, wanted))
                     found = builder.select(differs, ir.Constant(_WORD, place), found)
             return found
@@ -156,12 +208,12 @@ def _misfit(title: str, operands: Sequence[Operand]) -> Any:
 
 
 def _invocation(plan: Plan, scalars: Sequence[Operand], arrays: Sequence[Operand]) -> Any:
-    """``invoke(arguments, arrays, memory)`` calls the kernel; it returns the status and the scalar results."""
+    """``invoke(arguments, arrays, memory)`` calls the kernel; it returns the status, two details, scalar results."""
     kinds = [numba.from_dtype(each.dtype) for each in scalars]
 
     @intrinsic
     def invoke(_: Any, arguments: Any, written: Any, memory: Any) -> Any:
-        result = types.Tuple([types.int64, *kinds])
+        result = types.Tuple([types.int64] * 3 + kinds)
 
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             return _Call(plan, context, builder, signature).generate(values, scalars, arrays, kinds)
@@ -171,7 +223,7 @@ def _invocation(plan: Plan, scalars: Sequence[Operand], arrays: Sequence[Operand
     return invoke
 
 
-def _check_type(title: str, operand: Operand, given: Any) -> None:
+def _check_type(title: str, operand: Operand, given: Any, *, written: bool) -> None:
     """Hold that compiled code passes what the kernel takes."""
     wanted = numba.from_dtype(operand.dtype)
     if not operand.shape:
@@ -191,6 +243,8 @@ def _check_type(title: str, operand: Operand, given: Any) -> None:
             f"{title}: {operand.name} must be a C-contiguous array of {wanted} with {len(operand.shape)} axes, shape "
             f"{operand.shape}; got {given} (np.ascontiguousarray makes one)"
         )
+    if written and not given.mutable:
+        raise errors.TypingError(f"{title}: {operand.name} is written to, and must not be read-only; got {given}")
 
 
 class _Call:
@@ -222,15 +276,17 @@ class _Call:
             places.append(cgutils.alloca_once(builder, self.context.get_data_type(kind)))
             if operand.slot is not None:
                 self._store(table, operand.slot, builder.ptrtoint(places[-1], _WORD))
-        detail = cgutils.alloca_once(builder, _WORD)
-        if plan.detail is not None:
-            self._store(table, plan.detail, builder.ptrtoint(detail, _WORD))
         self._give_memory(table, values[2])
-        kernel = builder.inttoptr(ir.Constant(_WORD, plan.address), _KERNEL.as_pointer())
+        # An address that Numba knows of, so that it doesn't keep callers on disk.
+        address = self.context.add_dynamic_addr(builder, plan.address, info=plan.name)
+        kernel = builder.bitcast(address, _KERNEL.as_pointer())
         numbers = [builder.ptrtoint(table, _WORD), *(ir.Constant(_WORD, each) for each in (_RUN_ALL, 0, 0))]
         status = builder.call(kernel, numbers)
         loaded = [self._loaded(kind, place) for kind, place in zip(kinds, places, strict=True)]
-        return self.context.make_tuple(builder, self.signature.return_type, [status, *loaded])
+        slots = [plan.details[0], plan.details[-1]] if plan.details else []
+        details = [builder.load(builder.gep(table, [ir.Constant(_WORD, slot)])) for slot in slots]
+        details = details or [ir.Constant(_WORD, 0)] * 2
+        return self.context.make_tuple(builder, self.signature.return_type, [status, *details, *loaded])
 
     def _loaded(self, kind: Any, place: Any) -> Any:
         value = self.builder.load(place)
@@ -265,14 +321,58 @@ class _Call:
             self._store(table, slot, builder.and_(above, ir.Constant(_WORD, -_ALIGNMENT)))
 
 
-def c_function(function: Any, signature: str, text: str) -> Any:
+@dataclass(frozen=True, slots=True)
+class CType:
+    """A type of C's: "number", "pointer" (to numbers) or "void" (nothing, or a pointer to it), and of which dtype."""
+
+    kind: str
+    dtype: np.dtype | None
+
+    def __str__(self) -> str:
+        if self.kind == "void":
+            return "void"
+        return f"CPointer({self.dtype})" if self.kind == "pointer" else str(self.dtype)
+
+
+def parsed_signature(signature: Any) -> tuple[CType, list[CType]]:
+    """The result and the parameters of a C function.
+
+    Parameters
+    ----------
+    signature : str or signature
+        As `numba.cfunc` takes it.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or has other types than numbers and pointers to them.
+    """
+    try:
+        given, result = sigutils.normalize_signature(signature)
+    except Exception as error:  # noqa: BLE001 - a text is evaluated as Python, so it may be any
+        raise ValueError(str(error) or type(error).__name__) from None
+    if result is None:
+        raise ValueError("it does not say what is returned")
+    return _c_type(result), [_c_type(each) for each in given]
+
+
+def _c_type(given: Any) -> CType:
+    if given in (types.void, types.voidptr, types.CPointer(types.void)):
+        return CType("void", None)
+    kind, number = ("pointer", given.dtype) if isinstance(given, types.CPointer) else ("number", given)
+    if isinstance(number, (types.Integer, types.Float, types.Boolean)):
+        return CType(kind, as_dtype(number))
+    raise ValueError(f"{given} is no number, and no pointer to numbers")
+
+
+def c_function(function: Any, signature: Any, text: str) -> Any:
     """A function of C's that calls one of `function_for`.
 
     Parameters
     ----------
     function : numba dispatcher
         What it calls.
-    signature : str
+    signature : str or signature
         As `numba.cfunc` takes it.
     text : str
         A Python function ``entry`` of these arguments, in terms of ``function``, ``carray`` and ``np``.

@@ -1,28 +1,19 @@
 """Machine code: checked, and loaded into the process.
 
-Imports llvmlite's binding and not Numba, so that a stored kernel runs in a process that never loads Numba.
-Reached through `door` only. Start reading at `load`; fresh and stored code go through it alike.
+Imports neither Numba nor llvmlite, so that a stored kernel runs in a process that loads neither of them where `elf` can
+place it; elsewhere LLVM's own loader does, see `targets`. Start reading at `load`; fresh and stored code go through it
+alike.
 """
 
 import ctypes
-import functools
-import itertools
-import platform
 import struct
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import llvmlite.binding as llvm
-
-from .. import config
 from ..errors import TapejitError
-from . import door
+from . import door, elf
 
-_ENGINES = itertools.count()
-_LOADING = threading.Lock()
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 # Without declared arguments ctypes takes prepared ones as they are, which saves 0.4 µs a call.
 _PREPARED = ctypes.CFUNCTYPE(ctypes.c_int64)
@@ -45,70 +36,6 @@ ALLOWED_SYMBOLS = frozenset([stem + suffix for stem in _LIBM_STEMS for suffix in
 
 class UnknownSymbol(TapejitError, LookupError):  # noqa: N818 - it says what is wrong, as KeyError does
     """Machine code refers to a function that is not allowed, or that this process doesn't have."""
-
-
-@functools.cache
-def host_cpu() -> tuple[str, str]:
-    """Name and features of this CPU, as LLVM spells them.
-
-    Returns
-    -------
-    name, features : str
-        For example ``("znver5", "+avx2,+avx512f,…")``; the features are sorted.
-    """
-    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-
-
-@functools.cache
-def target_cpu() -> tuple[str, str]:
-    """Name and features of the CPU that kernels are built for: this one, unless ``TAPEJIT_CPU`` names a level.
-
-    Raises
-    ------
-    ValueError
-        If this CPU does not have all of the level.
-    """
-    level = config.cpu()
-    name, features = host_cpu()
-    if level not in config.X86_LEVELS:
-        return name, features
-    wanted = [f"+{feature}" for feature in config.X86_LEVELS[level]]
-    missing = [feature[1:] for feature in wanted if feature not in features.split(",")]
-    if missing:
-        raise ValueError(f"TAPEJIT_CPU is {level}, but this CPU has no {', '.join(missing)}")
-    return level, ",".join(sorted(wanted))
-
-
-def platform_triple() -> str:
-    """Architecture, operating system and C library, as LLVM spells them."""
-    return str(llvm.get_process_triple())
-
-
-@functools.cache
-def _initialised() -> bool:
-    """Prepare LLVM for this CPU, and make the C library's mathematics visible to it."""
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    try:
-        # Where nearly everyone has it; to look for it takes longer than to load a kernel.
-        llvm.load_library_permanently({"linux": "libm.so.6", "darwin": "libm.dylib"}.get(sys.platform, "m"))
-    except RuntimeError:
-        library = door.find_library("m")
-        if library is not None:
-            llvm.load_library_permanently(library)
-    return True
-
-
-def target_machine() -> llvm.TargetMachine:
-    """LLVM's code generator for the CPU that kernels are built for."""
-    _initialised()
-    name, features = target_cpu()
-    # The relocation model is what LLVM's in-process loader supports on x86; elsewhere its default does.
-    x86 = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"}
-    reloc = "static" if x86 else "default"
-    return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
-        cpu=name, features=features, opt=3, reloc=reloc, codemodel="jitdefault", jit=True
-    )
 
 
 # --- undefined symbols --------------------------------------------------------------------------------------
@@ -215,11 +142,9 @@ class LoadedKernel:
 
     __slots__ = ("address", "call", "run", "seconds", "symbol")
 
-    def __init__(self, engine: llvm.ExecutionEngine, symbol: str, started: float) -> None:
+    def __init__(self, engine: Any, address: int, symbol: str, started: float) -> None:
         self.symbol = symbol
-        self.address: int = engine.get_function_address(symbol)
-        if not self.address:
-            raise UnknownSymbol(f"the object file has no function {symbol!r}")
+        self.address = address
         self.call: Callable[[int, int, int, int], int] = _SIGNATURE(self.address)
         # Whoever holds the function, or is inside it, keeps the code: a call may outlive this object.
         self.call.engine = engine  # type: ignore[attr-defined]
@@ -255,24 +180,21 @@ def load(code: bytes, symbol: str, symbols: tuple[str, ...]) -> LoadedKernel:
         A symbol that the code refers to is not allowed or not in this process, or the object has no `symbol`.
     ValueError
         It is no object file.
-
-    Notes
-    -----
-    LLVM does not fail on a missing symbol, the first call crashes: so each one is looked up before.
     """
     started = time.perf_counter()
-    _initialised()
-    for name in {*symbols, *undefined_symbols(code)}:
+    needed = {*symbols, *undefined_symbols(code)}
+    for name in needed:
         if name not in ALLOWED_SYMBOLS:
             raise UnknownSymbol(f"kernel {symbol!r} refers to {name!r}, which a kernel may not call")
-        if not llvm.address_of_symbol(name):
+    image = elf.placed(code, symbol)
+    if image is not None:
+        return LoadedKernel(image, image.address, symbol, started)
+    targets = door.targets()
+    for name in needed:
+        if not targets.has_symbol(name):
             raise UnknownSymbol(f"kernel {symbol!r} needs {name!r}, which this process doesn't have")
-    with _LOADING:
-        empty = llvm.parse_assembly(f'source_filename = "tapejit{next(_ENGINES)}"')
-        # LLVM's own memory manager may place code and data too far apart for aarch64's relocations
-        # (numba issue 9001), llvmlite's doesn't.
-        near = platform.machine().lower() in {"aarch64", "arm64"}
-        engine = llvm.create_mcjit_compiler(empty, target_machine(), use_lmm=near)
-        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        engine.finalize_object()
-        return LoadedKernel(engine, symbol, started)
+    engine = targets.engine_with(code)
+    address = engine.get_function_address(symbol)
+    if not address:
+        raise UnknownSymbol(f"the object file has no function {symbol!r}")
+    return LoadedKernel(engine, address, symbol, started)

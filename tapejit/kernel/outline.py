@@ -11,18 +11,19 @@ and gets the same bits. The loops of a matrix product become one call with their
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from llvmlite import ir
 
+from ..dataclass import dataclass
 from .epilogue import Nest, nest_of
 from .instructions import Value
 from .lane_loops import LaneLoop, lane_loop_of
-from .objects import target_cpu
 from .parallel import MARK, SHORT, is_parallel, is_short, iterations
 from .row_loops import RowLoop, row_loop_of
 from .straight import Known, Resolve, Scalars, TextError, Typed
+from .targets import target_cpu
 from .tile_shape import target_of
 
 STRAIGHT = "straight"

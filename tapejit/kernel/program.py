@@ -4,11 +4,11 @@ Start reading at `executable_for`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..dataclass import dataclass
 from ..errors import CompileError, warn
 from ..graph import Graph, Input, Literal, Node, Part
 from ..graph.evaluate import evaluate_node

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..passes import Leaf, Loop
 from ..passes.blocks import blocked, blocks_of, holds_partials, owner, row_axes, row_width
+from ..passes.loops import Leaf, Loop
 from . import expressions as ex
 from .addresses import Addresses
 from .text import Text

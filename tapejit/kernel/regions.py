@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 from ..graph import Literal, Node
 from ..lowering import Affine, ScanRegion, SwitchRegion
-from ..passes import Item, Leaf
 from ..passes.bodies import Borrowed, RegionCall
 from ..passes.body_plans import BodyPlan
+from ..passes.loops import Item, Leaf
 from . import expressions as ex
 from .addresses import Addresses
 from .text import Text

@@ -10,12 +10,14 @@ the second meaning, as LLVM instructions. Start reading at `ROUTINES`, at the en
 from __future__ import annotations  # pointers are defined above, in `runtime`
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..dataclass import dataclass
+from ..ops import winograd as transforms
 from ..ops.linalg import determinants, factors, functions, spectra
+from .winograd_shape import apart, block_of_rows, rows_at_once
 
 if TYPE_CHECKING:
     from .runtime import Pointer
@@ -213,6 +215,50 @@ def _search(side: Any) -> Callable[..., int]:
     return search
 
 
+# --- convolutions -------------------------------------------------------------------------------------------
+
+
+def winograd_kernel(  # noqa: PLR0913, PLR0917 - strides along each axis
+    kernel: Pointer, down: int, across: int, channel_in: int, channel_out: int, out: Pointer, m: int, n: int, c: int,
+    d: int,
+) -> int:  # fmt: skip
+    """The matrices that a kernel of 3×3 places becomes."""
+    array = _read(kernel, (down, across, channel_in, channel_out), (m, n, c, d))
+    return _written(lambda: transforms.transformed(array), out)
+
+
+def winograd_conv(  # noqa: PLR0913, PLR0917 - two arrays with their strides
+    x: Pointer, down: int, across: int, channel: int, kernel: Pointer, place: int, channel_in: int, channel_out: int,
+    out: Pointer, h: int, w: int, c: int, p: int, d: int, _spread: Pointer, _products: Pointer,
+) -> int:  # fmt: skip
+    """A convolution by those matrices."""
+    array = _read(x, (down, across, channel), (h, w, c))
+    weights = _read(kernel, (place, channel_in, channel_out), (p, c, d))
+    return _written(lambda: transforms.convolved(array, weights), out)
+
+
+def winograd_by_kernel(  # noqa: PLR0913, PLR0917 - two arrays with their strides
+    x: Pointer, down: int, across: int, channel: int, ct: Pointer, ct_down: int, ct_across: int, ct_channel: int,
+    out: Pointer, h: int, w: int, c: int, i: int, j: int, d: int, _spread: Pointer, _scattered: Pointer,
+    _totals: Pointer,
+) -> int:  # fmt: skip
+    """The cotangent of a kernel of 3×3 places, from an input and the cotangent of the result."""
+    array = _read(x, (down, across, channel), (h, w, c))
+    cotangent = _read(ct, (ct_down, ct_across, ct_channel), (i, j, d))
+    return _written(lambda: transforms.by_kernel(array, cotangent), out)
+
+
+def _tiles(dtype: np.dtype, h: int, w: int, c: int, p: int, d: int) -> Scratch:
+    tiles = rows_at_once(h - 2, w - 2, c, d, dtype.name) * transforms.tiles_along(w - 2)
+    return ("spread", dtype, p * apart(tiles * c, dtype.name)), ("products", dtype, p * apart(tiles * d, dtype.name))
+
+
+def _tiles_by_kernel(dtype: np.dtype, _h: int, _w: int, c: int, i: int, j: int, d: int) -> Scratch:
+    tiles = block_of_rows(i, j, c, d, dtype.name) * transforms.tiles_along(j)
+    counts = {"spread": tiles * c, "scattered": tiles * d, "totals": c * d}
+    return tuple((name, dtype, transforms.PLACES * apart(count, dtype.name)) for name, count in counts.items())
+
+
 ROUTINES: Mapping[str, Routine] = {
     "cholesky": Routine(cholesky, "f", library=("?potrf_",)),
     "solve": Routine(solve, "f", _factors, ("?getrf_", "cblas_?trsm")),
@@ -227,4 +273,7 @@ ROUTINES: Mapping[str, Routine] = {
     "search_left": Routine(_search("left"), "biuf"),
     "search_right": Routine(_search("right"), "biuf"),
     "argsort": Routine(argsort, "biuf", lambda _, n: (("runs", np.dtype(np.int64), n),)),
+    "winograd_kernel": Routine(winograd_kernel, "f"),
+    "winograd_conv": Routine(winograd_conv, "f", _tiles),
+    "winograd_by_kernel": Routine(winograd_by_kernel, "f", _tiles_by_kernel),
 }

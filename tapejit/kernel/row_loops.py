@@ -10,12 +10,12 @@ Rows come in their order, as in the text. Used by `outline`; start reading at `r
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
 from llvmlite import ir
 
+from ..dataclass import dataclass
 from .indices import slope
 from .instructions import I64, Value, variable
 from .parallel import is_parallel

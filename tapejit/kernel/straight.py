@@ -10,12 +10,12 @@ at once.
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from llvmlite import ir
 
+from ..dataclass import dataclass
 from .instructions import I8, Value, convert, kind, truth, type_of
 
 # From a function's name and its operands' types to the result's type, the types that it wants, and its instructions.
@@ -308,3 +308,18 @@ class Scalars:
 def _never_changes(load: Value) -> None:
     """Tell LLVM that a load gives the same wherever it stands, so that it leaves the loops around it."""
     load.set_metadata("invariant.load", load.module.add_metadata([]))
+
+
+def literal(value: Value) -> int:
+    """A number that the text gives: instructions depend on it.
+
+    Raises
+    ------
+    TextError
+        If it is computed.
+    """
+    if isinstance(value, ir.Constant):
+        return int(value.constant)
+    if isinstance(value, ir.Instruction) and value.opname == "sub":  # what Numba makes of a negative one
+        return literal(value.operands[0]) - literal(value.operands[1])
+    raise TextError(f"{value} where a literal is wanted")

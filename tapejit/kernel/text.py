@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from ..passes import Loop
+from ..passes.loops import Loop
 from . import expressions as ex
 from .runtime import NAMES
 from .scalar_functions import known_functions

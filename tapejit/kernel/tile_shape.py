@@ -10,10 +10,11 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+
+from ..dataclass import dataclass
 
 SCRATCH_BYTES = 65536
 """The most that a copy of some columns of the right matrix may take, on the stack."""
@@ -84,7 +85,7 @@ def target_of(features: str) -> Target:
     Parameters
     ----------
     features : str
-        As from `objects.host_cpu`: ``"+avx2,+fma,-avx512f,…"``.
+        As from `targets.host_cpu`: ``"+avx2,+fma,-avx512f,…"``.
 
     Returns
     -------

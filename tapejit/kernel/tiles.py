@@ -13,12 +13,12 @@ reading at `tiled_product`; `tile_shape` says how a matrix is cut, `terms` what 
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from llvmlite import ir
 
+from ..dataclass import dataclass
 from .instructions import FLOATS, I64, Value, own_function
 from .packing import pack, packs, scratch, turned
 from .terms import BLOCK, Pointers, Steps, count_of, each_block, summed

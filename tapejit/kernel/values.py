@@ -6,12 +6,13 @@ Start reading at `Values.of`. A value that does not change in a loop is computed
 import ast
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from ..dataclass import dataclass
 from ..graph import Input, Node
 from ..lowering import Affine, Pointwise
-from ..passes import Choose, Compute, Dot, Expression, Fetch, Item, Key, Leaf, Load, Loop, Number, leaves
-from ..passes.access import operands_of
+from ..passes.access import Choose, Compute, Dot, Expression, Fetch, Key, Load, Number, operands_of
+from ..passes.loops import Item, Leaf, Loop, leaves
 from . import expressions as ex
 from .addresses import Addresses
 from .text import Text

@@ -10,8 +10,13 @@ from .. import ops
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..ops.taking import is_class
 from ..tensor import Tensor
-from .loss import Loss, in_common
+from .loss import FunctionLoss, in_common, mean_of_last
 from .regression import TINY
+
+_INSTEAD = {
+    "one-hot": "; for targets with a probability for each class there is CategoricalCrossentropy",
+    "numbers": "; for targets that are numbers of classes there is SparseCategoricalCrossentropy",
+}
 
 
 def binary_crossentropy(
@@ -51,7 +56,9 @@ def binary_crossentropy(
     else:
         inside = ops.clip(predicted, TINY, 1.0 - TINY)
         values = -(given * ops.log(inside) + (1.0 - given) * ops.log1p(-inside))
-    return ops.mean(values, axis=axis) if values.shape else values
+    if axis in (-1, len(values.shape) - 1):
+        return mean_of_last("binary_crossentropy", values)
+    return ops.mean(values, axis=axis)
 
 
 def categorical_crossentropy(
@@ -77,7 +84,7 @@ def categorical_crossentropy(
     Tensor
         Without that axis.
     """
-    given, predicted = in_common("categorical_crossentropy", y_true, y_pred)
+    given, predicted = in_common("categorical_crossentropy", y_true, y_pred, _INSTEAD["numbers"])
     if label_smoothing:
         given = given * (1.0 - label_smoothing) + label_smoothing / given.shape[axis]
     return -ops.sum(given * _log_probabilities(predicted, from_logits, axis), axis=axis)
@@ -122,8 +129,8 @@ def sparse_categorical_crossentropy(
     """
     title = "sparse_categorical_crossentropy"
     predicted, labels = ops.asarray(y_pred), ops.asarray(y_true)
-    if labels.dtype.kind == "f":  # as data sets often have them
-        labels = ops.astype(labels, "int64")
+    if labels.dtype.kind == "f":  # as data sets often have them; nan is no class, whatever a conversion makes of it
+        labels = ops.astype(ops.where(ops.isnan(labels), -(2.0**63), labels), "int64")
     if labels.dtype.kind not in "iu":
         raise DtypeError(at_user_line(f"{title}: targets are numbers of classes, got {labels.dtype.name}"))
     if len(labels.shape) == len(predicted.shape) and labels.shape[-1:] == (1,):
@@ -135,9 +142,11 @@ def sparse_categorical_crossentropy(
         raise ShapeError(
             at_user_line(
                 f"{title}: targets of shape {labels.shape} for predictions of shape {predicted.shape}, whose last axis "
-                "is that of the classes"
+                f"is that of the classes{_INSTEAD['one-hot'] if labels.shape == predicted.shape else ''}"
             )
         )
+    if ignore_class is not None:  # a number that the labels' own dtype may not have
+        labels = ops.astype(labels, "int64")
     ignored = None if ignore_class is None else labels == ignore_class
     if ignored is not None:
         labels = ops.where(ignored, 0, labels)
@@ -171,14 +180,14 @@ def _log_probabilities(predicted: Tensor, from_logits: bool, axis: int) -> Tenso
     return ops.log(ops.clip(shares, TINY, 1.0 - TINY))
 
 
-class BinaryCrossentropy(Loss):
+class BinaryCrossentropy(FunctionLoss):
     """`binary_crossentropy` of the examples, reduced.
 
     Parameters
     ----------
     from_logits, label_smoothing, axis
         See `binary_crossentropy`.
-    reduction, name
+    reduction, name, dtype
         See `Loss`.
     """
 
@@ -189,8 +198,9 @@ class BinaryCrossentropy(Loss):
         axis: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype)
         self.from_logits = from_logits
         self.label_smoothing = label_smoothing
         self.axis = axis
@@ -200,14 +210,14 @@ class BinaryCrossentropy(Loss):
         return binary_crossentropy(y_true, y_pred, self.from_logits, self.label_smoothing, self.axis)
 
 
-class CategoricalCrossentropy(Loss):
+class CategoricalCrossentropy(FunctionLoss):
     """`categorical_crossentropy` of the examples, reduced.
 
     Parameters
     ----------
     from_logits, label_smoothing, axis
         See `categorical_crossentropy`.
-    reduction, name
+    reduction, name, dtype
         See `Loss`.
     """
 
@@ -218,8 +228,9 @@ class CategoricalCrossentropy(Loss):
         axis: int = -1,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype)
         self.from_logits = from_logits
         self.label_smoothing = label_smoothing
         self.axis = axis
@@ -229,14 +240,14 @@ class CategoricalCrossentropy(Loss):
         return categorical_crossentropy(y_true, y_pred, self.from_logits, self.label_smoothing, self.axis)
 
 
-class SparseCategoricalCrossentropy(Loss):
+class SparseCategoricalCrossentropy(FunctionLoss):
     """`sparse_categorical_crossentropy` of the examples, reduced.
 
     Parameters
     ----------
     from_logits, ignore_class, axis
         See `sparse_categorical_crossentropy`. Examples of an ignored class don't count in a mean.
-    reduction, name
+    reduction, name, dtype
         See `Loss`.
 
     Examples
@@ -253,8 +264,9 @@ class SparseCategoricalCrossentropy(Loss):
         reduction: str | None = "sum_over_batch_size",
         axis: int = -1,
         name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype)
         self.from_logits = from_logits
         self.ignore_class = ignore_class
         self.axis = axis
@@ -267,12 +279,10 @@ class SparseCategoricalCrossentropy(Loss):
         """See `Loss`."""
         if self.ignore_class is None:
             return None
-        labels = ops.asarray(y_true)
-        squeezed = len(labels.shape) > 1 and labels.shape[-1] == 1
-        return (ops.squeeze(labels, -1) if squeezed else labels) != self.ignore_class
+        return ops.astype(ops.asarray(y_true), "int64") != self.ignore_class
 
 
-class KLDivergence(Loss):
+class KLDivergence(FunctionLoss):
     """`kl_divergence` of the examples, reduced; see `Loss`."""
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:

@@ -4,7 +4,7 @@ from typing import Any
 
 from .. import ops
 from ..tensor import Tensor
-from .loss import Loss, in_common, mean_of_last
+from .loss import FunctionLoss, in_common, mean_of_last
 
 TINY = 1e-7
 """What keeps divisions from 0, as Keras has it."""
@@ -30,7 +30,7 @@ def mean_squared_error(y_true: Any, y_pred: Any) -> Tensor:
     """
     given, predicted = in_common("mean_squared_error", y_true, y_pred)
     difference = predicted - given
-    return mean_of_last(difference * difference)
+    return mean_of_last("mean_squared_error", difference * difference)
 
 
 def mean_absolute_error(y_true: Any, y_pred: Any) -> Tensor:
@@ -47,7 +47,7 @@ def mean_absolute_error(y_true: Any, y_pred: Any) -> Tensor:
         In the dtype of the predictions.
     """
     given, predicted = in_common("mean_absolute_error", y_true, y_pred)
-    return mean_of_last(ops.abs(predicted - given))
+    return mean_of_last("mean_absolute_error", ops.abs(predicted - given))
 
 
 def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Tensor:
@@ -71,11 +71,13 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Tensor:
     size = ops.abs(predicted - given)
     inner = ops.minimum(size, delta)
     # Within delta inner is size; beyond it is delta.
-    return mean_of_last(inner * (size - 0.5 * inner))
+    return mean_of_last("huber", inner * (size - 0.5 * inner))
 
 
 def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
-    """The cosine of the angle between targets and predictions, 0 where one of them is (nearly) 0.
+    """Minus the cosine of the angle between targets and predictions, 0 where one of them is (nearly) 0.
+
+    The sign is that of a loss: -1 for vectors of one direction.
 
     Parameters
     ----------
@@ -88,14 +90,19 @@ def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Tensor:
     -------
     Tensor
         Without that axis.
+
+    Examples
+    --------
+    >>> tj.losses.cosine_similarity([[0.0, 2.0]], [[0.0, 1.0]]).tolist()
+    [-1.0]
     """
     given, predicted = in_common("cosine_similarity", y_true, y_pred)
     product = ops.sum(given * predicted, axis=axis)
     sizes = [ops.maximum(ops.sum(each * each, axis=axis), TINY * TINY) for each in (given, predicted)]
-    return product / (ops.sqrt(sizes[0]) * ops.sqrt(sizes[1]))
+    return -product / (ops.sqrt(sizes[0]) * ops.sqrt(sizes[1]))
 
 
-class MeanSquaredError(Loss):
+class MeanSquaredError(FunctionLoss):
     """`mean_squared_error` of the examples, reduced; see `Loss`.
 
     Examples
@@ -109,7 +116,7 @@ class MeanSquaredError(Loss):
         return mean_squared_error(y_true, y_pred)
 
 
-class MeanAbsoluteError(Loss):
+class MeanAbsoluteError(FunctionLoss):
     """`mean_absolute_error` of the examples, reduced; see `Loss`."""
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
@@ -117,21 +124,25 @@ class MeanAbsoluteError(Loss):
         return mean_absolute_error(y_true, y_pred)
 
 
-class Huber(Loss):
+class Huber(FunctionLoss):
     """`huber` of the examples, reduced.
 
     Parameters
     ----------
     delta : float
         Where squares turn into lines.
-    reduction, name
+    reduction, name, dtype
         See `Loss`.
     """
 
     def __init__(
-        self, delta: float = 1.0, reduction: str | None = "sum_over_batch_size", name: str | None = None
+        self,
+        delta: float = 1.0,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
     ) -> None:
-        super().__init__(reduction, name)
+        super().__init__(reduction, name, dtype)
         self.delta = delta
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
@@ -139,21 +150,27 @@ class Huber(Loss):
         return huber(y_true, y_pred, self.delta)
 
 
-class CosineSimilarity(Loss):
-    """Minus the `cosine_similarity` of the examples, reduced.
+class CosineSimilarity(FunctionLoss):
+    """`cosine_similarity` of the examples, reduced.
 
     Parameters
     ----------
     axis : int
         Along which the vectors lie.
-    reduction, name
+    reduction, name, dtype
         See `Loss`.
     """
 
-    def __init__(self, axis: int = -1, reduction: str | None = "sum_over_batch_size", name: str | None = None) -> None:
-        super().__init__(reduction, name)
+    def __init__(
+        self,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(reduction, name, dtype)
         self.axis = axis
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         """See `Loss`."""
-        return -cosine_similarity(y_true, y_pred, self.axis)
+        return cosine_similarity(y_true, y_pred, self.axis)

@@ -1,9 +1,11 @@
 """`Metric`, and the metrics that everything else is made of: a sum and a mean."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
-from ..errors import ShapeError, at_user_line
+from ..aval import parse_dtype
+from ..losses.loss import aligned
 from ..nn.module import Module
 from ..tensor import Tensor
 from ..variable import Variable
@@ -12,23 +14,56 @@ from ..variable import Variable
 class Metric(Module):
     """A figure that is updated batch by batch; to be inherited from.
 
-    A subclass makes its state with `add_variable`, and has ``update_state`` and ``result``.
+    A subclass makes its state with `add_weight`, and has ``update_state`` and ``result``.
 
     Parameters
     ----------
     name : str, optional
         See `tapejit.nn.Module`.
-    dtype : dtype
-        Of the state; float32 would count up to 2^24 only.
+    dtype : dtype, optional
+        Of the state; by default float64, since float32 would count up to 2^24 only.
+
+    Examples
+    --------
+    >>> class Largest(tj.metrics.Metric):
+    ...     def __init__(self, name="largest", **options):
+    ...         super().__init__(name=name, **options)
+    ...         self.largest = self.add_weight(name="largest", initializer="zeros")
+    ...     def update_state(self, values, sample_weight=None):
+    ...         self.largest.assign(tj.maximum(self.largest, tj.max(values)))
+    ...     def result(self):
+    ...         return self.largest.read_value()
+    >>> float(Largest()([1.0, 3.0, 2.0]))
+    3.0
     """
 
-    def __init__(self, name: str | None = None, dtype: Any = "float64") -> None:
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(name)
-        self.dtype = dtype
+        self.dtype = parse_dtype(type(self).__name__, "float64" if dtype is None else dtype)
 
-    def add_variable(self, name: str, shape: tuple[int, ...] = ()) -> Variable:
-        """Make a part of the state, which begins with zeros, to be kept in an attribute."""
-        return Variable(ops.zeros(shape, self.dtype), trainable=False, name=f"{self.name}/{name}")
+    def add_weight(
+        self,
+        *args: Any,
+        name: str | None = None,
+        shape: int | Sequence[int] | None = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = False,
+        regularizer: Any = None,
+    ) -> Variable:
+        """Make a part of the state, to be kept in an attribute.
+
+        As a module's, with other defaults: it begins as zeros, and is not trained. After `reset_state` it is zeros
+        whatever it began as.
+        """
+        if initializer is None and len(args) < (3 if args and isinstance(args[0], str) else 2):
+            initializer = "zeros"
+        return super().add_weight(
+            *args, name=name, shape=shape, initializer=initializer, dtype=dtype, trainable=trainable,
+            regularizer=regularizer,
+        )  # fmt: skip
+
+    add_variable = add_weight
 
     def update_state(self, *args: Any, **kwargs: Any) -> None:
         """Take one more batch into account."""
@@ -60,9 +95,9 @@ class Sum(Metric):
     3.0
     """
 
-    def __init__(self, name: str | None = None, dtype: Any = "float64") -> None:
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(name, dtype)
-        self.total = self.add_variable("total")
+        self.total = self.add_weight("total")
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Add values.
@@ -93,10 +128,10 @@ class Mean(Metric):
     4.0
     """
 
-    def __init__(self, name: str | None = None, dtype: Any = "float64") -> None:
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         super().__init__(name, dtype)
-        self.total = self.add_variable("total")
-        self.count = self.add_variable("count")
+        self.total = self.add_weight("total")
+        self.count = self.add_weight("count")
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Add values.
@@ -131,12 +166,5 @@ def weighted(title: str, values: Any, sample_weight: Any, dtype: Any) -> tuple[T
     numbers = ops.astype(ops.asarray(values), dtype)
     if sample_weight is None:
         return numbers, None
-    weights = ops.astype(ops.asarray(sample_weight), dtype)
-    rank, own = len(numbers.shape), len(weights.shape)
-    shape = (*weights.shape, *(1,) * (rank - own))
-    if own > rank or any(one not in (1, other) for one, other in zip(shape, numbers.shape, strict=True)):
-        raise ShapeError(
-            at_user_line(f"{title}: sample_weight of shape {weights.shape} for values of shape {numbers.shape}")
-        )
-    weights = ops.reshape(weights, shape)
+    weights = aligned(title, ops.astype(ops.asarray(sample_weight), dtype), numbers.shape)
     return numbers * weights, weights

@@ -1,12 +1,17 @@
 """Attention with several heads."""
 
-from math import sqrt
+from collections.abc import Sequence
+from functools import reduce
+from math import prod, sqrt
 from typing import Any
 
 from .. import ops
+from ..aval import Shape
 from ..errors import ShapeError, at_user_line
 from ..tensor import Tensor
-from .layer import Layer, PartialShape, known
+from . import initializers, regularizers
+from .calls import form_of
+from .layer import Layer, PartialShape, at_least_one, known
 from .stochastic import Dropout
 
 
@@ -30,11 +35,20 @@ class MultiHeadAttention(Layer):
     output_shape : int, optional
         Length of the result; by default that of the queries that come in.
     kernel_initializer, bias_initializer : str or callable
-        See `initializers`.
+        See `initializers`; the inputs of a kernel are what it sums over, its outputs the heads together.
+    kernel_regularizer, bias_regularizer : str or callable, optional
+        See `regularizers`.
     seed : int, optional
         Of the generator that draws what is dropped.
     **options
         See `Layer`.
+
+    Attributes
+    ----------
+    query_kernel, key_kernel, value_kernel : Variable, shape (features, heads, length of one head)
+        Once it is built.
+    output_kernel : Variable, shape (heads, length of one head, features)
+        Once it is built.
     """
 
     rank = 3
@@ -47,42 +61,59 @@ class MultiHeadAttention(Layer):
         dropout: float = 0.0,
         use_bias: bool = True,
         output_shape: int | None = None,
+        *,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
         seed: int | None = None,
         **options: Any,
     ) -> None:
-        self.num_heads = num_heads
-        self.key_dim = key_dim
-        self.value_dim = key_dim if value_dim is None else value_dim
+        own = {"num_heads": num_heads, "key_dim": key_dim, "value_dim": key_dim if value_dim is None else value_dim}
+        self.num_heads, self.key_dim, self.value_dim = at_least_one("MultiHeadAttention", **own)
         self.use_bias = use_bias
-        self.width = output_shape
-        self.kernel_initializer = kernel_initializer
-        self.bias_initializer = bias_initializer
-        self.drop = Dropout(dropout, seed=seed)
+        self.width = None if output_shape is None else at_least_one("MultiHeadAttention", output_shape=output_shape)[0]
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.drop = Dropout(dropout, seed=seed, dtype=options.get("dtype"))
         super().__init__(**options)
 
-    def prepare(self, *args: Any) -> None:
+    def _prepare(self, *args: Any, **kwargs: Any) -> None:
         """See `Module`: the weights depend on the shapes of query, value and key."""
-        if not self.built and args:
-            shapes = [ops.asarray(each).shape for each in args if each is not None]
-            self.keep("_others", (shapes[1] if len(shapes) > 1 else shapes[0], shapes[-1]))
-            self.build_for((None, *shapes[0][1:]))
+        if self.built:
+            return
+        inputs = form_of(type(self)).inputs(args, kwargs)
+        query = self.taken(inputs.get("query")).shape
+        value = self.taken(inputs["value"]).shape if "value" in inputs else query
+        key = self.taken(inputs["key"]).shape if "key" in inputs else value
+        self.keep("_others", (value, key))
+        self.build_for((None, *query[1:]))
 
     def build(self, input_shape: PartialShape) -> None:
         """See `Layer`."""
         features = known(input_shape[-1], self, "last axis")
         values, keys = (shape[-1] for shape in getattr(self, "_others", (input_shape, input_shape)))
-        heads, width = self.num_heads, self.width or features
-        values, keys = known(values, self, "last axis of the values"), known(keys, self, "last axis of the keys")
-        self.query_kernel, self.query_bias = self._projection("query", features, heads * self.key_dim)
-        self.key_kernel, self.key_bias = self._projection("key", keys, heads * self.key_dim)
-        self.value_kernel, self.value_bias = self._projection("value", values, heads * self.value_dim)
-        self.output_kernel, self.output_bias = self._projection("output", heads * self.value_dim, width)
+        heads = self.num_heads
+        self.query_kernel, self.query_bias = self._projection("query", features, (heads, self.key_dim))
+        self.key_kernel, self.key_bias = self._projection("key", keys, (heads, self.key_dim))
+        self.value_kernel, self.value_bias = self._projection("value", values, (heads, self.value_dim))
+        width = (self.width or features,)
+        self.output_kernel, self.output_bias = self._projection("attention_output", (heads, self.value_dim), width)
 
-    def _projection(self, name: str, inputs: int, outputs: int) -> tuple[Any, Any]:
-        kernel = self.add_weight(f"{name}_kernel", (inputs, outputs), self.kernel_initializer)
-        return kernel, self.add_weight(f"{name}_bias", (outputs,), self.bias_initializer) if self.use_bias else None
+    def _projection(self, name: str, inputs: Any, outputs: tuple[int, ...]) -> tuple[Any, Any]:
+        inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+
+        def as_matrix(shape: Shape, dtype: Any) -> Any:
+            return ops.reshape(self.kernel_initializer((prod(inputs), prod(outputs)), dtype), shape)
+
+        kernel = self.add_weight(f"{name}/kernel", (*inputs, *outputs), as_matrix, regularizer=self.kernel_regularizer)
+        if not self.use_bias:
+            return kernel, None
+        return kernel, self.add_weight(
+            f"{name}/bias", outputs, self.bias_initializer, regularizer=self.bias_regularizer
+        )
 
     def compute_output_shape(self, input_shape: PartialShape) -> PartialShape:
         """See `Layer`."""
@@ -93,9 +124,12 @@ class MultiHeadAttention(Layer):
         query: Any,
         value: Any = None,
         key: Any = None,
+        query_mask: Any = None,
+        value_mask: Any = None,
+        key_mask: Any = None,
         attention_mask: Any = None,
-        use_causal_mask: bool = False,
         return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
     ) -> Any:
         """The layer's result.
 
@@ -107,12 +141,16 @@ class MultiHeadAttention(Layer):
             What is averaged; by default the queries.
         key : array_like, shape (batch, s, features)
             What queries are compared with; by default the values.
-        attention_mask : array_like of bool, shape (batch, t, s) or what broadcasts with it
-            Who may look where.
-        use_causal_mask : bool
-            Whether nobody may look ahead.
+        query_mask : array_like of bool, shape (batch, t), optional
+            Who asks at all.
+        value_mask, key_mask : array_like of bool, shape (batch, s), optional
+            Where one may look.
+        attention_mask : array_like of bool, shape (batch, t, s) or what broadcasts with it, optional
+            Who may look where; also (batch, heads, t, s).
         return_attention_scores : bool
             Whether the weights follow the result.
+        use_causal_mask : bool
+            Whether nobody may look ahead.
 
         Returns
         -------
@@ -124,40 +162,40 @@ class MultiHeadAttention(Layer):
         k = v if key is None else self.as_input(key)
         if v.shape[:2] != k.shape[:2] or q.shape[0] != v.shape[0]:
             raise ShapeError(
-                at_user_line(
-                    f"MultiHeadAttention {self.name!r}: query {q.shape}, value {v.shape} and key {k.shape} don't fit"
-                )
+                at_user_line(f"{self.described}: query {q.shape}, value {v.shape} and key {k.shape} don't fit")
             )
         queries = self._heads(q, self.query_kernel, self.query_bias) * (1.0 / sqrt(self.key_dim))
         keys = self._heads(k, self.key_kernel, self.key_bias)
         values = self._heads(v, self.value_kernel, self.value_bias)
         scores = ops.matmul(queries, ops.permute_dims(keys, (0, 1, 3, 2)))
-        allowed = self._allowed(attention_mask, use_causal_mask, q.shape[1], v.shape[1])
+        sides = ((query_mask, 2), (value_mask, 1), (key_mask, 1))
+        masks = [ops.expand_dims(ops.asarray(mask), axis) for mask, axis in sides if mask is not None]
+        allowed = self._allowed([*masks, attention_mask], use_causal_mask, q.shape[1], v.shape[1])
         if allowed is not None:
             scores = ops.where(allowed, scores, -1e9 if scores.dtype.itemsize > 2 else -3e4)
         weights = ops.softmax(scores, axis=-1)
-        mixed = ops.permute_dims(ops.matmul(self.drop(weights), values), (0, 2, 1, 3))
+        if allowed is not None:  # not even where nobody may look anywhere
+            weights = ops.where(allowed, weights, 0.0)
+        weights = self.drop(weights)
+        mixed = ops.permute_dims(ops.matmul(weights, values), (0, 2, 1, 3))
         joined = ops.reshape(mixed, (*mixed.shape[:2], self.num_heads * self.value_dim))
-        out = ops.matmul(joined, self.output_kernel)
+        out = ops.matmul(joined, ops.reshape(self.output_kernel, (joined.shape[2], -1)))
         out = out if self.output_bias is None else out + self.output_bias
         return (out, weights) if return_attention_scores else out
 
     def _heads(self, x: Tensor, kernel: Any, bias: Any) -> Tensor:
         """A projection, shape (batch, heads, time, length of one head)."""
-        self.check_channels(x.shape[-1], kernel.shape[0])
-        projected = ops.matmul(x, kernel)
-        projected = projected if bias is None else projected + bias
-        split = ops.reshape(projected, (*x.shape[:2], self.num_heads, kernel.shape[1] // self.num_heads))
-        return ops.permute_dims(split, (0, 2, 1, 3))
+        features, heads, length = kernel.shape
+        self.check_channels(x.shape, features)
+        projected = ops.matmul(x, ops.reshape(kernel, (features, heads * length)))
+        projected = projected if bias is None else projected + ops.reshape(bias, (heads * length,))
+        return ops.permute_dims(ops.reshape(projected, (*x.shape[:2], heads, length)), (0, 2, 1, 3))
 
     @staticmethod
-    def _allowed(given: Any, causal: bool, times: int, length: int) -> Any:
+    def _allowed(given: Sequence[Any], causal: bool, times: int, length: int) -> Any:
         """Who may look where, to broadcast with (batch, heads, times, length)."""
-        mask = None
-        if given is not None:
-            mask = ops.astype(ops.asarray(given), "bool")
-            mask = ops.expand_dims(mask, -3) if len(mask.shape) == 3 else mask
+        masks = [ops.astype(ops.asarray(mask), "bool") for mask in given if mask is not None]
+        masks = [ops.expand_dims(mask, -3) if len(mask.shape) == 3 else mask for mask in masks]
         if causal:
-            earlier = ops.expand_dims(ops.arange(times), 1) >= ops.arange(length)
-            mask = earlier if mask is None else ops.logical_and(mask, earlier)
-        return mask
+            masks.append(ops.expand_dims(ops.arange(times), 1) >= ops.arange(length))
+        return reduce(ops.logical_and, masks) if masks else None

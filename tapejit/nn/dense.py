@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from .. import ops
 from ..errors import ShapeError, at_user_line
 from ..tensor import Tensor
-from . import activations
-from .layer import Layer, PartialShape, known
+from . import activations, initializers, regularizers
+from .layer import Layer, PartialShape, at_least_one, known
 
 
 class Dense(Layer):
@@ -56,15 +58,13 @@ class Dense(Layer):
         bias_regularizer: Any = None,
         **options: Any,
     ) -> None:
-        if units < 1:
-            raise ValueError(at_user_line(f"Dense: units must be at least 1, got {units}"))
-        self.units = units
+        (self.units,) = at_least_one("Dense", units=units)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        self.kernel_initializer = kernel_initializer
-        self.bias_initializer = bias_initializer
-        self.kernel_regularizer = kernel_regularizer
-        self.bias_regularizer = bias_regularizer
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
         super().__init__(**options)
 
     def build(self, input_shape: PartialShape) -> None:
@@ -90,7 +90,7 @@ class Dense(Layer):
             At least two axes.
         """
         x = self.as_input(inputs)
-        self.check_channels(x.shape[-1], self.kernel.shape[0])
+        self.check_channels(x.shape, self.kernel.shape[0])
         out = ops.matmul(x, self.kernel)
         return self.activation(out if self.bias is None else out + self.bias)
 
@@ -135,8 +135,78 @@ class LeakyReLU(Layer):
         return activations.leaky_relu(self.as_input(inputs), self.negative_slope)
 
 
+class ReLU(Layer):
+    """The rectifier as a layer: ``x`` above the threshold, up to `max_value`; below it a line.
+
+    Parameters
+    ----------
+    max_value : float, optional
+        What the result is cut off at.
+    negative_slope : float
+        Slope below the threshold.
+    threshold : float
+        Where the line ends.
+    **options
+        See `Layer`.
+    """
+
+    def __init__(
+        self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **options: Any
+    ) -> None:
+        self.max_value = max_value
+        self.negative_slope = negative_slope
+        self.threshold = threshold
+        super().__init__(**options)
+
+    def call(self, inputs: Any) -> Tensor:
+        """The layer's result, of any shape."""
+        return activations.relu(self.as_input(inputs), self.negative_slope, self.max_value, self.threshold)
+
+
+class ELU(Layer):
+    """`activations.elu` as a layer.
+
+    Parameters
+    ----------
+    alpha : float
+        What it goes to below 0, with the other sign.
+    **options
+        See `Layer`.
+    """
+
+    def __init__(self, alpha: float = 1.0, **options: Any) -> None:
+        self.alpha = alpha
+        super().__init__(**options)
+
+    def call(self, inputs: Any) -> Tensor:
+        """The layer's result, of any shape."""
+        return activations.elu(self.as_input(inputs), self.alpha)
+
+
+class Softmax(Layer):
+    """`softmax` as a layer.
+
+    Parameters
+    ----------
+    axis : int
+        Along which the results add up to 1.
+    **options
+        See `Layer`.
+    """
+
+    def __init__(self, axis: int = -1, **options: Any) -> None:
+        self.axis = axis
+        super().__init__(**options)
+
+    def call(self, inputs: Any) -> Tensor:
+        """The layer's result, of any shape."""
+        return ops.softmax(self.as_input(inputs), axis=self.axis)
+
+
 class Flatten(Layer):
     """All axes but the first as one."""
+
+    least_rank = 1
 
     def compute_output_shape(self, input_shape: PartialShape) -> PartialShape:
         """See `Layer`."""
@@ -145,9 +215,7 @@ class Flatten(Layer):
 
     def call(self, inputs: Any) -> Tensor:
         """The layer's result, shape (batch, product of the others)."""
-        x = ops.asarray(inputs)
-        if not x.shape:
-            raise ShapeError(at_user_line(f"Flatten {self.name!r} takes at least 1 axis, the batch; got {x.shape}"))
+        x = self.taken(inputs)
         return ops.reshape(x, (x.shape[0], prod(x.shape[1:])))
 
 
@@ -160,24 +228,42 @@ class Reshape(Layer):
         Without the batch; one length may be -1.
     **options
         See `Layer`.
+
+    Raises
+    ------
+    ValueError
+        If it is no sequence of lengths, or more than one is -1.
     """
 
+    least_rank = 1
+
     def __init__(self, target_shape: Sequence[int], **options: Any) -> None:
-        self.target_shape = tuple(target_shape)
+        lengths: list[Any] = [target_shape] if isinstance(target_shape, (int, np.integer)) else list(target_shape)
+        if any(not isinstance(each, (int, np.integer)) or each < -1 for each in lengths) or lengths.count(-1) > 1:
+            raise ValueError(
+                at_user_line(f"Reshape: target_shape has lengths, one of which may be -1, got {target_shape!r}")
+            )
+        self.target_shape = tuple(int(length) for length in lengths)
         super().__init__(**options)
 
     def compute_output_shape(self, input_shape: PartialShape) -> PartialShape:
         """See `Layer`."""
-        if -1 not in self.target_shape:
-            return (input_shape[0], *self.target_shape)
-        rest = input_shape[1:]
-        if None in rest:
-            return (input_shape[0], *(None if length == -1 else length for length in self.target_shape))
-        others = prod(length for length in self.target_shape if length != -1)
-        size = prod(length or 0 for length in rest)
-        return (input_shape[0], *(size // others if length == -1 else length for length in self.target_shape))
+        lengths = self.target_shape
+        if None in input_shape[1:]:
+            return (input_shape[0], *(None if length == -1 else length for length in lengths))
+        size, others = prod(length or 0 for length in input_shape[1:]), prod(each for each in lengths if each != -1)
+        fits = size % others == 0 if -1 in lengths and others else size == others
+        if not fits:
+            raise ShapeError(
+                at_user_line(
+                    f"{self.described}: an example of shape {input_shape[1:]} has {size} elements, the target shape "
+                    f"{lengths} does not fit"
+                )
+            )
+        return (input_shape[0], *(size // (others or 1) if length == -1 else length for length in lengths))
 
     def call(self, inputs: Any) -> Tensor:
         """The layer's result, shape (batch, *target_shape)."""
-        x = ops.asarray(inputs)
-        return ops.reshape(x, (x.shape[0], *self.target_shape))
+        x = self.taken(inputs)
+        shape: Any = self.compute_output_shape(x.shape)
+        return ops.reshape(x, shape)

@@ -3,9 +3,10 @@
 from typing import Any
 
 from .. import ops
-from ..errors import DtypeError, at_user_line
+from ..errors import DtypeError, IndexRangeError, at_user_line
 from ..tensor import Tensor
-from .layer import Layer, PartialShape
+from . import initializers, regularizers
+from .layer import Layer, PartialShape, at_least_one
 
 
 class Embedding(Layer):
@@ -21,6 +22,8 @@ class Embedding(Layer):
         See `initializers`.
     embeddings_regularizer : str or callable, optional
         See `regularizers`.
+    mask_zero : bool
+        False: masks are handed to the layers that take one.
     **options
         See `Layer`.
 
@@ -34,16 +37,19 @@ class Embedding(Layer):
         self,
         input_dim: int,
         output_dim: int,
-        embeddings_initializer: Any = "random_uniform",
+        embeddings_initializer: Any = "uniform",
         embeddings_regularizer: Any = None,
+        *,
+        mask_zero: bool = False,
         **options: Any,
     ) -> None:
-        if input_dim < 1 or output_dim < 1:
-            raise ValueError(at_user_line(f"Embedding: lengths must be at least 1, got {input_dim} and {output_dim}"))
-        self.input_dim = input_dim
-        self.output_dim = output_dim
-        self.embeddings_initializer = embeddings_initializer
-        self.embeddings_regularizer = embeddings_regularizer
+        if mask_zero:
+            raise ValueError(
+                at_user_line("Embedding: mask_zero can't be True; hand mask=numbers != 0 to the recurrent layer")
+            )
+        self.input_dim, self.output_dim = at_least_one("Embedding", input_dim=input_dim, output_dim=output_dim)
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         super().__init__(**options)
 
     def build(self, input_shape: PartialShape) -> None:  # noqa: ARG002 (its weights don't depend on it)
@@ -79,9 +85,14 @@ class Embedding(Layer):
         IndexRangeError
             If there is no such row.
         """
-        numbers = ops.asarray(inputs)
+        numbers = self.taken(inputs)
         if numbers.dtype.kind not in "iu":
             raise DtypeError(
-                at_user_line(f"Embedding {self.name!r} takes integers, the numbers of rows; got {numbers.dtype.name}")
+                at_user_line(f"{self.described} takes integers, the numbers of rows; got {numbers.dtype.name}")
             )
-        return ops.take(self.embeddings, numbers, axis=0)
+        try:
+            return ops.take(self.embeddings, numbers, axis=0)
+        except IndexRangeError:  # eagerly; a compiled step says it with the user's line
+            array, rows = numbers.numpy(), self.input_dim
+            wrong = array[(array < -rows) | (array >= rows)][0]
+            raise IndexRangeError(at_user_line(f"{self.described} has {rows} rows, there is no row {wrong}")) from None

@@ -1,6 +1,7 @@
 """First values of weights: functions of shape and dtype, with the names of Keras.
 
 An initializer with a seed gives the same numbers each time it is called; without one it draws from a stream of its own.
+They compute at once, also where a step is being traced.
 """
 
 from collections.abc import Callable
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..aval import Shape
+from ..aval import Shape, parse_dtype
+from ..config import floatx
 from ..errors import at_user_line
+from ..primitive import BASE, interpreting
 from ..random import Generator
 from ..tensor import Tensor
 
@@ -33,7 +36,41 @@ def fans(shape: Shape) -> tuple[float, float]:
     return float(shape[-2] * field), float(shape[-1] * field)
 
 
-class _Seeded:
+def first_value(initializer: Initializer, shape: Shape, dtype: Any) -> Any:
+    """What an initializer gives, computed now."""
+    with interpreting(BASE[0].interpreter):
+        return initializer(shape, dtype)
+
+
+class _Named:
+    """What the initializers here share: a call with a shape, and a dtype that is `tapejit.floatx()` by default."""
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Tensor:
+        """The first value of a weight.
+
+        Parameters
+        ----------
+        shape : int or sequence of int
+            Its shape.
+        dtype : dtype, optional
+            By default `tapejit.floatx()`.
+
+        Returns
+        -------
+        Tensor
+            Of that shape and dtype.
+        """
+        lengths = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(int(length) for length in shape)
+        wanted = floatx() if dtype is None else parse_dtype(type(self).__name__, dtype)
+        made: Tensor = first_value(self.values, lengths, wanted)
+        return made
+
+    def values(self, shape: Shape, dtype: Any) -> Tensor:
+        """The numbers, made at once."""
+        raise NotImplementedError
+
+
+class _Seeded(_Named):
     """An initializer that draws."""
 
     def __init__(self, seed: int | None = None) -> None:
@@ -44,14 +81,14 @@ class _Seeded:
         return self._generator if self.seed is None else Generator(self.seed)
 
 
-class Constant:
+class Constant(_Named):
     """One number everywhere."""
 
     def __init__(self, value: Any = 0.0) -> None:
         self.value = value
 
-    def __call__(self, shape: Shape, dtype: Any) -> Tensor:
-        """The first value of a weight."""
+    def values(self, shape: Shape, dtype: Any) -> Tensor:
+        """The numbers."""
         return ops.full(shape, self.value, dtype)
 
 
@@ -69,14 +106,14 @@ class Ones(Constant):
         super().__init__(1.0)
 
 
-class Identity:
+class Identity(_Named):
     """A square matrix with one number on its diagonal, 0 elsewhere."""
 
     def __init__(self, gain: float = 1.0) -> None:
         self.gain = gain
 
-    def __call__(self, shape: Shape, dtype: Any) -> Tensor:
-        """The first value of a weight.
+    def values(self, shape: Shape, dtype: Any) -> Tensor:
+        """The numbers.
 
         Raises
         ------
@@ -96,8 +133,8 @@ class RandomUniform(_Seeded):
         self.minval = minval
         self.maxval = maxval
 
-    def __call__(self, shape: Shape, dtype: Any) -> Tensor:
-        """The first value of a weight."""
+    def values(self, shape: Shape, dtype: Any) -> Tensor:
+        """The numbers."""
         return self._draws_from().uniform(shape, self.minval, self.maxval, dtype)
 
 
@@ -109,16 +146,16 @@ class RandomNormal(_Seeded):
         self.mean = mean
         self.stddev = stddev
 
-    def __call__(self, shape: Shape, dtype: Any) -> Tensor:
-        """The first value of a weight."""
+    def values(self, shape: Shape, dtype: Any) -> Tensor:
+        """The numbers."""
         return self._draws_from().normal(shape, self.mean, self.stddev, dtype)
 
 
 class TruncatedNormal(RandomNormal):
     """Normal, cut off at two standard deviations: by the inverse of the cumulative distribution."""
 
-    def __call__(self, shape: Shape, dtype: Any) -> Tensor:
-        """The first value of a weight."""
+    def values(self, shape: Shape, dtype: Any) -> Tensor:
+        """The numbers."""
         return ops.add(self.mean, ops.multiply(self.stddev, _truncated(self._draws_from(), shape, dtype)))
 
 
@@ -162,8 +199,8 @@ class VarianceScaling(_Seeded):
         self.mode = mode
         self.distribution = distribution
 
-    def __call__(self, shape: Shape, dtype: Any) -> Tensor:
-        """The first value of a weight."""
+    def values(self, shape: Shape, dtype: Any) -> Tensor:
+        """The numbers."""
         fan_in, fan_out = fans(shape)
         count = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, count)
@@ -200,8 +237,8 @@ class Orthogonal(_Seeded):
         super().__init__(seed)
         self.gain = gain
 
-    def __call__(self, shape: Shape, dtype: Any) -> Tensor:
-        """The first value of a weight.
+    def values(self, shape: Shape, dtype: Any) -> Tensor:
+        """The numbers.
 
         Raises
         ------
@@ -226,37 +263,65 @@ def _truncated(generator: Generator, shape: Shape, dtype: Any) -> Tensor:
     return ops.astype(ops.constant(values), dtype)
 
 
-def glorot_uniform(seed: int | None = None) -> VarianceScaling:
+class GlorotUniform(VarianceScaling):
     """Uniform with the variance ``2 / (inputs + outputs)``."""
-    return VarianceScaling(1.0, "fan_avg", "uniform", seed)
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(1.0, "fan_avg", "uniform", seed)
 
 
-def glorot_normal(seed: int | None = None) -> VarianceScaling:
+class GlorotNormal(VarianceScaling):
     """Truncated normal with the variance ``2 / (inputs + outputs)``."""
-    return VarianceScaling(1.0, "fan_avg", "truncated_normal", seed)
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(1.0, "fan_avg", "truncated_normal", seed)
 
 
-def he_uniform(seed: int | None = None) -> VarianceScaling:
+class HeUniform(VarianceScaling):
     """Uniform with the variance ``2 / inputs``."""
-    return VarianceScaling(2.0, "fan_in", "uniform", seed)
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(2.0, "fan_in", "uniform", seed)
 
 
-def he_normal(seed: int | None = None) -> VarianceScaling:
+class HeNormal(VarianceScaling):
     """Truncated normal with the variance ``2 / inputs``."""
-    return VarianceScaling(2.0, "fan_in", "truncated_normal", seed)
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(2.0, "fan_in", "truncated_normal", seed)
 
 
-def lecun_uniform(seed: int | None = None) -> VarianceScaling:
+class LecunUniform(VarianceScaling):
     """Uniform with the variance ``1 / inputs``."""
-    return VarianceScaling(1.0, "fan_in", "uniform", seed)
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(1.0, "fan_in", "uniform", seed)
 
 
-def lecun_normal(seed: int | None = None) -> VarianceScaling:
+class LecunNormal(VarianceScaling):
     """Truncated normal with the variance ``1 / inputs``."""
-    return VarianceScaling(1.0, "fan_in", "truncated_normal", seed)
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(1.0, "fan_in", "truncated_normal", seed)
 
 
-_BY_NAME: dict[str, Callable[[], Initializer]] = {
+constant = Constant
+zeros = Zeros
+ones = Ones
+identity = Identity
+random_uniform = RandomUniform
+random_normal = RandomNormal
+truncated_normal = TruncatedNormal
+variance_scaling = VarianceScaling
+orthogonal = Orthogonal
+glorot_uniform = GlorotUniform
+glorot_normal = GlorotNormal
+he_uniform = HeUniform
+he_normal = HeNormal
+lecun_uniform = LecunUniform
+lecun_normal = LecunNormal
+
+_BY_NAME: dict[str, type[_Named]] = {
     "zeros": Zeros,
     "ones": Ones,
     "constant": Constant,
@@ -267,26 +332,29 @@ _BY_NAME: dict[str, Callable[[], Initializer]] = {
     "normal": RandomNormal,
     "truncated_normal": TruncatedNormal,
     "variance_scaling": VarianceScaling,
-    "glorot_uniform": glorot_uniform,
-    "glorot_normal": glorot_normal,
-    "he_uniform": he_uniform,
-    "he_normal": he_normal,
-    "lecun_uniform": lecun_uniform,
-    "lecun_normal": lecun_normal,
+    "glorot_uniform": GlorotUniform,
+    "glorot_normal": GlorotNormal,
+    "he_uniform": HeUniform,
+    "he_normal": HeNormal,
+    "lecun_uniform": LecunUniform,
+    "lecun_normal": LecunNormal,
     "orthogonal": Orthogonal,
 }
+_KNOWN = {**_BY_NAME, **{kind.__name__: kind for kind in _BY_NAME.values()}}
 
 
 def get(initializer: Any) -> Initializer:
-    """The initializer of a name; a function is one itself.
+    """The initializer of a name; a function is one itself, and a class of initializers is called for one.
 
     Raises
     ------
     ValueError
         For a name that none has.
     """
+    if isinstance(initializer, type):
+        initializer = initializer()
     if callable(initializer):
         return initializer
-    if initializer not in _BY_NAME:
+    if not isinstance(initializer, str) or initializer not in _KNOWN:
         raise ValueError(at_user_line(f"no initializer is called {initializer!r}; there are {', '.join(_BY_NAME)}"))
-    return _BY_NAME[initializer]()
+    return _KNOWN[initializer]()

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
+from ..errors import ShapeError, at_user_line
 from ..ops.convolution import each_axis
 from ..tensor import Tensor
+from .convolutional import check_data_format, padding_word
 from .layer import Layer, PartialShape
 
 
@@ -20,6 +22,8 @@ class _Pooling(Layer):
         Their distances; by default their lengths.
     padding : {"valid", "same"}
         See `max_pool`.
+    data_format : {"channels_last"}, optional
+        Channels are in the last axis.
     **options
         See `Layer`.
     """
@@ -31,13 +35,27 @@ class _Pooling(Layer):
         pool_size: int | Sequence[int] = 2,
         strides: int | Sequence[int] | None = None,
         padding: str = "valid",
+        data_format: str | None = None,
         **options: Any,
     ) -> None:
         title = type(self).__name__
         self.pool_size = each_axis(title, "pool_size", pool_size, self.spatial)
         self.strides = self.pool_size if strides is None else each_axis(title, "strides", strides, self.spatial)
-        self.padding = padding
+        self.padding = padding_word(title, padding)
+        check_data_format(title, data_format)
         super().__init__(**options)
+
+    def check_shape(self, shape: PartialShape) -> None:
+        """See `Layer`."""
+        super().check_shape(shape)
+        sizes = zip(shape[1:-1], self.pool_size, strict=True)
+        if self.padding == "valid" and any(length is not None and 0 < length < own for length, own in sizes):
+            raise ShapeError(
+                at_user_line(
+                    f"{self.described}: windows of {self.pool_size} places are longer than the input {shape}; use "
+                    "padding='same'"
+                )
+            )
 
     def compute_output_shape(self, input_shape: PartialShape) -> PartialShape:
         """See `Layer`."""
@@ -53,8 +71,8 @@ class MaxPool2D(_Pooling):
 
     Parameters
     ----------
-    pool_size, strides, padding
-        See `max_pool`.
+    pool_size, strides, padding, data_format
+        See `max_pool`; channels come last.
     **options
         See `Layer`.
     """
@@ -71,8 +89,8 @@ class AveragePooling2D(_Pooling):
 
     Parameters
     ----------
-    pool_size, strides, padding
-        See `max_pool`.
+    pool_size, strides, padding, data_format
+        See `max_pool`; channels come last.
     **options
         See `Layer`.
     """
@@ -84,11 +102,25 @@ class AveragePooling2D(_Pooling):
         return ops.average_pool(self.as_input(inputs), self.pool_size, self.strides, self.padding)
 
 
+class MaxPool1D(MaxPool2D):
+    """`MaxPool2D` along one axis: inputs (batch, steps, channels)."""
+
+    spatial, rank = 1, 3
+
+
+class AveragePooling1D(AveragePooling2D):
+    """`AveragePooling2D` along one axis: inputs (batch, steps, channels)."""
+
+    spatial, rank = 1, 3
+
+
 class GlobalAveragePooling2D(Layer):
     """The mean of each channel over a whole image.
 
     Parameters
     ----------
+    data_format : {"channels_last"}, optional
+        Channels are in the last axis.
     keepdims : bool
         Whether height and width stay, as 1.
     **options
@@ -97,18 +129,29 @@ class GlobalAveragePooling2D(Layer):
 
     rank = 4
 
-    def __init__(self, keepdims: bool = False, **options: Any) -> None:
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, **options: Any) -> None:
+        check_data_format(type(self).__name__, data_format)
         self.keepdims = keepdims
         super().__init__(**options)
 
+    def check_shape(self, shape: PartialShape) -> None:
+        """See `Layer`."""
+        super().check_shape(shape)
+        if 0 in shape[1:-1]:
+            raise ShapeError(at_user_line(f"{self.described}: an input {shape} has nothing to pool"))
+
     def compute_output_shape(self, input_shape: PartialShape) -> PartialShape:
         """See `Layer`."""
-        batch, _, _, channels = input_shape
-        return (batch, 1, 1, channels) if self.keepdims else (batch, channels)
+        ones = (1,) * (len(input_shape) - 2) if self.keepdims else ()
+        return (input_shape[0], *ones, input_shape[-1])
 
     def call(self, inputs: Any) -> Tensor:
         """The layer's result, for inputs (batch, height, width, channels)."""
-        return ops.mean(self.as_input(inputs), axis=(1, 2), keepdims=self.keepdims)
+        return ops.mean(self.as_input(inputs), axis=self._space(), keepdims=self.keepdims)
+
+    def _space(self) -> tuple[int, ...]:
+        assert self.rank is not None
+        return tuple(range(1, self.rank - 1))
 
 
 class GlobalMaxPool2D(GlobalAveragePooling2D):
@@ -116,8 +159,26 @@ class GlobalMaxPool2D(GlobalAveragePooling2D):
 
     def call(self, inputs: Any) -> Tensor:
         """The layer's result, for inputs (batch, height, width, channels)."""
-        return ops.max(self.as_input(inputs), axis=(1, 2), keepdims=self.keepdims)
+        return ops.max(self.as_input(inputs), axis=self._space(), keepdims=self.keepdims)
 
 
+class GlobalAveragePooling1D(GlobalAveragePooling2D):
+    """The mean of each channel over all steps: inputs (batch, steps, channels)."""
+
+    rank = 3
+
+
+class GlobalMaxPool1D(GlobalMaxPool2D):
+    """The largest element of each channel over all steps: inputs (batch, steps, channels)."""
+
+    rank = 3
+
+
+MaxPooling1D = MaxPool1D
 MaxPooling2D = MaxPool2D
+AvgPool1D = AveragePooling1D
+AvgPool2D = AveragePooling2D
+GlobalAvgPool1D = GlobalAveragePooling1D
+GlobalAvgPool2D = GlobalAveragePooling2D
+GlobalMaxPooling1D = GlobalMaxPool1D
 GlobalMaxPooling2D = GlobalMaxPool2D

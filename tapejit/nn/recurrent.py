@@ -1,19 +1,19 @@
 """Recurrent layers, by `scan`: one loop over time, whatever its length.
 
-`Recurrent` has what they share; a cell is one step, ``cell(x_t, states) -> (output, states)``, with what the inputs
-contribute computed for all times at once before the loop.
+`Recurrent` has what they share; a cell is one step from states to states, the first of which is the output, with what
+the inputs contribute computed for all times at once before the loop.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
+from ..aval import Shape
 from ..control import scan
 from ..errors import ShapeError, at_user_line
 from ..random import Generator
 from ..tensor import Tensor
-from . import activations
-from .layer import Layer, PartialShape, known
+from . import activations, initializers, regularizers
+from .layer import Layer, PartialShape, at_least_one, fraction, known
 
 States = tuple[Any, ...]
 
@@ -33,14 +33,18 @@ class Recurrent(Layer):
         See `regularizers`.
     dropout, recurrent_dropout : float
         In training so much of the inputs and of the states is dropped, the same at all times.
-    seed : int, optional
-        Of the generator that draws what is dropped.
     return_sequences : bool
         Whether the outputs of all times are the result, or the last one.
     return_state : bool
         Whether the last states follow the result.
     go_backwards : bool
         Whether time runs backwards; the outputs are then in the order in which they were computed.
+    stateful : bool
+        False: states are kept by `return_state` and the call's ``initial_state``.
+    unroll : bool
+        Without effect.
+    seed : int, optional
+        Of the generator that draws what is dropped.
     **options
         See `Layer`.
     """
@@ -61,27 +65,27 @@ class Recurrent(Layer):
         bias_regularizer: Any = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
-        seed: int | None = None,
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,  # noqa: ARG002 (loops are loops here)
+        seed: int | None = None,
         **options: Any,
     ) -> None:
-        if units < 1:
-            raise ValueError(at_user_line(f"{type(self).__name__}: units must be at least 1, got {units}"))
-        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
-            if not 0 <= rate < 1:
-                raise ValueError(at_user_line(f"{type(self).__name__}: {name} must be from 0 to below 1, got {rate}"))
-        self.units = units
+        title = type(self).__name__
+        if stateful:
+            raise ValueError(at_user_line(f"{title}: stateful can't be True; use return_state and initial_state"))
+        (self.units,) = at_least_one(title, units=units)
         self.use_bias = use_bias
-        self.kernel_initializer = kernel_initializer
-        self.recurrent_initializer = recurrent_initializer
-        self.bias_initializer = bias_initializer
-        self.kernel_regularizer = kernel_regularizer
-        self.recurrent_regularizer = recurrent_regularizer
-        self.bias_regularizer = bias_regularizer
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.recurrent_initializer = initializers.get(recurrent_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.dropout = fraction(title, "dropout", dropout)
+        self.recurrent_dropout = fraction(title, "recurrent_dropout", recurrent_dropout)
         self.generator = Generator(seed) if dropout or recurrent_dropout else None
         self.return_sequences = return_sequences
         self.return_state = return_state
@@ -97,13 +101,17 @@ class Recurrent(Layer):
         self.recurrent_kernel = self.add_weight(
             "recurrent_kernel", (self.units, width), self.recurrent_initializer, regularizer=self.recurrent_regularizer
         )
-        self.bias = self.make_bias() if self.use_bias else None
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight("bias", self.bias_shape(), self.first_bias, regularizer=self.bias_regularizer)
 
-    def make_bias(self) -> Any:
-        """The bias."""
-        return self.add_weight(
-            "bias", (self.gates * self.units,), self.bias_initializer, regularizer=self.bias_regularizer
-        )
+    def bias_shape(self) -> Shape:
+        """That of the bias."""
+        return (self.gates * self.units,)
+
+    def first_bias(self, shape: Shape, dtype: Any) -> Any:
+        """The first value of the bias."""
+        return self.bias_initializer(shape, dtype)
 
     def compute_output_shape(self, input_shape: PartialShape) -> PartialShape:
         """See `Layer`; of the result without states."""
@@ -114,7 +122,7 @@ class Recurrent(Layer):
         """See `Layer`."""
         return " (batch, time, features)"
 
-    def cell(self, drive: Tensor, states: States) -> States:
+    def cell(self, drive: Tensor, states: States, seen: Any) -> States:
         """The next states, whose first is the output.
 
         Parameters
@@ -123,6 +131,8 @@ class Recurrent(Layer):
             What the inputs of this time contribute.
         states : tuple of Tensor, shape (batch, units)
             Those of the time before.
+        seen : Tensor, shape (batch, units)
+            The first of them as the recurrent kernel sees it, of which something may have been dropped.
         """
         raise NotImplementedError
 
@@ -130,7 +140,7 @@ class Recurrent(Layer):
         """The part of the bias that is added to what the inputs contribute."""
         return self.bias
 
-    def call(self, inputs: Any, initial_state: Sequence[Any] | Any = None, training: bool = False) -> Any:
+    def call(self, inputs: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
         """The layer's result.
 
         Parameters
@@ -139,6 +149,8 @@ class Recurrent(Layer):
             One sequence for each example.
         initial_state : array_like, shape (batch, units), or sequence of them
             By default zeros.
+        mask : array_like of bool, shape (batch, time), optional
+            Where it is False, states and output stay as they are; before the first True the output is 0.
         training : bool
             Whether anything is dropped.
 
@@ -149,27 +161,55 @@ class Recurrent(Layer):
         """
         x = self.as_input(inputs)
         batch, times, features = x.shape
-        self.check_channels(features, self.kernel.shape[0])
+        self.check_channels(x.shape, self.kernel.shape[0])
+        if not times:
+            raise ShapeError(at_user_line(f"{self.described}: sequences of no time, {x.shape}"))
         states = self._first_states(initial_state, batch, x.dtype)
         x = self._dropped(x, self.dropout, (batch, 1, features), training)
-        mask = self._mask(self.recurrent_dropout, (batch, self.units), x.dtype, training)
         drive = ops.matmul(x, self.kernel)
         bias = self.input_bias()
         drive = ops.permute_dims(drive if bias is None else drive + bias, (1, 0, 2))
-
-        def step(carried: States, drive_t: Tensor) -> tuple[States, Any]:
-            seen = carried if mask is None else (carried[0] * mask, *carried[1:])
-            following = self.cell(drive_t, seen)
-            return following, following[0] if self.return_sequences else None
-
-        if not times:
-            raise ShapeError(at_user_line(f"{type(self).__name__} {self.name!r}: sequences of no time, {x.shape}"))
-        last, outputs = scan(step, states, drive, reverse=self.go_backwards)
+        kept = self._mask(self.recurrent_dropout, (batch, self.units), x.dtype, training)
+        last, outputs = self._over_time(states, drive, kept, self._steps(mask, batch, times))
         result = last[0]
         if self.return_sequences:
             outputs = ops.flip(outputs, axis=0) if self.go_backwards else outputs
             result = ops.permute_dims(outputs, (1, 0, 2))
-        return (result, *last) if self.return_state else result
+        return (result, *last[1]) if self.return_state else result
+
+    def _over_time(self, states: States, drive: Tensor, kept: Any, steps: Any) -> tuple[tuple[Any, States], Any]:
+        """The last output with the last states, and all outputs if they are asked for."""
+
+        def following(states: States, drive_t: Tensor) -> States:
+            return self.cell(drive_t, states, states[0] if kept is None else states[0] * kept)
+
+        def step(states: States, drive_t: Tensor) -> tuple[States, Any]:
+            states = following(states, drive_t)
+            return states, states[0] if self.return_sequences else None
+
+        def masked(carried: tuple[Any, States], now: tuple[Tensor, Tensor]) -> tuple[tuple[Any, States], Any]:
+            (output, before), (drive_t, counts) = carried, now
+            after = following(before, drive_t)
+            output = ops.where(counts, after[0], output)
+            states = tuple(ops.where(counts, new, old) for new, old in zip(after, before, strict=True))
+            return (output, states), output if self.return_sequences else None
+
+        if steps is None:
+            last, outputs = scan(step, states, drive, reverse=self.go_backwards)
+            return (last[0], last), outputs
+        first = (ops.zeros_like(states[0]), states)
+        return scan(masked, first, (drive, steps), reverse=self.go_backwards)
+
+    def _steps(self, mask: Any, batch: int, times: int) -> Any:
+        """The mask by time, shape (time, batch, 1)."""
+        if mask is None:
+            return None
+        given = ops.asarray(mask)
+        if given.shape != (batch, times):
+            raise ShapeError(
+                at_user_line(f"{self.described}: a mask of shape {given.shape} where {(batch, times)} is expected")
+            )
+        return ops.expand_dims(ops.permute_dims(ops.astype(given, "bool"), (1, 0)), 2)
 
     def _first_states(self, given: Any, batch: int, dtype: Any) -> States:
         if given is None:
@@ -184,7 +224,7 @@ class Recurrent(Layer):
             if value.shape != (batch, self.units):
                 raise ShapeError(
                     at_user_line(
-                        f"{type(self).__name__} {self.name!r}: an initial state of shape {value.shape} where "
+                        f"{self.described}: an initial state of shape {value.shape} where "
                         f"{(batch, self.units)} is expected"
                     )
                 )
@@ -211,17 +251,17 @@ class SimpleRNN(Recurrent):
         Length of the state.
     activation : str or callable
         See `activations`.
-    **options
+    use_bias, **options
         See `Recurrent`.
     """
 
-    def __init__(self, units: int, activation: Any = "tanh", **options: Any) -> None:
+    def __init__(self, units: int, activation: Any = "tanh", use_bias: bool = True, **options: Any) -> None:
         self.activation = activations.get(activation)
-        super().__init__(units, **options)
+        super().__init__(units, use_bias, **options)
 
-    def cell(self, drive: Tensor, states: States) -> States:
+    def cell(self, drive: Tensor, states: States, seen: Any) -> States:  # noqa: ARG002 (of the same form as others)
         """See `Recurrent`."""
-        return (self.activation(drive + ops.matmul(states[0], self.recurrent_kernel)),)
+        return (self.activation(drive + ops.matmul(seen, self.recurrent_kernel)),)
 
 
 class LSTM(Recurrent):
@@ -239,7 +279,7 @@ class LSTM(Recurrent):
     unit_forget_bias : bool
         Whether the bias of the forget gate begins with 1: R. Jozefowicz, W. Zaremba, I. Sutskever, "An Empirical
         Exploration of Recurrent Network Architectures", 2015.
-    **options
+    use_bias, **options
         See `Recurrent`.
     """
 
@@ -251,27 +291,28 @@ class LSTM(Recurrent):
         units: int,
         activation: Any = "tanh",
         recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        *,
         unit_forget_bias: bool = True,
         **options: Any,
     ) -> None:
         self.activation = activations.get(activation)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.unit_forget_bias = unit_forget_bias
-        super().__init__(units, **options)
+        super().__init__(units, use_bias, **options)
 
-    def make_bias(self) -> Any:
+    def first_bias(self, shape: Shape, dtype: Any) -> Tensor:
         """See `Recurrent`."""
-        bias = super().make_bias()
-        if self.unit_forget_bias:
-            units = self.units
-            parts = ops.split(bias.read_value(), [units, 2 * units])
-            bias.assign(ops.concat([parts[0], ops.ones_like(parts[1]), parts[2]]))
-        return bias
+        if not self.unit_forget_bias:
+            return super().first_bias(shape, dtype)
+        units = self.units
+        parts = [self.bias_initializer((length,), dtype) for length in (units, 2 * units)]
+        return ops.concat([ops.asarray(parts[0]), ops.ones((units,), dtype), ops.asarray(parts[1])])
 
-    def cell(self, drive: Tensor, states: States) -> States:
+    def cell(self, drive: Tensor, states: States, seen: Any) -> States:
         """See `Recurrent`."""
-        h, c = states
-        total = drive + ops.matmul(h, self.recurrent_kernel)
+        c = states[1]
+        total = drive + ops.matmul(seen, self.recurrent_kernel)
         units, gate = self.units, self.recurrent_activation
         arriving, kept, new, shown = (total[:, at * units : (at + 1) * units] for at in range(4))
         c = gate(kept) * c + gate(arriving) * self.activation(new)
@@ -292,7 +333,7 @@ class GRU(Recurrent):
         Of the state and of the gates; see `activations`.
     reset_after : bool
         Where the reset gate is applied.
-    **options
+    use_bias, **options
         See `Recurrent`.
     """
 
@@ -303,36 +344,36 @@ class GRU(Recurrent):
         units: int,
         activation: Any = "tanh",
         recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        *,
         reset_after: bool = True,
         **options: Any,
     ) -> None:
         self.activation = activations.get(activation)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.reset_after = reset_after
-        super().__init__(units, **options)
+        super().__init__(units, use_bias, **options)
 
-    def make_bias(self) -> Any:
+    def bias_shape(self) -> Shape:
         """See `Recurrent`."""
-        if not self.reset_after:
-            return super().make_bias()
-        return self.add_weight("bias", (2, 3 * self.units), self.bias_initializer, regularizer=self.bias_regularizer)
+        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
     def input_bias(self) -> Any:
         """See `Recurrent`."""
         return self.bias[0] if self.bias is not None and self.reset_after else self.bias
 
-    def cell(self, drive: Tensor, states: States) -> States:
+    def cell(self, drive: Tensor, states: States, seen: Any) -> States:
         """See `Recurrent`."""
         (h,), units, gate = states, self.units, self.recurrent_activation
         if self.reset_after:
-            inner = ops.matmul(h, self.recurrent_kernel)
+            inner = ops.matmul(seen, self.recurrent_kernel)
             inner = inner if self.bias is None else inner + self.bias[1]
             update = gate(drive[:, :units] + inner[:, :units])
             reset = gate(drive[:, units : 2 * units] + inner[:, units : 2 * units])
             new = self.activation(drive[:, 2 * units :] + reset * inner[:, 2 * units :])
         else:
             kernel = ops.asarray(self.recurrent_kernel)
-            gated = gate(drive[:, : 2 * units] + ops.matmul(h, kernel[:, : 2 * units]))
+            gated = gate(drive[:, : 2 * units] + ops.matmul(seen, kernel[:, : 2 * units]))
             update, reset = gated[:, :units], gated[:, units:]
-            new = self.activation(drive[:, 2 * units :] + ops.matmul(reset * h, kernel[:, 2 * units :]))
+            new = self.activation(drive[:, 2 * units :] + ops.matmul(reset * seen, kernel[:, 2 * units :]))
         return (update * h + (1.0 - update) * new,)

@@ -34,14 +34,18 @@ class L1L2(Configurable):
         return total
 
 
-def l1(factor: float = 0.01) -> L1L2:
-    """``factor * sum(|w|)``."""
-    return L1L2(l1=factor)
+class L1(L1L2):
+    """``l1 * sum(|w|)``."""
+
+    def __init__(self, l1: float = 0.01) -> None:
+        super().__init__(l1, 0.0)
 
 
-def l2(factor: float = 0.01) -> L1L2:
-    """``factor * sum(w²)``."""
-    return L1L2(l2=factor)
+class L2(L1L2):
+    """``l2 * sum(w²)``."""
+
+    def __init__(self, l2: float = 0.01) -> None:
+        super().__init__(0.0, l2)
 
 
 def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
@@ -49,7 +53,9 @@ def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
     return L1L2(l1, l2)
 
 
-_BY_NAME: dict[str, Callable[[], L1L2]] = {"l1": l1, "l2": l2, "l1_l2": l1_l2}
+l1 = L1
+l2 = L2
+_BY_NAME: dict[str, Callable[[], L1L2]] = {"l1": L1, "l2": L2, "l1_l2": l1_l2}
 
 
 def get(regularizer: Any) -> Any:
@@ -60,8 +66,11 @@ def get(regularizer: Any) -> Any:
     ValueError
         For a name that none has.
     """
+    if isinstance(regularizer, type):
+        regularizer = regularizer()
     if regularizer is None or callable(regularizer):
         return regularizer
-    if regularizer not in _BY_NAME:
+    known = {**_BY_NAME, "L1": L1, "L2": L2, "L1L2": l1_l2}
+    if not isinstance(regularizer, str) or regularizer not in known:
         raise ValueError(at_user_line(f"no regularizer is called {regularizer!r}; there are {', '.join(_BY_NAME)}"))
-    return _BY_NAME[regularizer]()
+    return known[regularizer]()

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
-from ..errors import at_user_line
 from ..random import Generator
 from ..tensor import Tensor
-from .layer import Layer
+from .layer import Layer, fraction
 
 
 class Dropout(Layer):
@@ -36,9 +35,7 @@ class Dropout(Layer):
     def __init__(
         self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None, **options: Any
     ) -> None:
-        if not 0 <= rate < 1:
-            raise ValueError(at_user_line(f"Dropout: rate must be from 0 to below 1, got {rate}"))
-        self.rate = rate
+        self.rate = fraction("Dropout", "rate", rate)
         self.noise_shape = None if noise_shape is None else tuple(noise_shape)
         self.generator = Generator(seed)
         super().__init__(**options)

@@ -3,13 +3,14 @@
 
 Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise`, `bases`, `activations`, `gammas`,
 `powers`; then `reductions`, `moments`, `exponential_families`; then `shaping`, `slicing`, `joining`,
-`product_reduction`, `indexing`, `products`, `windowing`, `convolution`, `depthwise`, `pooling`, `einsum`, `values`,
-`creation`, `sorting`, `linalg`, `random`, `gamma_draws`, `poisson_draws`, `quantiles`, `opaque`. All that is public is
-exported here, under the Array API's names. NumPy's own functions reach them through `numpy_names`.
+`product_reduction`, `indexing`, `products`, `windowing`, `convolution`, `winograd`, `depthwise`, `pooling`, `einsum`,
+`values`, `creation`, `sorting`, `linalg`, `random`, `gamma_draws`, `poisson_draws`, `quantiles`, `opaque`. All that is
+public is exported here, under the Array API's names. NumPy's own functions reach them through `numpy_names`.
 """
 
 from . import linalg as linalg
 from . import random as random  # whose primitives are registered
+from . import winograd as winograd
 from .activations import erf, erfc, logaddexp, relu, sigmoid, softplus
 from .arithmetic import (
     abs,

@@ -5,13 +5,14 @@ transpose is `scatter_add`: `gather(x, indices, axes)` takes k axes of x and ind
 TensorFlow's gather_nd. Start reading at `planned`, which sorts an index into these parts.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from operator import index as as_int
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..aval import Aval, Shape, broadcast_shapes, normalize_axis, without
+from ..dataclass import dataclass
 from ..errors import DtypeError, IndexRangeError, ShapeError, TapejitError, at_user_line
 from ..families import Case, as_array, in_common_dtype, integers, library_call, normal, view
 from ..families.batching import gathered, scattered

@@ -5,12 +5,13 @@ gives one, is made where rules of the user's own are (`custom`).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..aval import Aval, checked_shape, parse_dtype
+from ..dataclass import dataclass
 from ..errors import ShapeError, at_user_line, name_of
 from ..families import Case, as_array, library_call, normal
 from ..lowering import Opaque
@@ -173,9 +174,10 @@ def numpy_function(
 
     Notes
     -----
-    Without a gradient none flows through it: a source that is reached only through it is not connected (``None``). A
-    compiled step is split there: a kernel up to the call, the call, a kernel after it; variables are assigned when all
-    of them have succeeded, and a call whose result nobody uses is left out. The source of the name is TensorFlow's
+    Without a gradient none flows through it: a source that a tape reaches only through it is not connected (``None``),
+    and `grad`, `jvp` and the other transforms of functions, which have no None, say so in an error. A compiled step is
+    split there: a kernel up to the call, the call, a kernel after it; variables are assigned when all of them have
+    succeeded, and a call whose result nobody uses is left out. The source of the name is TensorFlow's
     ``tf.numpy_function``.
 
     Examples

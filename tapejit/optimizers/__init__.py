@@ -4,13 +4,31 @@ Written with the public API only. `optimizer` has what all share (start there), 
 change, `clipping` what bounds gradients; the other modules hold one family of published update rules each.
 """
 
-from . import schedules
-from .adam import Adam, Adamax, AdamW, Nadam
-from .adaptive import Adadelta, Adagrad, RMSprop
-from .clipping import clip_by_global_norm, clip_by_norm, global_norm
-from .lion import Lion
-from .optimizer import Optimizer
-from .sgd import SGD
+from typing import TYPE_CHECKING
+
+from ..rooms import opening
+
+if TYPE_CHECKING:
+    from . import schedules
+    from .adam import Adam, Adamax, AdamW, Nadam
+    from .adaptive import Adadelta, Adagrad, RMSprop
+    from .clipping import clip_by_global_norm, clip_by_norm, global_norm
+    from .lion import Lion
+    from .optimizer import Optimizer
+    from .sgd import SGD
+else:
+    __getattr__ = opening(
+        __name__,
+        {
+            "adam": ("Adam", "Adamax", "AdamW", "Nadam"),
+            "adaptive": ("Adadelta", "Adagrad", "RMSprop"),
+            "clipping": ("clip_by_global_norm", "clip_by_norm", "global_norm"),
+            "lion": ("Lion",),
+            "optimizer": ("Optimizer",),
+            "schedules": (),
+            "sgd": ("SGD",),
+        },
+    )
 
 __all__ = [
     "SGD",
@@ -28,3 +46,8 @@ __all__ = [
     "global_norm",
     "schedules",
 ]
+
+
+def __dir__() -> list[str]:
+    """What is public, for tab completion."""
+    return sorted(__all__)

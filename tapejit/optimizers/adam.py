@@ -19,7 +19,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`.
     beta_1, beta_2 : float
         The shares of the past in the two means.
@@ -87,7 +87,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`.
     weight_decay : float
         See `Optimizer`.
@@ -95,8 +95,17 @@ class AdamW(Adam):
         See `Adam`.
     """
 
-    def __init__(self, learning_rate: Any = 0.001, weight_decay: float = 0.004, **options: Any) -> None:
-        super().__init__(learning_rate, weight_decay=weight_decay, **options)
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        weight_decay: float = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **options)
 
 
 class Adamax(Optimizer):
@@ -106,7 +115,7 @@ class Adamax(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`.
     beta_1, beta_2 : float
         The shares of the past.
@@ -157,7 +166,7 @@ class Nadam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`.
     beta_1, beta_2 : float
         The shares of the past.
@@ -181,11 +190,9 @@ class Nadam(Optimizer):
         self.epsilon = epsilon
         self._share = Variable(np.float64(1.0), trainable=False, name=f"{self.name}/momentum_product")
 
-    @property
-    def variables(self) -> tuple[Variable, ...]:
-        """See `Optimizer`; after `iterations` the product of all shares so far."""
-        first, *others = super().variables
-        return (first, self._share, *others)
+    def shared_variables(self) -> dict[str, Variable]:
+        """See `Optimizer`; with the product of all shares so far."""
+        return {**super().shared_variables(), "momentum_product": self._share}
 
     def slots(self) -> Mapping[str, float]:
         """See `Optimizer`."""

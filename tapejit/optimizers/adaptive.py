@@ -17,7 +17,7 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`.
     rho : float
         The share of the past.
@@ -90,7 +90,7 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`.
     initial_accumulator_value : float
         What the sums begin with.
@@ -135,7 +135,7 @@ class Adadelta(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`; the paper has 1.
     rho : float
         The share of the past.

@@ -16,7 +16,7 @@ class Lion(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or callable
+    learning_rate : float, Variable or callable
         See `Optimizer`.
     beta_1, beta_2 : float
         The shares of the momentum in the step and in the next momentum.

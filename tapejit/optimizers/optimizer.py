@@ -5,21 +5,36 @@ averages. Everything that changes from step to step is in variables, so that a c
 and a checkpoint holds it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
 
 from .. import ops
-from ..aval import is_floating
+from ..aval import PYTHON_NUMBERS, is_floating
 from ..configurable import Configurable
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..tape import GradientTape
 from ..tensor import Tensor
 from ..variable import Variable
 from .clipping import clip_by_global_norm, clip_by_norm
+from .schedules import LearningRateSchedule
 
 Slots = dict[str, Variable]
+
+
+class Rate(Variable):
+    """A learning rate as an optimizer has it: ``optimizer.learning_rate *= 0.5`` assigns the product."""
+
+    __slots__ = ()
+
+    def __imul__(self, other: Any) -> Any:  # type: ignore[misc]
+        """Leave it to ``*``, and to the optimizer to assign what comes of it."""
+        return NotImplemented
+
+    __iadd__ = __isub__ = __itruediv__ = __ipow__ = __imul__
 
 
 class Optimizer(Configurable):
@@ -27,9 +42,9 @@ class Optimizer(Configurable):
 
     Parameters
     ----------
-    learning_rate : float or callable
-        A number; or a function of `iterations`, such as one of `schedules`. It may be changed at any time, and the
-        next step sees it, compiled or not.
+    learning_rate : float, Variable or callable
+        A number, which is kept in a variable; or a function of `iterations`, such as one of `schedules`, or of nothing.
+        It may be changed at any time, and the next step sees it, compiled or not.
     weight_decay : float, optional
         Before each update every variable loses this share of itself, times the learning rate (decoupled, as I.
         Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", 2019, have it).
@@ -79,8 +94,15 @@ class Optimizer(Configurable):
             raise ValueError(at_user_line(f"{self._title()}: {given} were given; only one of them can be"))
         for key in asked:
             _check_positive(self._title(), key, clips[key])
-        if not callable(learning_rate):
-            _check_not_negative(self._title(), "learning_rate", learning_rate)
+        if use_ema and not 0 <= ema_momentum <= 1:
+            raise ValueError(at_user_line(f"{self._title()}: ema_momentum must be from 0 to 1, got {ema_momentum}"))
+        if ema_overwrite_frequency is not None and ema_overwrite_frequency < 1:
+            raise ValueError(
+                at_user_line(f"{self._title()}: ema_overwrite_frequency is 1 at least, got {ema_overwrite_frequency}")
+            )
+        self.name = name or type(self).__name__.lower()
+        self.iterations = Variable(np.int64(0), trainable=False, name=f"{self.name}/iterations")
+        self._rate: Any = None
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.clipnorm = clipnorm
@@ -89,13 +111,43 @@ class Optimizer(Configurable):
         self.use_ema = use_ema
         self.ema_momentum = ema_momentum
         self.ema_overwrite_frequency = ema_overwrite_frequency
-        self.name = name or type(self).__name__.lower()
-        self.iterations = Variable(np.int64(0), trainable=False, name=f"{self.name}/iterations")
-        self._slots: dict[int, Slots] = {}
-        self._order: list[Variable] = []
+        self._undecayed: tuple[Variable, ...] = ()
+        self._undecayed_names: tuple[str, ...] = ()
+        self._slots: dict[Variable, Slots] = {}  # by what is trained, in the order of the first updates
 
     def _title(self) -> str:
         return type(self).__name__
+
+    @property
+    def learning_rate(self) -> Any:
+        """A variable of shape (), float64 if it was made here; of a function its value for the next step, a tensor.
+
+        ``optimizer.learning_rate = 0.1`` assigns to the variable, also inside of a compiled step; a variable or a
+        function takes its place.
+        """
+        self.rely()
+        return self._rate if isinstance(self._rate, Variable) else self.current_learning_rate()
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        if isinstance(value, Variable) or callable(value):
+            self._rate, self._takes_step = value, callable(value) and _takes_step(value)
+            return
+        if type(value) in PYTHON_NUMBERS:
+            _check_not_negative(self._title(), "learning_rate", value)
+        if value is None or isinstance(value, str):
+            raise TypeError(
+                at_user_line(f"{self._title()}: learning_rate is a number, a variable or a function, got {value!r}")
+            )
+        number = ops.asarray(value, np.float64)
+        if number.shape:
+            raise ShapeError(
+                at_user_line(f"{self._title()}: learning_rate is a number, got one of shape {number.shape}")
+            )
+        if isinstance(self._rate, Variable):
+            self._rate.assign(number)
+        else:
+            self._rate = Rate(number, trainable=False, name=f"{self.name}/learning_rate")
 
     # What a rule says
 
@@ -156,39 +208,68 @@ class Optimizer(Configurable):
         DtypeError
             If one is not floating.
         """
+        wanted: dict[str, float | None] = {**self.slots(), **({_AVERAGE: None} if self.use_ema else {})}
         for variable in variables:
-            if variable.key in self._slots:
-                continue
-            if not is_floating(variable.dtype):
-                raise DtypeError(
-                    at_user_line(f"{self._title()}: a variable of dtype {variable.dtype.name} can't be trained")
+            slots = self._slots.get(variable)
+            if slots is None:
+                self._check_trainable(variable)
+                slots = self._slots[variable] = {}
+            missing = [name for name in wanted if name not in slots]  # all, or after a change such as of momentum
+            for name in missing:
+                # An average begins with the value as it is now, also where a step is being traced.
+                begins = variable.buffer if wanted[name] is None else np.full(variable.shape, wanted[name])
+                label = variable.name or f"variable_{len(self._slots) - 1}"
+                slots[name] = Variable(
+                    begins.astype(variable.dtype), trainable=False, name=f"{self.name}/{label}/{name}"
                 )
-            wanted = dict(self.slots())
-            if self.use_ema:
-                wanted[_AVERAGE] = 0.0
-            label = variable.name or f"variable_{len(self._order)}"
-            self._slots[variable.key] = {
-                name: Variable(
-                    np.full(variable.shape, number, variable.dtype), trainable=False, name=f"{self.name}/{label}/{name}"
-                )
-                for name, number in wanted.items()
-            }
-            self._order.append(variable)
+
+    def _check_trainable(self, variable: Any) -> None:
+        if not isinstance(variable, Variable):
+            raise TypeError(at_user_line(f"{self._title()}.build takes variables, got {type(variable).__name__}"))
+        if not is_floating(variable.dtype):
+            raise DtypeError(
+                at_user_line(f"{self._title()}: a variable of dtype {variable.dtype.name} can't be trained")
+            )
+
+    @property
+    def built(self) -> bool:
+        """Whether there are slots already."""
+        return bool(self._slots)
+
+    def shared_variables(self) -> dict[str, Variable]:
+        """What is kept for all variables together, by name."""
+        rate = {"learning_rate": self._rate} if isinstance(self._rate, Variable) else {}
+        return {"iterations": self.iterations, **rate}
 
     @property
     def variables(self) -> tuple[Variable, ...]:
-        """All that is state: `iterations`, then the slots in the order in which they were made."""
-        slots = [slot for variable in self._order for slot in self._slots[variable.key].values()]
-        return (self.iterations, *slots)
+        """All that is state: `iterations`, the learning rate, then the slots in the order in which they were made."""
+        return tuple(variable for _, variable in self.named_variables())
 
     def named_variables(self) -> Iterator[tuple[str, Variable]]:
         """All that is state, with paths such as ``slots/0/momentum``: that of the first variable that was trained."""
-        shared = len(self.variables) - sum(len(slots) for slots in self._slots.values())
-        for variable in self.variables[:shared]:
-            yield (variable.name or "").rpartition("/")[2], variable
-        for number, variable in enumerate(self._order):
-            for name, slot in self._slots[variable.key].items():
+        yield from self.shared_variables().items()
+        for number, slots in enumerate(self._slots.values()):
+            for name, slot in slots.items():
                 yield f"slots/{number}/{name}", slot
+
+    def exclude_from_weight_decay(
+        self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
+    ) -> None:
+        """Let some variables not decay.
+
+        Parameters
+        ----------
+        var_list : iterable of Variable, optional
+            These.
+        var_names : iterable of str, optional
+            Those in whose names one of these regular expressions is found, such as ``"bias"``.
+        """
+        self._undecayed, self._undecayed_names = tuple(var_list or ()), tuple(var_names or ())
+
+    def _decays(self, variable: Variable) -> bool:
+        named = any(re.search(pattern, variable.name or "") for pattern in self._undecayed_names)
+        return self.weight_decay is not None and not named and all(variable is not each for each in self._undecayed)
 
     def current_learning_rate(self) -> Tensor:
         """The learning rate of the next step.
@@ -198,8 +279,10 @@ class Optimizer(Configurable):
         Tensor, shape ()
             Floating.
         """
-        rate = self.learning_rate
-        return ops.asarray(rate(self.iterations.read_value()) if callable(rate) else rate)
+        rate = self._rate
+        if callable(rate):
+            rate = rate(self.iterations.read_value()) if self._takes_step else rate()
+        return ops.asarray(rate)
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> None:
         """Make one step.
@@ -225,25 +308,42 @@ class Optimizer(Configurable):
         0.5
         """
         self.rely()
-        pairs = self._checked(list(grads_and_vars))
+        given = self._pairs(grads_and_vars)
+        pairs = self._with_gradient(given)
         variables = [variable for _, variable in pairs]
-        self.build(variables)
+        self.build(variable for gradient, variable in given if gradient is not None or is_floating(variable.dtype))
         gradients = self._clipped([gradient for gradient, _ in pairs])
-        rate = self.learning_rate
-        if callable(rate):
-            rate = rate(self.iterations.read_value())
+        rate = self.current_learning_rate()
         self.begin()
         rates = {dtype: ops.asarray(rate, dtype) for dtype in _dtypes(variables)}
         scalars = {dtype: self.scalars(own_rate) for dtype, own_rate in rates.items()}
         decays = {dtype: ops.asarray(self.weight_decay or 0.0, dtype) for dtype in rates}
         for variable, gradient in zip(variables, gradients, strict=True):
             dtype = variable.dtype
-            if self.weight_decay is not None:
+            if self._decays(variable):
                 variable.assign_sub(variable.read_value() * decays[dtype] * rates[dtype])
-            self.update(variable, gradient, scalars[dtype], self._slots[variable.key])
+            self.update(variable, gradient, scalars[dtype], self._slots[variable])
         self.iterations.assign_add(1)
         if self.use_ema:
-            self._average(variables)
+            self._average([variable for variable, slots in self._slots.items() if _AVERAGE in slots])
+
+    def apply(self, grads: Iterable[Any], trainable_variables: Iterable[Variable] | None = None) -> None:
+        """Make one step, as `apply_gradients` does.
+
+        Parameters
+        ----------
+        grads : iterable of array_like or None
+            One for each variable.
+        trainable_variables : iterable of Variable, optional
+            By default those of `build`, in its order.
+        """
+        gradients = list(grads)
+        variables = list(self._slots if trainable_variables is None else trainable_variables)
+        if len(gradients) != len(variables):
+            raise ValueError(
+                at_user_line(f"{self._title()}.apply: {len(gradients)} gradients for {len(variables)} variables")
+            )
+        self.apply_gradients(zip(gradients, variables, strict=True))
 
     def minimize(self, loss: Any, var_list: Iterable[Variable], tape: Any = None) -> None:
         """Take the gradient of a loss and apply it.
@@ -282,25 +382,40 @@ class Optimizer(Configurable):
         if not self.use_ema:
             raise ValueError(at_user_line(f"{self._title()}: no averages are kept; make it with use_ema=True"))
         for variable in var_list:
-            variable.assign(self._slots[variable.key][_AVERAGE].read_value())
+            if variable not in self._slots:
+                raise ValueError(at_user_line(f"{self._title()}: there is no average of {_label(variable)} yet"))
+            variable.assign(self._slots[variable][_AVERAGE].read_value())
 
     # The parts of a step
 
-    def _checked(self, pairs: list[tuple[Any, Variable]]) -> list[tuple[Tensor, Variable]]:
-        """The pairs that have a gradient."""
-        seen: set[int] = set()
-        found = []
-        for gradient, variable in pairs:
-            if not isinstance(variable, Variable):
+    def _pairs(self, grads_and_vars: Iterable[Any]) -> list[tuple[Any, Variable]]:
+        """The pairs, of which each has a variable of its own."""
+        pairs, seen = list(grads_and_vars), set[int]()
+        for pair in pairs:
+            is_pair = isinstance(pair, (tuple, list)) and len(pair) == 2
+            if not (is_pair and isinstance(pair[1], Variable)):
+                what = f"{type(pair[1]).__name__} for a variable" if is_pair else type(pair).__name__
                 raise TypeError(
                     at_user_line(
-                        f"{self._title()}.apply_gradients takes pairs of gradient and variable, got "
-                        f"{type(variable).__name__} for a variable; zip(gradients, variables) makes them"
+                        f"{self._title()}.apply_gradients takes pairs of gradient and variable, got {what}; "
+                        "zip(gradients, variables) makes them"
                     )
                 )
-            if variable.key in seen:
-                raise ValueError(at_user_line(f"{self._title()}: {_label(variable)} comes twice"))
-            seen.add(variable.key)
+            if pair[1].key in seen:
+                raise ValueError(at_user_line(f"{self._title()}: {_label(pair[1])} comes twice"))
+            seen.add(pair[1].key)
+        if not pairs:
+            raise ValueError(
+                at_user_line(
+                    f"{self._title()}: there is no gradient and no variable; a zip that was gone through has no more"
+                )
+            )
+        return pairs
+
+    def _with_gradient(self, pairs: list[tuple[Any, Variable]]) -> list[tuple[Tensor, Variable]]:
+        """The pairs that have a gradient."""
+        found = []
+        for gradient, variable in pairs:
             if gradient is None:
                 continue
             value = ops.asarray(gradient, variable.dtype)
@@ -313,7 +428,7 @@ class Optimizer(Configurable):
                 )
             found.append((value, variable))
         if not found:
-            names = ", ".join(_label(variable) for _, variable in pairs) or "no variables"
+            names = ", ".join(_label(variable) for _, variable in pairs)
             raise ValueError(
                 at_user_line(
                     f"{self._title()}: no gradient for any variable ({names}); was the loss computed inside the tape, "
@@ -338,7 +453,7 @@ class Optimizer(Configurable):
             dtype: ops.where(steps == 1, 0.0, ops.asarray(self.ema_momentum, dtype)) for dtype in _dtypes(variables)
         }
         for variable in variables:
-            value, average = variable.read_value(), self._slots[variable.key][_AVERAGE]
+            value, average = variable.read_value(), self._slots[variable][_AVERAGE]
             share = shares[variable.dtype]
             mean = average.read_value() * share + value * (1.0 - share)
             average.assign(mean)
@@ -357,6 +472,16 @@ def _dtypes(variables: Iterable[Variable]) -> Iterable[np.dtype]:
 def as_scalars(dtype: np.dtype, *numbers: float) -> tuple[Tensor, ...]:
     """Settings of a rule as tensors of shape (), for `Optimizer.scalars`."""
     return tuple(ops.asarray(number, dtype) for number in numbers)
+
+
+def _takes_step(rate: Callable[..., Any]) -> bool:
+    """Whether a function of the user's takes the number of steps, or nothing."""
+    if isinstance(rate, LearningRateSchedule):
+        return True
+    kinds = [parameter.kind for parameter in signature(rate).parameters.values()]
+    return any(
+        kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.VAR_POSITIONAL) for kind in kinds
+    )
 
 
 def _label(variable: Variable) -> str:

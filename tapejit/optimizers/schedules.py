@@ -9,12 +9,22 @@ from typing import Any
 
 from .. import ops
 from ..config import floatx
+from ..configurable import Configurable
 from ..errors import at_user_line
 from ..tensor import Tensor
 
 
-class LearningRateSchedule:
-    """A learning rate as a function of the step; to be inherited from, or any callable will do."""
+class LearningRateSchedule(Configurable):
+    """A learning rate as a function of the step; to be inherited from, or any callable will do.
+
+    Parameters
+    ----------
+    name : str, optional
+        By default that of the class.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name or type(self).__name__
 
     def __call__(self, step: Any) -> Tensor:
         """The learning rate for a step.
@@ -26,9 +36,10 @@ class LearningRateSchedule:
         """
         raise NotImplementedError
 
-
-def _as_float(step: Any) -> Tensor:
-    return ops.astype(ops.asarray(step), floatx())
+    def _steps(self, step: Any) -> Tensor:
+        """The step as a floating number, from which a schedule of this package computes by its attributes."""
+        self.rely()
+        return ops.astype(ops.asarray(step), floatx())
 
 
 class ExponentialDecay(LearningRateSchedule):
@@ -44,6 +55,8 @@ class ExponentialDecay(LearningRateSchedule):
         The factor.
     staircase : bool
         Whether it falls only after each `decay_steps`.
+    name : str, optional
+        See `LearningRateSchedule`.
 
     Examples
     --------
@@ -52,8 +65,14 @@ class ExponentialDecay(LearningRateSchedule):
     """
 
     def __init__(
-        self, initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False
+        self,
+        initial_learning_rate: float,
+        decay_steps: int,
+        decay_rate: float,
+        staircase: bool = False,
+        name: str | None = None,
     ) -> None:
+        super().__init__(name)
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.decay_rate = decay_rate
@@ -61,7 +80,7 @@ class ExponentialDecay(LearningRateSchedule):
 
     def __call__(self, step: Any) -> Tensor:
         """See `LearningRateSchedule`."""
-        passed = _as_float(step) / self.decay_steps
+        passed = self._steps(step) / self.decay_steps
         if self.staircase:
             passed = ops.floor(passed)
         return ops.power(ops.full_like(passed, self.decay_rate), passed) * self.initial_learning_rate
@@ -80,11 +99,19 @@ class InverseTimeDecay(LearningRateSchedule):
         How fast it falls.
     staircase : bool
         Whether it falls only after each `decay_steps`.
+    name : str, optional
+        See `LearningRateSchedule`.
     """
 
     def __init__(
-        self, initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False
+        self,
+        initial_learning_rate: float,
+        decay_steps: int,
+        decay_rate: float,
+        staircase: bool = False,
+        name: str | None = None,
     ) -> None:
+        super().__init__(name)
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.decay_rate = decay_rate
@@ -92,7 +119,7 @@ class InverseTimeDecay(LearningRateSchedule):
 
     def __call__(self, step: Any) -> Tensor:
         """See `LearningRateSchedule`."""
-        passed = _as_float(step) / self.decay_steps
+        passed = self._steps(step) / self.decay_steps
         if self.staircase:
             passed = ops.floor(passed)
         return self.initial_learning_rate / (passed * self.decay_rate + 1.0)
@@ -107,6 +134,8 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         Increasing.
     values : sequence of float
         One more.
+    name : str, optional
+        See `LearningRateSchedule`.
 
     Raises
     ------
@@ -114,7 +143,8 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         If their numbers don't fit, or boundaries don't increase.
     """
 
-    def __init__(self, boundaries: Sequence[int], values: Sequence[float]) -> None:
+    def __init__(self, boundaries: Sequence[float], values: Sequence[float], name: str | None = None) -> None:
+        super().__init__(name)
         if len(values) != len(boundaries) + 1:
             raise ValueError(
                 at_user_line(
@@ -129,6 +159,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 
     def __call__(self, step: Any) -> Tensor:
         """See `LearningRateSchedule`."""
+        self.rely()
         number = ops.asarray(step)
         rate = ops.full((), self.values[-1], floatx())
         for boundary, value in zip(reversed(self.boundaries), reversed(self.values[:-1]), strict=True):
@@ -151,6 +182,8 @@ class PolynomialDecay(LearningRateSchedule):
         1 falls in a straight line.
     cycle : bool
         Whether it starts anew, with a multiple of `decay_steps` beyond the step, instead of staying at the end.
+    name : str, optional
+        See `LearningRateSchedule`.
     """
 
     def __init__(
@@ -160,7 +193,9 @@ class PolynomialDecay(LearningRateSchedule):
         end_learning_rate: float = 0.0001,
         power: float = 1.0,
         cycle: bool = False,
+        name: str | None = None,
     ) -> None:
+        super().__init__(name)
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.end_learning_rate = end_learning_rate
@@ -169,7 +204,7 @@ class PolynomialDecay(LearningRateSchedule):
 
     def __call__(self, step: Any) -> Tensor:
         """See `LearningRateSchedule`."""
-        number = _as_float(step)
+        number = self._steps(step)
         if self.cycle:
             cycles = ops.maximum(ops.ceil(number / self.decay_steps), 1.0)
             share = number / (cycles * self.decay_steps)
@@ -192,6 +227,8 @@ class CosineDecay(LearningRateSchedule):
         Length of the fall.
     alpha : float
         The share that remains.
+    name : str, optional
+        See `LearningRateSchedule`.
     warmup_target : float, optional
         What the warm-up rises to, and the fall begins with; without it there is no warm-up.
     warmup_steps : int
@@ -203,9 +240,11 @@ class CosineDecay(LearningRateSchedule):
         initial_learning_rate: float,
         decay_steps: int,
         alpha: float = 0.0,
+        name: str | None = None,
         warmup_target: float | None = None,
         warmup_steps: int = 0,
     ) -> None:
+        super().__init__(name)
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.alpha = alpha
@@ -214,7 +253,7 @@ class CosineDecay(LearningRateSchedule):
 
     def __call__(self, step: Any) -> Tensor:
         """See `LearningRateSchedule`."""
-        number = _as_float(step)
+        number = self._steps(step)
         if self.warmup_target is None:
             return self._falling(number, self.initial_learning_rate)
         falling = self._falling(number - self.warmup_steps, self.warmup_target)
@@ -245,6 +284,8 @@ class CosineDecayRestarts(LearningRateSchedule):
         How many times as high.
     alpha : float
         The share that remains at the end of a fall.
+    name : str, optional
+        See `LearningRateSchedule`.
     """
 
     def __init__(
@@ -254,7 +295,9 @@ class CosineDecayRestarts(LearningRateSchedule):
         t_mul: float = 2.0,
         m_mul: float = 1.0,
         alpha: float = 0.0,
+        name: str | None = None,
     ) -> None:
+        super().__init__(name)
         self.initial_learning_rate = initial_learning_rate
         self.first_decay_steps = first_decay_steps
         self.t_mul = t_mul
@@ -263,7 +306,7 @@ class CosineDecayRestarts(LearningRateSchedule):
 
     def __call__(self, step: Any) -> Tensor:
         """See `LearningRateSchedule`."""
-        passed = _as_float(step) / self.first_decay_steps
+        passed = self._steps(step) / self.first_decay_steps
         if self.t_mul == 1.0:
             restarts = ops.floor(passed)
             share = passed - restarts

@@ -5,13 +5,14 @@ equal keys are computed once. Walks are iterative.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..aval import Shape
+from ..dataclass import dataclass
 from ..graph import Literal, Node
 from ..lowering import Affine, Gather, IndexMap, Pieces, Pointwise, View
 from ..tensor import quietly

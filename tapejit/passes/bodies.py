@@ -6,12 +6,13 @@ memory at each iteration. Numbers are local variables in there. Start reading at
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 
 from ..aval import Aval
+from ..dataclass import dataclass
 from ..graph import Builder, Graph, Input, Literal, Node, Part, Region
 from ..lowering import Affine, IndexMap, ScanRegion, SwitchRegion, View, WhileRegion
 from ..primitive import in_role

@@ -5,8 +5,9 @@ values go to a second array, and the two change places. Start reading at `planne
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from ..dataclass import dataclass
 from ..graph import Input, Node
 from ..lowering import SwitchRegion
 from .blocks import block_lengths

@@ -19,6 +19,7 @@ input, kernel, stride                       forward       by kernel     by input
 ==========================================  ============  ============  ============
 
 So tiles are the better choice but where they would read a large kernel in long steps, again for each row of places.
+Those of 3×3 places, without strides, are mostly not made so any more: see `winograd`.
 """
 
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from ..lowering import Affine, Convolution, IndexMap
 from ..primitive import in_role
 from .access import Dot, Load
 from .composing import traced
+from .winograd import transforms
 
 FEW_COLUMNS = 2
 """Fewer channels than this fill too little of a vector."""
@@ -170,6 +172,9 @@ def convolutions(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node
 
 
 def _expansion(node: Node, lowering: Convolution) -> Callable[..., Any] | None:
+    transformed = transforms(node)
+    if transformed is not None:
+        return transformed
     if not in_window_tiles(node):
         return lowering.expand
     kernel, terms = node.inputs[1].aval, _terms(node)

@@ -5,16 +5,14 @@ is kept first, and what it is made of counts as computed once.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from ..dataclass import dataclass
 from ..graph import Literal, Node
-from ..lowering import Pieces, Pointwise, View
+from ..lowering import WORTH_KEEPING, Pieces, Pointwise, View
 from .access import Compute, Fetch, operands_of
 from .loops import Leaf
-
-WORTH_KEEPING = 12
-"""A value that costs less (in additions) is computed again rather than kept."""
 
 MANY = 8
 """A value that so many others want, or one at so many places, is kept before anything is planned."""

@@ -9,9 +9,10 @@ rows. Sums are then added up in the order of the text, inside of a row as well a
 from collections.abc import Iterator, Sequence
 from math import prod
 
+from ..lowering import WORTH_KEEPING
 from .access import Choose, Compute, Dot, Expression, Fetch
 from .blocks import owner
-from .keeping import WORTH_KEEPING, cost_of
+from .keeping import cost_of
 from .loops import Item, Leaf, Loop, leaves
 
 SHORT = 32

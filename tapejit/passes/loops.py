@@ -1,8 +1,9 @@
 """The loop tree: loops, and statements at their places in them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from ..dataclass import dataclass
 from ..graph import Node
 from ..lowering import Affine, IndexMap
 from .statements import Statement

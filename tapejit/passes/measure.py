@@ -7,11 +7,6 @@ from .access import Compute, Key
 from .loops import Leaf, Loop
 from .plan import LoopPlan
 
-MEASURED = (
-    "loop_nests", "matrix_products", "library_calls", "intermediate_bytes", "bytes_read", "bytes_written", "flops",
-)  # fmt: skip
-"""What `measure` counts."""
-
 
 def measure(plan: LoopPlan, workspace: int) -> dict[str, int]:
     """Counts for a report.

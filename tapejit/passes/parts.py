@@ -9,11 +9,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 from ..graph import Node
-from ..lowering import Affine, Pieces, Pointwise, View
+from ..lowering import WORTH_KEEPING, Affine, Pieces, Pointwise, View
 from .access import Choose, Compute, Condition, Fetch, Key, Values, operands_of
 from .bodies import REGIONS, region_call
 from .checks import may_fail
-from .keeping import WORTH_KEEPING, cost_of
+from .keeping import cost_of
 from .loops import Leaf
 from .statements import Statement, copy_statement, part_statement, statement_for
 
@@ -55,6 +55,7 @@ def statements_for(node: Node, stored: Collection[Node], inside: bool) -> list[S
             part_starts = (*starts[:axis], starts[axis] + low, *starts[axis + 1 :])
             part_lengths = (*lengths[:axis], high - low, *lengths[axis + 1 :])
             rest.append(part_statement(node, part_starts, part_lengths, stored, arms.get(low)))
+    done.sort(key=lambda statement: not statement.loads())  # what is only filled goes where the rest is
     total = sum(len(statement.values) for statement in done)
     return done if total <= max(MOST_VALUES, 2 * len(whole.values)) else [whole]
 
@@ -94,8 +95,12 @@ def _most_parts(whole: Statement, inside: bool) -> int:
     most = MOST_PARTS if inside else FEW_PARTS
     if any(_is_costly(arm, whole.values) for choice in choices for arm in choice.operands):
         most = MOST_PARTS
-    if whole.value is not None and isinstance(top := whole.values[whole.value], Choose) and len(top.arms) > most:
+    top = None if whole.value is None else whole.values[whole.value]
+    if isinstance(top, Choose) and len(top.arms) > most:
         most = 2 * len(top.arms) + 1  # it is nothing but pieces
+    elif isinstance(top, Choose) and len(top.arms) == 1:
+        conditions, _ = top.arms[0]
+        most = max(most, 2 * len(conditions) + 1)  # what is inside of its padding, and that on either side of each axis
     return most
 
 

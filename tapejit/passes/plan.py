@@ -1,8 +1,8 @@
 """`LoopPlan`: all that emission needs, and the one function that makes it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from ..dataclass import dataclass
 from ..graph import Graph, Node
 from ..lowering import SwitchRegion
 from .blocks import block_lengths, blocked, holds_partials, row_axes

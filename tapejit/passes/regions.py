@@ -6,9 +6,10 @@ needs no region. Start reading at `Regions.rewrite`.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from ..dataclass import dataclass
 from ..graph import Builder, Graph, Literal, Node, Part, Region, regions_of, with_regions
 from ..lowering import (
     Affine,

@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterable
 from math import prod
 
 from ..graph import Node
+from ..lowering import WORTH_KEEPING
 from .access import Choose, Compute, Dot, Fetch, Key
-from .keeping import WORTH_KEEPING, cost_of
+from .keeping import cost_of
 from .loops import Leaf, Loop
 from .orientation import FEWEST, LARGEST, MOST_TERMS
 from .statements import Statement

@@ -9,8 +9,9 @@ cost become statements of their own, and the tree is built again.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from ..dataclass import dataclass
 from ..graph import Graph, Node
 from ..lowering import Affine
 from .access import Load
@@ -97,6 +98,8 @@ class Schedule:
     ) -> Loop | None:
         """The loop of this body that the statement's axis can join: one with a value it needs, else a shared input.
 
+        What reads nothing joins another part of the same value.
+
         What is computed in tiles, but read by another loop as well, is in memory for that one: there it costs no more.
         """
         body, depth, axis = around[-1], len(around) - 1, remaining[0]
@@ -107,12 +110,15 @@ class Schedule:
         roots = dict.fromkeys(load.root for load in loads)
         readers = {root: body.readers.get(root, ())[-CANDIDATES:] for root in roots}
         with_input = {loop for root in roots for loop in readers[root]}
+        parts = () if loads else self.placed.get(statement.node, ())
+        beside = {item_in(leaf, depth) for leaf in parts if depth == 0 or leaf.loops[depth - 1 : depth] == (body,)}
         with_tiled = {loop for root in roots if any(root in each.results for each in tiled) for loop in readers[root]}
         for loops in (
             [loop for loop in with_tiled if not loop.tiled],
             tiled,
             [loop for loop in producers if not loop.tiled],
             with_input - here,
+            [loop for loop in beside if isinstance(loop, Loop) and not loop.tiled],
         ):
             for loop in sorted(loops, key=lambda item: -item.place):
                 if loop.extent != extent or loop.alone or not self._aligned(loop, loads, axis):

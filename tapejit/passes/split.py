@@ -4,10 +4,11 @@ Such an operation is a call that the user supplied as opaque, one without a lowe
 don't know. Everything else is computed as early as it can be; values go from part to part.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from ..dataclass import dataclass
 from ..graph import Builder, Graph, Input, Literal, Node, Part, regions_of
 from ..lowering import LOWERED, Opaque, View
 

@@ -7,9 +7,9 @@ part has for itself (`Place.private`). So the numbers do not depend on the numbe
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 
+from ..dataclass import dataclass
 from ..graph import Node
 from ..lowering import Pointwise
 from .access import Compute, Key

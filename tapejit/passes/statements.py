@@ -5,9 +5,10 @@ found to be worth keeping rather than computing twice. Everything else is comput
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..aval import Shape, without
+from ..dataclass import dataclass
 from ..graph import Graph, Literal, Node, Part
 from ..lowering import (
     Affine,
@@ -262,11 +263,19 @@ def _in_memory(node: Node, position: int, stored: Collection[Node]) -> bool:
     assert node.primitive is not None
     lowering, value = node.primitive.lowering, node.inputs[position]
     if isinstance(lowering, Routine):
-        return _whole(value, len(lowering.axes()[0][position]), stored) is not None
+        core = len(lowering.axes()[0][position])
+        load = _whole(value, core, stored)
+        return load is not None and not (lowering.neighbours and _is_apart(load, value.aval.shape, core))
     if isinstance(lowering, Convolution):
         load = _whole(value, 0, stored)
         return load is not None and (position == 0 or runs_along_columns(load, value.aval.shape))
     return _operand(value, stored) is not None
+
+
+def _is_apart(load: Load, shape: Shape, core: int) -> bool:
+    """Whether elements along the last axis are no neighbours, in a load in terms of `core` axes of an operand."""
+    last = len(iteration(shape[:-core])[0]) + core - 1
+    return shape[-1] != 1 and dict(load.linear.terms).get(last) != 1
 
 
 def initial_number(scatter: Node) -> Literal | None:

@@ -1,12 +1,12 @@
 """Where stored values live: outside, in the workspace, in a row's scratch, or in a local variable."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
 from ..aval import Shape
+from ..dataclass import dataclass
 from ..graph import Node
 from ..lowering import Affine, Scatter
 from .access import Fetch, Load, linear_index

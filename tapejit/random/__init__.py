@@ -5,9 +5,12 @@ assignment. The draws themselves are in `ops.random` and `ops.gamma_draws`. From
 `gammas` and `discrete`, `generator`.
 """
 
+from ..spellings import missing
 from .generator import Generator
 
 __all__ = ["Generator"]
+
+__getattr__ = missing(__name__)
 
 
 def __dir__() -> list[str]:

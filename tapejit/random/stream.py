@@ -4,6 +4,7 @@ Floor 7, lowest in the room.
 """
 
 import os
+from copy import copy
 from operator import index as as_int
 from typing import TYPE_CHECKING, Any, Self
 
@@ -38,6 +39,11 @@ class Stream:
 
     def __repr__(self) -> str:
         return f"Generator({self._state!r})"
+
+    def __copy__(self) -> "Self":
+        made = type(self).__new__(type(self))
+        made._state = copy(self._state)  # noqa: SLF001 (of its own class)
+        return made
 
     @property
     def state(self) -> Variable:

@@ -11,9 +11,9 @@ from typing import Any
 from ..batching import Batching
 from ..primitive import CallPlan, Params, Primitive, State, Unheard, Value, current
 from ..variable import Variable
-from .accumulator import Tangents
 from .jacobians import basis, chunks_of, joined
 from .recording import Recording
+from .refusing import RefusingTangents
 
 
 class Applications:
@@ -69,7 +69,7 @@ class Applications:
             columns.forget(last)
 
 
-class Columns(Tangents):
+class Columns(RefusingTangents):
     """A batch of tangents of each value: columns of a Jacobian.
 
     Parameters

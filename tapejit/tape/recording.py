@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..aval import Aval, is_floating
+from ..errors import RuleError
 from ..primitive import CallPlan, Flow, Params, Primitive, Pull, ReversePlan, Rule, Value
 from ..variable import Variable
+from .requests import is_underivable, no_derivative
 
 IDENTITY = Rule(lambda ct: ct, ("ct",), Flow.MOVING)
 """The rule of a variable's read: the value is the variable."""
@@ -23,12 +25,21 @@ A plain tuple is made and taken apart in a fifth of the time of anything with na
 
 
 class Recording:
-    """The records of one tape, in order, and the keys of all that depends on something watched."""
+    """The records of one tape, in order, and the keys of all that depends on something watched.
 
-    __slots__ = ("_active", "records", "variables", "watch_accessed")
+    Parameters
+    ----------
+    watch_accessed : bool
+        Whether trainable variables are followed once they are read.
+    refusing : bool
+        Whether a cotangent that arrives at a function without a derivative is an error; else it goes no further.
+    """
 
-    def __init__(self, watch_accessed: bool) -> None:
+    __slots__ = ("_active", "_refusing", "records", "variables", "watch_accessed")
+
+    def __init__(self, watch_accessed: bool, refusing: bool = False) -> None:
         self.watch_accessed = watch_accessed
+        self._refusing = refusing
         self.forget()
 
     def forget(self) -> None:
@@ -65,6 +76,8 @@ class Recording:
                 call = primitive.joint(bits, len(inputs), params)
                 if call.inputs:
                     self.record_call(call, inputs, outputs if primitive.multiple else (outputs,))
+            elif self._refusing and is_underivable(primitive, outputs):  # which has several
+                self._record_refused(inputs, outputs, params)
             return
         if primitive.multiple:
             self._record_parts(plan, inputs, outputs, params, bool(primitive.properties.get("partial")))
@@ -88,12 +101,23 @@ class Recording:
         avals = tuple([None if partial else output.aval for output in outputs])
         self.records.append((plan, sources, keys, residuals, avals))
 
+    def _record_refused(self, inputs: tuple[Value, ...], outputs: tuple[Value, ...], params: Params) -> None:
+        """Note a function without a derivative."""
+        message = no_derivative(params)  # with the line of the call
+
+        def pull(*_: object) -> Any:
+            raise RuleError(message)
+
+        followed = tuple([place for place, value in enumerate(inputs) if value.key in self._active])
+        results = tuple([place for place, output in enumerate(outputs) if is_floating(output.dtype)])
+        self.record_call(CallPlan(followed, results, (), pull), inputs, outputs)
+
     def record_read(self, variable: Variable, value: Value) -> None:
         """Note that a variable was read, if it is followed or to be followed."""
         key = variable.key
         active = self._active
         if key not in active:
-            if not (self.watch_accessed and variable.trainable and is_floating(variable.dtype)):
+            if not (self.watch_accessed and variable.trained and is_floating(variable.dtype)):
                 return
             active.add(key)
             self.variables[key] = variable

@@ -7,7 +7,8 @@ from .. import ops
 from ..aval import PYTHON_NUMBERS, Aval, is_floating
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..families import NUMERIC
-from ..primitive import Value
+from ..lowering import Opaque
+from ..primitive import Params, Primitive, Value
 from ..pytree import TreeDef, flatten, flatten_up_to, unflatten
 from ..variable import Variable
 
@@ -34,6 +35,19 @@ def flat(what: str, nest: Any) -> tuple[list[Any], TreeDef]:
     """The members of a nest, which is more than None: a function that forgot its ``return`` gives that."""
     leaves, treedef = flatten(tensor_or_variable(what, nest) if nest is None else nest)
     return [tensor_or_variable(what, leaf) for leaf in leaves], treedef
+
+
+def is_underivable(primitive: Primitive, outputs: Sequence[Value]) -> bool:
+    """Whether it is a function of the user's of which nobody knows a derivative, though its results could have one."""
+    return type(primitive.lowering) is Opaque and any(is_floating(output.dtype) for output in outputs)
+
+
+def no_derivative(params: Params) -> str:
+    """What to say where the derivative of such a function is asked for."""
+    return at_user_line(
+        f"numpy_function: nobody knows a derivative of {params['function'].name}; give it gradient= or "
+        "numpy_gradient=, or tj.stop_gradient of its inputs where it counts as constant"
+    )
 
 
 def wants_zeros(unconnected: str | None) -> bool:

@@ -177,3 +177,66 @@ def test_what_is_wrong() -> None:
         tj.numpy_function(np.modf, X, shape=[3, 3], dtype=["float64"])
     with pytest.raises(errors.ShapeError, match="said to return"):
         tj.numpy_function(np.sin, X, shape=[3, 3], dtype="float64")
+
+
+UNKNOWN = {
+    "grad": lambda f, x: tj.grad(lambda x: tj.sum(f(x)))(x),
+    "value_and_grad": lambda f, x: tj.value_and_grad(lambda x: tj.sum(f(x)))(x),
+    "vjp": lambda f, x: tj.vjp(f, x)[1](x),
+    "jvp": lambda f, x: tj.jvp(f, (x,), (x,)),
+    "linearize": lambda f, x: tj.linearize(f, x)[1](x),
+    "hvp": lambda f, x: tj.hvp(lambda x: tj.sum(f(x)), (x,), (x,)),
+    "rows": lambda f, x: tj.jacobian(f, mode="reverse")(x),
+    "columns": lambda f, x: tj.jacobian(f, mode="forward")(x),
+    "hessian": lambda f, x: tj.hessian(lambda x: tj.sum(f(x)))(x),
+    "vmap": lambda f, x: tj.vmap(tj.grad(f))(x),
+}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("transform", UNKNOWN)
+def test_transforms_of_functions_refuse_what_has_no_derivative(transform: str, compiled: bool) -> None:
+    """Zeros would be a wrong derivative that nobody notices."""
+
+    def derivative(x: Any) -> Any:
+        return UNKNOWN[transform](lambda x: x * sinh(x), x)
+
+    call = tj.compile(derivative, strict=True) if compiled else derivative
+    with pytest.raises(errors.RuleError, match=r"a derivative of sinh; give it gradient= .* \(at .*test_opaque.py:"):
+        call(tj.constant(X))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_the_result_does_not_depend_on_needs_no_derivative(compiled: bool) -> None:
+    seen = []
+
+    def look(x: np.ndarray) -> np.ndarray:
+        seen.append(x)
+        return x
+
+    def function(x: Any) -> Any:
+        tj.numpy_function(look, x, shape=3, dtype="float64")
+        ranks = tj.numpy_function(np.argsort, x, shape=3, dtype="int64")
+        return tj.sum(x**2 + ranks + sinh(tj.stop_gradient(x)))
+
+    derivative = tj.grad(function)
+    found = (tj.compile(derivative) if compiled else derivative)(tj.constant(X))
+    np.testing.assert_allclose(found.numpy(), 2 * X)
+    np.testing.assert_allclose(
+        tj.jvp(lambda x: x * tj.numpy_function(np.argsort, x, shape=3, dtype="int64"), (X,), (X,))[1].numpy(),
+        X * np.argsort(X),
+    )
+
+
+@pytest.mark.parametrize("forward", [False, True])
+def test_a_tape_and_an_accumulator_are_not_connected(forward: bool) -> None:
+    x = tj.constant(X)
+    if forward:
+        with tj.ForwardAccumulator(x, X) as accumulator:
+            y = sinh(x)
+        assert accumulator.jvp(y) is None
+    else:
+        with tj.GradientTape() as tape:
+            tape.watch(x)
+            y = sinh(x)
+        assert tape.gradient(y, x) is None

@@ -11,7 +11,7 @@ import pytest
 
 import tapejit as tj
 from tapejit.data import Dataset
-from tapejit.errors import ShapeError
+from tapejit.errors import ShapeError, TapejitWarning
 
 X, Y = np.arange(20, dtype=np.float32).reshape(10, 2), np.arange(10)
 
@@ -65,6 +65,10 @@ def test_take_skip_repeat_and_lengths(make: Any) -> None:
         (d.take(0).repeat(), []),
         (d.skip(11), []),
         (d.repeat().skip(18).take(3), [8, 9, 0]),
+        (d.skip(8).repeat(-1).take(3), [8, 9, 8]),
+        (d.take(2).take(-1), [0, 1]),
+        (d.skip(-1), []),
+        (d.take(1).concatenate(d.skip(9)), [0, 9]),
     )
     for dataset, expected in cases:
         assert numbers(dataset) == numbers(dataset) == expected
@@ -143,6 +147,87 @@ def test_zip_and_enumerate() -> None:
     assert len(both) == 3
     assert [(int(n), int(a)) for n, (a, _) in both] == [(5, 0), (6, 1), (7, 2)]
     assert repr(both) == "<data set of 3 elements>"
+    named = Dataset.zip({"a": slices(), "b": (slices().skip(1), elements())})
+    assert next(iter(named.skip(1))) == {"a": 1, "b": (2, 1)}
+    assert [(int(a), int(b)) for a, b in Dataset.zip((slices(), elements()))] == [(n, n) for n in range(10)]
+
+
+def test_what_tensorflow_calls_them() -> None:
+    (whole,) = Dataset.from_tensors((X, Y)).as_numpy_iterator()
+    np.testing.assert_array_equal(whole[0], X)
+    assert slices().reduce(0, lambda total, number: total + number) == 45
+    assert numbers(slices().apply(lambda dataset: dataset.take(2))) == [0, 1]
+    counts = [d.cardinality() for d in (slices().batch(3), slices().repeat(), slices().filter(bool))]
+    assert counts == [4, tj.data.INFINITE_CARDINALITY, tj.data.UNKNOWN_CARDINALITY]
+
+
+def test_a_function_in_several_threads_keeps_the_order() -> None:
+    met = threading.Barrier(3)
+
+    def wait_for_others(number: Any) -> Any:
+        met.wait(10)
+        return number * 2
+
+    before = threading.active_count()
+    dataset = Dataset.range(9).map(wait_for_others, num_parallel_calls=3).prefetch(tj.data.AUTOTUNE)
+    assert numbers(dataset) == list(range(0, 18, 2))
+    assert numbers(elements().map(lambda n: n, num_parallel_calls=tj.data.AUTOTUNE).take(3)) == [0, 1, 2]
+    assert len(dataset) == 9
+
+    def fail(number: Any) -> Any:
+        if number >= 4:
+            raise ZeroDivisionError(f"at {number}")
+        return number
+
+    seen = []
+    with pytest.raises(ZeroDivisionError, match="at 4"):
+        seen.extend(elements().map(fail, num_parallel_calls=4))
+    assert seen == [0, 1, 2, 3]
+    assert threading.active_count() == before
+
+
+def test_a_source_that_blocks_holds_nobody_who_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapejit.data.prefetching.PATIENCE", 0.01)
+    blocked, release, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def wait() -> Iterator[int]:
+        yield 1
+        blocked.set()
+        release.wait(30)
+        ended.set()
+
+    for _ in Dataset.from_generator(wait).prefetch(1):
+        blocked.wait(30)
+        break  # leaves the block while its thread waits
+    assert not ended.is_set()
+    release.set()
+    assert ended.wait(30)
+
+
+def test_orders_go_on_where_they_were_saved() -> None:
+    """Two shufflings, one of rows and one of batches; as another process would make the data set."""
+    make = lambda: slices().shuffle(10).batch(2).map(lambda n: n).shuffle(4)  # noqa: E731
+    first = make()
+    numbers(first)
+    states = {path: variable.numpy() for path, variable in first.named_variables()}
+    assert list(states) == ["shuffle/0", "shuffle/1"]
+    expected = [numbers(first), numbers(first)]
+    again = make()
+    for path, variable in again.named_variables():
+        variable.assign(states[path])
+    assert [numbers(again), numbers(again)] == expected
+
+
+def test_a_compiled_step_does_not_take_an_order_for_a_constant() -> None:
+    dataset, eager = (Dataset.from_tensor_slices(X).shuffle(10, seed=0).take(2) for _ in range(2))
+
+    def total() -> Any:
+        return tj.stack([2 * row for row in dataset])
+
+    step = tj.compile(total)
+    with pytest.warns(TapejitWarning, match="runs eagerly"):
+        found = [step().tolist() for _ in range(3)]
+    assert found == [[(2 * row).tolist() for row in eager] for _ in range(3)]
 
 
 def test_generators_are_called_again() -> None:
@@ -213,8 +298,13 @@ def test_an_exception_of_the_thread_comes_through() -> None:
         (lambda: Dataset.from_generator(iter([])), TypeError, "takes a function that returns a generator"),  # type: ignore[arg-type]
         (lambda: slices().batch(0), ValueError, "batch: batch_size is 0, and has to be 1 at least"),
         (lambda: slices().shuffle(0), ValueError, "shuffle: buffer_size is 0"),
-        (lambda: slices().take(-1), ValueError, "take: count is -1"),
+        (lambda: slices().take(-2), ValueError, "take: count is -2"),
+        (lambda: slices().shuffle(2, seed=-1), ValueError, "shuffle: the seed is an int from 0"),
+        (lambda: Dataset.from_tensor_slices([[1, 2], [3]]), ShapeError, "is an array, or a nest of arrays"),
+        (lambda: slices().map(len, num_parallel_calls=0), ValueError, "map: num_parallel_calls is 0"),
         (lambda: Dataset.zip(), ValueError, "zip: there is no data set"),
+        (lambda: Dataset.zip(slices(), X), TypeError, "zip: it takes data sets, got ndarray"),
+        (lambda: slices().concatenate(X), TypeError, "concatenate: it takes data sets, got ndarray"),  # type: ignore[arg-type]
         (
             lambda: list(elements().skip(1).map(lambda n: np.zeros(n)).batch(3)),
             ShapeError,

@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,32 @@ def test_a_picture_in_a_folder_that_is_not_there_is_refused_before_the_work(name
     done = run(name, "nope/x.png", folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "there is no folder nope for the picture\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "way"),
+    [
+        ("softmax_digits", "sklearn", "scikit-learn"),
+        ("conv_digits", "sklearn", "scikit-learn"),
+        ("mlp_digits", "sklearn", "scikit-learn"),
+        ("fit_lbfgs", "scipy", "scikit-learn"),
+        ("estimator", "sklearn", "scikit-learn"),
+        ("njit_samplers", "scipy", "scipy"),
+        *((name, "matplotlib", "matplotlib") for name in DRAWING),
+    ],
+)
+def test_what_is_not_installed_is_named_with_the_way(name: str, module: str, way: str, tmp_path: Path) -> None:
+    arguments = ["picture.png"] if module == "matplotlib" else []
+    program = (
+        f"import sys, runpy; sys.modules[{module!r}] = None; sys.argv = ['example', *{arguments!r}];"
+        f"runpy.run_path({str(EXAMPLES / name)!r} + '.py', run_name='__main__')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.rstrip().endswith(f": python -m pip install {way}")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -270,6 +297,23 @@ def test_a_rhyme_is_learnt() -> None:
     assert (results["report"]["eager_because"], results["report"]["traces"]) == (None, 1)
 
 
+def test_a_reader_who_stops_early_recites_what_it_has_learnt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program: Any = load("character_lstm")
+    windows, calls = program.Text.windows, iter(range(3))
+
+    def stopped(text: Any, random: Any) -> Any:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return windows(text, random)
+
+    monkeypatch.setattr(program.Text, "windows", stopped)
+    results = program.main(steps=60, drawn=50)
+    assert (len(results["losses"]), len(results["recited"])) == (3, 50)
+    assert "stopped after 3 steps" in capsys.readouterr().out
+
+
 def test_njit_samplers_give_what_gradients_by_hand_give() -> None:
     program: Any = load("njit_samplers")
     ours, by_hand = program.main(2000).values()
@@ -281,6 +325,25 @@ def test_njit_samplers_give_what_gradients_by_hand_give() -> None:
     np.testing.assert_allclose(tj.grad(program.log_posterior)(ours["mode"]).numpy(), 0, atol=1e-8)
     deviations = np.sqrt(np.diag(np.linalg.inv(-tj.hessian(program.log_posterior)(ours["mode"]).numpy())))
     assert np.all(np.abs(ours["draws"].mean(axis=0) - ours["mode"]) < deviations)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler, cc")
+def test_a_program_in_c_finds_the_certified_values(tmp_path: Path) -> None:
+    program: Any = load("export_c")
+    results = program.main(tmp_path, "cc")
+    count, b = results["python"]
+    np.testing.assert_allclose(b, program.CERTIFIED, rtol=1e-9)
+    assert results["c"][0].startswith(f"{count} steps")
+    assert results["c"][1:4] == [f"b{number} {value:.17g}" for number, value in enumerate(b, 1)]
+    rest = program.residual(b, 7)
+    assert float(results["c"][4].split(": ")[1]) == pytest.approx(float(rest), rel=1e-12)
+    assert results["failed"] == "indexing: index 214 is out of range for an axis with length 214"
+
+
+def test_without_a_c_compiler_the_example_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert load("export_c").main(tmp_path, None) is None
+    assert "There is no C compiler" in capsys.readouterr().out
+    assert (tmp_path / "newton.o").is_file()
 
 
 def test_lbfgs_needs_fewer_evaluations_with_gradients() -> None:

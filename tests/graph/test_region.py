@@ -13,7 +13,7 @@ from tapejit.errors import TapejitError, TapejitWarning
 from tapejit.families import as_array
 from tapejit.graph import Builder, Graph, Region, evaluate, graph_signature, show, trace_region, verify
 from tapejit.graph.verify import GraphError
-from tapejit.passes import prepare
+from tapejit.passes.prepare import prepare
 from tapejit.primitive import Primitive, Rule, bind
 from tests.agreement import trace
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import functools
 import gc
+import logging
 import sys
 import threading
 import types
@@ -964,6 +965,34 @@ def test_what_was_read_and_assigned_can_be_put_back() -> None:
     assert (count, holder.n, slotted.n, table, items, cell["n"]) == (1, 1, 1, {"n": 1}, [1, 2], 1)
     assert not hasattr(holder, "made")
     assert not hasattr(Optimizer, "made")
+
+
+def test_attributes_that_a_package_changes_can_be_put_back() -> None:
+    handler, state = logging.NullHandler(), np.errstate(all="ignore")  # of a dict, and of slots
+
+    def step(x: float) -> float:
+        handler.setLevel(30)
+        with state:
+            return x
+
+    recorder = record(step, 1.0)
+    assert handler.level == 30
+    recorder.undo()
+    assert handler.level == 0
+    assert "" not in vars(handler)
+    with state:
+        pass  # as if it had never been entered
+
+
+def test_what_a_package_changes_in_an_object_that_is_gone_is_nobodys() -> None:
+    def step(x: float) -> float:
+        logging.NullHandler().setLevel(30)
+        with np.errstate(all="ignore"):
+            return x
+
+    recorder = record(step, 1.0)
+    assert recorder.changed == ()
+    assert recorder.guards().holds()
 
 
 def test_a_count_that_is_only_increased_is_not_read() -> None:

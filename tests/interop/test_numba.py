@@ -1,12 +1,16 @@
 """Kernels inside compiled code: values, gradients, arrays of the caller's, threads, what does not fit."""
 
+import gc
+import pickle
 from concurrent.futures import ThreadPoolExecutor
+from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 import pytest
-from numba.core.errors import TypingError
+from numba.core.errors import NumbaWarning, TypingError
 
 import tapejit as tj
 from tapejit.errors import CompileError, TapejitError
@@ -123,11 +127,15 @@ def test_a_check_that_fails_raises() -> None:
         return picked(x, i)
 
     assert take(np.ones(3), 2) == 2.0
-    with pytest.raises(ValueError, match="an index is out of range for an axis with length 3"):
+    with pytest.raises(IndexError, match=r"^indexing: index 3 is out of range for an axis with length 3$") as caught:
         take(np.ones(3), 3)
-    factor = tj.to_numba(tj.linalg.cholesky, np.eye(2))
-    with pytest.raises(ValueError, match="not positive definite"):
-        factor(-np.eye(2))
+    assert isinstance(caught.value, ValueError)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    factor = tj.to_numba(tj.linalg.cholesky, np.ones((2, 3, 2, 2)))
+    matrices = np.broadcast_to(np.eye(2), (2, 3, 2, 2)).copy()
+    matrices[1, 2] *= -1
+    with pytest.raises(np.linalg.LinAlgError, match=r"at index \(1, 2\) of an array of .* is not positive definite"):
+        factor(matrices)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +159,86 @@ def test_a_wrong_shape_is_a_value_error() -> None:
         slope(np.zeros(4))
 
 
+def test_arrays_that_are_written_are_writable_and_nobody_elses() -> None:
+    both = tj.to_numba(lambda x: (x[1:] - x[:-1], x * 2), np.zeros(4), out=True)
+    x, less, twice = np.arange(4.0), np.empty(3), np.empty(4)
+    both(x, less, twice)
+    np.testing.assert_array_equal(np.concatenate([less, twice]), [1, 1, 1, 0, 2, 4, 6])
+    memory = np.zeros(9)
+    for arrays, words in (
+        ((x, less, x), "result_1 overlaps x"),
+        ((x, x[1:], twice), "result_0 overlaps x"),
+        ((x, twice[1:], twice), "result_1 overlaps result_0"),
+        ((memory[:4], memory[3:6], twice), "result_0 overlaps x"),
+        ((memory[:4], memory[4:7], np.empty(3)), r"result_1 must have the shape \(4,\)"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            both(*arrays)
+    both(memory[:4], memory[4:7], twice)
+    twice.flags.writeable = False
+    with pytest.raises(TypingError, match="result_1 is written to, and must not be read-only"):
+        both(x, less, twice)
+
+
+def test_nests_are_parameters_for_each_leaf() -> None:
+    def model(parameters: Any, x: Any) -> Any:
+        return tj.sum(parameters["w"] * x) + parameters["b"]
+
+    slope = tj.to_numba(tj.value_and_grad(model), {"w": np.zeros(2), "b": 0.0}, np.zeros(2))
+    assert list(signature(slope).parameters) == ["parameters_w", "parameters_b", "x"]
+    value, by_w, by_b = slope(np.array([1.0, 2.0]), 3.0, np.array([4.0, 5.0]))
+    assert (value, by_w.tolist(), by_b) == (17.0, [4.0, 5.0], 1.0)
+
+
+def test_many_calls_in_a_parallel_loop() -> None:
+    slope = tj.to_numba(tj.value_and_grad(posterior), np.zeros(3), out=True)
+
+    @numba.njit(parallel=True)
+    def everywhere(points: Any) -> Any:
+        values, gradients = np.empty(len(points)), np.empty_like(points)
+        for i in numba.prange(len(points)):
+            values[i] = slope(points[i], gradients[i])
+        return values, gradients
+
+    points = np.random.default_rng(1).normal(size=(200, 3))
+    step = tj.compile(tj.value_and_grad(posterior))
+    for value, gradient, point in zip(*everywhere(points), points, strict=True):
+        expected = step(point)
+        assert value == float(expected[0])
+        np.testing.assert_array_equal(gradient, expected[1].numpy())
+
+
+CALLER = """
+import numba
+@numba.njit(cache=True)
+def caller(x):
+    return slope(x)
+"""
+
+
+def test_callers_are_not_kept_on_disk_with_its_addresses(tmp_path: Path) -> None:
+    # Loaded in another process, their code would call into nowhere.
+    (tmp_path / "caller.py").write_text(CALLER)
+    scope = {"slope": tj.to_numba(tj.grad(lambda x: tj.sum(x**2)), np.zeros(2))}
+    exec(compile(CALLER, str(tmp_path / "caller.py"), "exec"), scope)
+    caller: Any = scope["caller"]
+    with pytest.warns(NumbaWarning, match='Cannot cache compiled function "caller"'):
+        np.testing.assert_array_equal(caller(np.ones(2)), [2, 2])
+    assert not list(tmp_path.rglob("*.nbc"))
+
+
+def test_what_is_pickled_is_not_loaded() -> None:
+    slope = tj.to_numba(posterior, np.zeros(3))
+    with pytest.raises(TypeError, match=r"posterior was made by tapejit.to_numba.*make it again"):
+        numba.core.serialize.pickle.loads(numba.core.serialize.dumps(slope.py_func.__globals__["invoke"]))
+
+
+def test_a_captured_array_may_be_strided() -> None:
+    columns = np.arange(12.0).reshape(3, 4)[:, ::2]
+    function = tj.to_numba(lambda x: columns @ x, np.zeros(2))
+    np.testing.assert_array_equal(function(np.array([1.0, 2.0])), columns @ [1.0, 2.0])
+
+
 def test_what_compiled_code_can_not_follow() -> None:
     w = tj.Variable(np.ones(3), name="w")
     with pytest.raises(TapejitError, match="uses w, which compiled code can't follow"):
@@ -171,4 +259,5 @@ def test_the_owner_may_go() -> None:
         return outer
 
     outer = made()
+    gc.collect()
     assert outer(np.ones(3)) == 6.0

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tapejit.kernel import blas, objects
+from tapejit.kernel import blas, targets
 
 AVX512 = "+avx512f,+avx512dq,+avx512bw,+avx512vl"
 CORE = """
@@ -62,7 +62,7 @@ def test_threads_are_set() -> None:
         blas.set_num_threads(before)
 
 
-@pytest.mark.skipif(blas.core_type(objects.target_cpu()[1]) is None, reason="OpenBLAS's own choice stands here")
+@pytest.mark.skipif(blas.core_type(targets.target_cpu()[1]) is None, reason="OpenBLAS's own choice stands here")
 @pytest.mark.parametrize(("given", "expected"), [(None, "SkylakeX None"), ("Haswell", "Haswell Haswell")])
 def test_the_users_core_type_is_respected_and_the_environment_restored(given: str | None, expected: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}

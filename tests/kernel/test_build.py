@@ -10,7 +10,7 @@ import pytest
 from numba import njit
 from numba.core.errors import NumbaError
 
-from tapejit.kernel import blas, build, objects, runtime
+from tapejit.kernel import blas, build, objects, runtime, targets
 from tapejit.kernel.straight import TextError
 
 LINE_FIT = """
@@ -34,7 +34,7 @@ def fit_data(table, stage, lo, hi):
 ZERO = {"zero_float32": np.float32(0)}
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 FLOATS = ["float32", "float64"]
-needs_avx = pytest.mark.skipif("+avx2" not in objects.host_cpu()[1].split(","), reason="names AVX instructions")
+needs_avx = pytest.mark.skipif("+avx2" not in targets.host_cpu()[1].split(","), reason="names AVX instructions")
 
 
 def table_of(*cells: Any) -> np.ndarray:

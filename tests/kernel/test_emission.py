@@ -19,7 +19,8 @@ import tapejit as tj
 from tapejit.kernel.emission import emit
 from tapejit.kernel.text import Text
 from tapejit.lowering import LOWERED, Composite
-from tapejit.passes import lanes, prepare, statements
+from tapejit.passes import lanes, statements
+from tapejit.passes.prepare import prepare
 from tapejit.primitive import REGISTRY, Primitive
 from tests.agreement import check_agreement, trace
 from tests.kernel.oracle import is_steady

@@ -13,7 +13,7 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
-from tapejit.kernel import assembly, objects
+from tapejit.kernel import assembly, objects, targets
 
 IDENTITY = """
 define i64 @kernel(ptr %table, i64 %stage, i64 %lo, i64 %hi) {
@@ -157,6 +157,6 @@ def test_kernels_load_and_run_from_many_threads() -> None:
 
 
 def test_the_host_has_a_name_and_features() -> None:
-    name, features = objects.host_cpu()
+    name, features = targets.host_cpu()
     assert name
     assert all(feature[0] in "+-" for feature in features.split(",") if feature)

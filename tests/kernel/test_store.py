@@ -22,9 +22,9 @@ HEADER = {"symbol": "kernel", "symbols": ["expf"]}
 SOURCE = "def answer(table, stage, lo, hi):\n    return lo * hi\n"
 READER = """
 import sys
-from tapejit.kernel import door, keys, store
+from tapejit.kernel import keys, objects, store
 entry = store.KernelStore(sys.argv[1]).get(keys.make_key("graph"))
-kernel = door.loader().load(entry.code, entry.header["symbol"], tuple(entry.header["symbols"]))
+kernel = objects.load(entry.code, entry.header["symbol"], tuple(entry.header["symbols"]))
 assert "numba" not in sys.modules
 print(kernel.call(0, -1, 6, 7))
 """

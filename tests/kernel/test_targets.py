@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tapejit import config
-from tapejit.kernel import assembly, build, objects
+from tapejit.kernel import assembly, build, objects, targets
 from tapejit.kernel.kernels import compilations
 from tests.agreement import assert_close, trace
 from tests.kernel.test_outline import results
@@ -28,7 +28,7 @@ def apply(table, stage, lo, hi):
 
 
 def _forget() -> None:
-    objects.target_cpu.cache_clear()
+    targets.target_cpu.cache_clear()
     assembly._compiler.cache_clear()
 
 
@@ -40,7 +40,7 @@ def build_for(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]
         monkeypatch.setenv("TAPEJIT_CPU", level)
         _forget()
         try:
-            objects.target_cpu()
+            targets.target_cpu()
         except ValueError as error:
             pytest.skip(str(error))
 
@@ -83,11 +83,11 @@ def test_a_level_that_this_cpu_does_not_have_is_refused(
     monkeypatch: pytest.MonkeyPatch, build_for: Callable[[str], None]
 ) -> None:
     build_for("native")
-    monkeypatch.setattr(objects, "host_cpu", lambda: ("x86-64", "+sse2"))
+    monkeypatch.setattr(targets, "host_cpu", lambda: ("x86-64", "+sse2"))
     monkeypatch.setenv("TAPEJIT_CPU", "x86-64-v3")
-    objects.target_cpu.cache_clear()
+    targets.target_cpu.cache_clear()
     with pytest.raises(ValueError, match=r"TAPEJIT_CPU is x86-64-v3, but this CPU has no .*avx2"):
-        objects.target_cpu()
+        targets.target_cpu()
 
 
 def test_an_unknown_target_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

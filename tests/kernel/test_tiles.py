@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from llvmlite import ir
 
-from tapejit.kernel import objects, tiles
+from tapejit.kernel import targets, tiles
 from tapejit.kernel.instructions import I64
 from tapejit.kernel.terms import BLOCK, Steps
 from tapejit.kernel.tile_shape import SCRATCH_BYTES, Cut, Target, cut, target_of
 from tapejit.kernel.vectors import Matrix, counted, store_vector
 from tests.kernel.tile_code import HOST, Code, module, product_module
 
-FEATURES = objects.host_cpu()[1].split(",")
+FEATURES = targets.host_cpu()[1].split(",")
 AVX512, AVX2, PLAIN, ARM = Target(64, 32, True), Target(32, 16, True), Target(16, 16, False), Target(16, 32, True)
 # Where a target's code runs: the CPU that LLVM is told, and what this one must have.
 CPUS = {

@@ -8,13 +8,13 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
-from tapejit.kernel import objects, tiles
+from tapejit.kernel import targets, tiles
 from tapejit.kernel.hints import with_loop_hints
 from tapejit.kernel.instructions import FLOATS
 from tapejit.kernel.tile_shape import Target, target_of
 from tapejit.kernel.vectors import Matrix
 
-HOST = target_of(objects.host_cpu()[1])
+HOST = target_of(targets.host_cpu()[1])
 
 
 def module(dtype: str, body: Callable[..., None], pointers: int = 3) -> ir.Module:
@@ -40,12 +40,12 @@ class Code:
     """
 
     def __init__(self, made: ir.Module, cpu: str = "", features: str = "", triple: str = "") -> None:
-        objects._initialised()
+        targets._initialised()
         if triple:
             llvm.initialize_all_targets()
             llvm.initialize_all_asmprinters()
         triple = triple or llvm.get_process_triple()
-        host, host_features = objects.host_cpu()
+        host, host_features = targets.host_cpu()
         made.triple = triple
         self.machine = llvm.Target.from_triple(triple).create_target_machine(
             cpu=cpu or host, features=features or ("" if cpu else host_features), opt=3, jit=True

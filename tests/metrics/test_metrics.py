@@ -1,5 +1,7 @@
 """Metrics: hand-made numbers, several batches, weights, compiled updates."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,9 @@ import pytest
 
 import tapejit as tj
 from tapejit.errors import ShapeError
+
+KERAS = json.loads((Path(__file__).parent / "keras.json").read_text())
+"""From Keras 3.15 in float64: the result after a batch, and after one more with the targets turned, without weights."""
 
 LABELS = np.array([0, 2, 1, 1])
 SCORES = np.array([[0.9, 0.1, 0.0], [0.2, 0.3, 0.5], [0.5, 0.4, 0.1], [0.1, 0.8, 0.1]])
@@ -36,6 +41,55 @@ def test_values(kind: Any, arrays: tuple[Any, ...], weights: Any, expected: floa
     given = arrays if weights is None else (*arrays, weights)
     np.testing.assert_allclose(float(step(*given)), expected)
     np.testing.assert_allclose(float(metric.result()), expected)
+
+
+@pytest.mark.parametrize(("name", "options", "targets", "predictions", "weights", "expected"), KERAS)
+def test_the_numbers_of_keras(
+    name: str, options: dict[str, Any], targets: Any, predictions: Any, weights: Any, expected: list[Any]
+) -> None:
+    metric, targets, predictions = getattr(tj.metrics, name)(**options), np.array(targets), np.array(predictions)
+    np.testing.assert_allclose(metric(targets, predictions, sample_weight=weights), expected[0], rtol=1e-12)
+    np.testing.assert_allclose(metric(targets[::-1], predictions), expected[1], rtol=1e-12)
+
+
+def test_the_largest_k_and_one_class_in_a_compiled_step() -> None:
+    for options in ({"top_k": 2, "class_id": 1}, {"top_k": 1, "thresholds": [0.3, 0.6]}):
+        eager, compiled = tj.metrics.Recall(**options), tj.metrics.Recall(**options)
+        step = tj.compile(lambda t, p, metric=compiled: metric(t, p, sample_weight=[1.0, 2.0, 0.0, 1.0]), strict=True)
+        t, p = np.eye(3)[LABELS], SCORES.astype(np.float32)
+        np.testing.assert_array_equal(step(t, p), eager(t, p, sample_weight=[1.0, 2.0, 0.0, 1.0]))
+
+
+def test_a_batch_without_examples_changes_nothing() -> None:
+    for metric, empty in (
+        (tj.metrics.Mean(), (np.zeros(0),)),
+        (tj.metrics.SparseCategoricalAccuracy(), (np.zeros(0, int), np.zeros((0, 3)))),
+        (tj.metrics.Precision(), (np.zeros(0), np.zeros(0))),
+    ):
+        assert float(metric(*empty)) == 0.0
+        assert [float(tj.sum(variable)) for variable in metric.variables] == [0.0, 0.0]
+
+
+def test_a_metric_of_the_users_own() -> None:
+    class Positives(tj.metrics.Metric):
+        def __init__(self, name: str = "positives", **options: Any) -> None:
+            super().__init__(name=name, **options)
+            self.count = self.add_weight(name="count", initializer="zeros", dtype="int64")
+            self.seen = self.add_variable(shape=(2,), initializer="ones", name="seen")
+
+        def update_state(self, values: Any) -> None:
+            self.count.assign_add(tj.sum(tj.asarray(values) > 0))
+
+        def result(self) -> Any:
+            return self.count.read_value()
+
+    metric = Positives(dtype="float32")
+    assert int(metric([1.0, -1.0, 2.0])) == 2
+    assert [(v.name, v.dtype.name, v.shape) for v in metric.variables] == [
+        ("positives/count", "int64", ()), ("positives/seen", "float32", (2,)),
+    ]  # fmt: skip
+    metric.reset_state()
+    assert int(metric.result()) == 0
 
 
 def test_batches_add_up_and_reset_begins_anew() -> None:
@@ -73,6 +127,10 @@ def test_a_threshold_that_changes_takes_effect_in_a_compiled_step() -> None:
         (lambda: tj.metrics.Accuracy()(np.ones(2), np.ones(3)), ShapeError, r"\(2,\) for predictions of shape \(3,\)"),
         (lambda: tj.metrics.Mean()(np.ones(2), np.ones(3)), ShapeError, "sample_weight of shape"),
         (lambda: tj.metrics.Recall(2.0), ValueError, "a threshold from 0 to 1"),
+        (lambda: tj.metrics.Recall([0.5, -1.0]), ValueError, "a threshold from 0 to 1 is expected, got -1.0"),
+        (lambda: tj.metrics.Precision(top_k=0), ValueError, "top_k is 1 at least"),
+        (lambda: tj.metrics.Precision(class_id=3)(np.eye(3), np.eye(3)), ShapeError, "class_id 3 for predictions"),
+        (lambda: tj.metrics.Precision(class_id=0)(ONES, CHANCES), ShapeError, r"class_id 0 for .* \(5,\)"),
     ],
 )
 def test_what_does_not_fit(call: Any, error: type[Exception], match: str) -> None:

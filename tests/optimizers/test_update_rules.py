@@ -15,6 +15,9 @@ KERAS = json.loads((Path(__file__).parent / "keras.json").read_text())
 Keras takes the powers of Adam's factors in float32, which is why the tolerance is what it is.
 """
 
+THIRTY = json.loads((Path(__file__).parent / "keras_thirty.json").read_text())
+"""The same from Keras 3.15 after thirty steps, with each way to decay, to clip, to average and to change the rate."""
+
 START = (np.array([[0.5, -1.0, 2.0], [0.1, 0.0, -0.3]]), np.array([1.0, -2.0]))
 STEPS = (0, 1, 3, 4, 7, 9, 10, 13, 25)
 
@@ -27,6 +30,9 @@ def gradients(step: int) -> list[np.ndarray]:
 
 
 def made(name: str, options: dict[str, Any]) -> Any:
+    rate = options.get("learning_rate")
+    if isinstance(rate, list):
+        options = {**options, "learning_rate": getattr(tj.optimizers.schedules, rate[0])(*rate[1])}
     return getattr(tj.optimizers, name)(**options)
 
 
@@ -38,6 +44,15 @@ def test_five_steps_give_the_numbers_of_keras(name: str, options: dict[str, Any]
     assert int(optimizer.iterations) == 5
     for variable, value in zip(variables, expected, strict=True):
         np.testing.assert_allclose(variable.numpy(), value, rtol=3e-6, atol=3e-6)
+
+
+@pytest.mark.parametrize(("name", "options", "expected"), THIRTY)
+def test_thirty_steps_give_the_numbers_of_keras(name: str, options: dict[str, Any], expected: list[Any]) -> None:
+    variables, optimizer = [tj.Variable(value) for value in START], made(name, options)
+    for step in range(30):
+        optimizer.apply_gradients(zip(gradients(step), variables, strict=True))
+    for variable, value in zip(variables, expected, strict=True):
+        np.testing.assert_allclose(variable.numpy(), value, rtol=3e-5, atol=3e-5)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import tapejit as tj
 from tapejit.graph import Builder, Graph, evaluate, verify
 from tapejit.lowering import Composite
-from tapejit.passes import prepare
+from tapejit.passes.prepare import prepare
 from tests.agreement import trace
 from tests.programs import PROGRAMS, STEPS
 

@@ -7,7 +7,7 @@ import numpy as np
 
 import tapejit as tj
 from tapejit.graph import Graph, Node, Region, regions_of
-from tapejit.passes import measure
+from tapejit.passes.measure import measure
 from tapejit.passes.split import obstacle
 from tests.agreement import trace
 from tests.kernel.test_regions import drawn

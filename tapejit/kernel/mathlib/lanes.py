@@ -9,10 +9,11 @@ Python number beside a `Lanes` is a constant of the same type.
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Union
 
 from llvmlite import ir
+
+from ...dataclass import dataclass
 
 Operand = Union["Lanes", int, float]
 

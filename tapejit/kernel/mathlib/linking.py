@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from ..objects import target_cpu
+from ..targets import target_cpu
 from .functions import FUNCTIONS
 from .lanes import Lanes, intrinsic, suffix_of, widened
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from ..objects import target_cpu
+from ..targets import target_cpu
 from .lanes import Lanes, element_of, intrinsic, widened
 
 _NEEDED = frozenset(("+avx512f", "+avx512vl", "+avx512dq"))

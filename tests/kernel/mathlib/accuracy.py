@@ -15,7 +15,7 @@ import mpmath
 import numpy as np
 from llvmlite import ir
 
-from tapejit.kernel import assembly, build, objects
+from tapejit.kernel import assembly, build, objects, targets
 from tapejit.kernel.mathlib import linking
 from tapejit.kernel.mathlib.functions import FUNCTIONS
 
@@ -100,7 +100,7 @@ def in_lanes(name: str, dtype: str, lanes: int) -> Compiled:
 
 @functools.cache
 def _layout() -> Any:
-    return objects.target_machine().target_data
+    return targets.target_machine().target_data
 
 
 # --- exact values -------------------------------------------------------------------------------------------

@@ -6,14 +6,14 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
-from tapejit.kernel import assembly, build, objects
+from tapejit.kernel import assembly, build, targets
 from tapejit.kernel.mathlib import linking
 from tapejit.kernel.mathlib.functions import FUNCTIONS
 from tests.kernel.mathlib.accuracy import DTYPES, compiled, every_exponent, in_lanes, special_numbers
 
 EACH = [(name, dtype) for name in sorted(FUNCTIONS) for dtype in DTYPES]
 needs_avx512 = pytest.mark.skipif(
-    not {"+avx512f", "+avx512vl", "+avx512dq"} <= set(objects.target_cpu()[1].split(",")), reason="for AVX-512"
+    not {"+avx512f", "+avx512vl", "+avx512dq"} <= set(targets.target_cpu()[1].split(",")), reason="for AVX-512"
 )
 
 
@@ -85,7 +85,7 @@ def test_a_cpu_without_masks_gives_the_same_bits(
 
 
 def _forget() -> None:
-    objects.target_cpu.cache_clear()
+    targets.target_cpu.cache_clear()
     assembly._compiler.cache_clear()
 
 

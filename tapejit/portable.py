@@ -1,0 +1,154 @@
+"""`Portable`: what becomes of a step as a method of instances, in copies, and in pickles.
+
+Floor 11. A step is code, so it goes as functions go: by its name, where a module has it under one. What it is about
+goes with it otherwise, and the copy is traced for itself: a step of a bound method, of a `functools.partial` or of an
+object that is called. Start reading at `Portable.__reduce_ex__`.
+"""
+
+import copy
+import pickle
+import sys
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from functools import reduce, update_wrapper
+from inspect import getattr_static
+from types import FrameType, FunctionType, MethodType
+from typing import Any, Self
+
+from .errors import at_user_line, name_of
+
+
+class Portable:
+    """A compiled function as others hold it.
+
+    Parameters
+    ----------
+    function : callable
+        What is compiled.
+    **options : bool
+        What else its class is made with.
+    """
+
+    def __init__(self, function: Callable[..., Any], **options: bool) -> None:
+        update_wrapper(self, function)
+        self._function = function
+        self._options = options
+        self._unbound: Self | None = None
+        self._bound_name = f"_compiled_{getattr(self, '__qualname__', name_of(function))}"  # of an instance's own step
+
+    @abstractmethod
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what the function does."""
+
+    # As a method
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """A compiled method: one step for each instance, as the instance's attributes are what it reads."""
+        if instance is None or not hasattr(self._function, "__get__"):
+            return self
+        kept = getattr(instance, "__dict__", None)
+        if not isinstance(kept, dict):  # a class, or an object with slots: it becomes an argument
+            return MethodType(self, instance)
+        bound = kept.get(self._bound_name)
+        # A copy of another instance has that one's step, and a class may have got another method of the same name.
+        if bound is None or not bound.is_method(self, instance):
+            bound = type(self)(self._function.__get__(instance, owner), **self._options)
+            bound._unbound = self  # noqa: SLF001 (of its own class)
+            kept[self._bound_name] = bound
+        return bound
+
+    def is_method(self, unbound: "Portable", instance: Any) -> bool:
+        """Whether this is `unbound` as a method of `instance`."""
+        return self._unbound is unbound and getattr(self._function, "__self__", None) is instance
+
+    def compiled_as(self, **options: bool) -> Self:
+        """The step with these options: itself if it has them."""
+        return self if options == self._options else type(self)(self._function, **options)
+
+    # Copies
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        """Itself where Python copies the function so; else a step of the function's copy, with what that holds."""
+        if self._unbound is not None:
+            return self._unbound.__get__(copy.deepcopy(self._function.__self__, memo))  # type: ignore[no-any-return, attr-defined]
+        function = copy.deepcopy(self._function, memo)
+        return self if function is self._function else type(self)(function, **self._options)
+
+    # Pickles
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """By name, as functions are; a method with its instance; else with its function, which has to be picklable.
+
+        Raises
+        ------
+        pickle.PicklingError
+            For a function without such a name, unless the pickler takes functions themselves, as cloudpickle's does.
+        """
+        if self._unbound is not None:
+            return self._method()
+        by_value = _takes_functions(sys._getframe(1))
+        name = self._name_in_module()
+        if name is not None and not (by_value and self.__module__ == "__main__"):
+            return name
+        if not by_value and isinstance(self._function, FunctionType) and not _is_found(self._function):
+            raise pickle.PicklingError(at_user_line(_no_name(self._function)))
+        return _blank, (type(self),), (self._function, self._options)
+
+    def __setstate__(self, state: tuple[Callable[..., Any], Mapping[str, bool]]) -> None:
+        function, options = state
+        type(self).__init__(self, function, **options)
+
+    def _method(self) -> Any:
+        """What gives a method again: the instance's attribute, or, where another class overrides it, the method."""
+        unbound, instance = self._unbound, self._function.__self__  # type: ignore[attr-defined]
+        for kind in type(instance).__mro__:
+            for name, value in vars(kind).items():
+                if value is unbound and getattr_static(type(instance), name) is unbound:
+                    return getattr, (instance, name)
+        return unbound.__get__, (instance,)  # type: ignore[union-attr]
+
+    def _name_in_module(self) -> str | None:
+        """Under which name the function's module has this step; None if it has not."""
+        module = sys.modules.get(getattr(self, "__module__", None) or "")
+        own = getattr(self, "__qualname__", "")
+        if own and _found(module, own) is self:
+            return str(own)
+        return next((name for name, value in vars(module).copy().items() if value is self), None) if module else None
+
+
+def _blank(kind: type["Portable"]) -> "Portable":
+    """A step that gets its function later: it may be held by what the function is about."""
+    return kind.__new__(kind)
+
+
+def _found(module: Any, path: str) -> Any:
+    """What a module has under a name with dots."""
+    return reduce(lambda owner, name: getattr(owner, name, None), path.split("."), module)
+
+
+def _is_found(function: FunctionType) -> bool:
+    return _found(sys.modules.get(function.__module__), function.__qualname__) is function
+
+
+def _takes_functions(caller: FrameType) -> bool:
+    """Whether the pickler at work takes functions themselves, not their names, as cloudpickle's, joblib's, dill's do.
+
+    Those are written in Python, so what calls a reduction is one of their methods.
+    """
+    pickler = caller.f_locals.get("self")
+    if not isinstance(pickler, (pickle.Pickler, pickle._Pickler)):  # noqa: SLF001 (what picklers in Python inherit from)
+        return False
+    saves = getattr(pickler, "dispatch", {}).get(FunctionType)
+    return hasattr(pickler, "reducer_override") or getattr(saves, "__name__", "save_global") != "save_global"
+
+
+def _no_name(function: FunctionType) -> str:
+    place = f"{function.__module__}.{function.__qualname__}"
+    return (
+        f"the compiled step {function.__name__} can't be pickled: pickle sends functions by name, and {place} does not "
+        "name this one; define it at the top level of a module, make it a method of an object that can be pickled, or "
+        "send it with cloudpickle, as joblib does"
+    )
