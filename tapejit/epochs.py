@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from operator import index as as_int
 from typing import Any
 
@@ -39,7 +39,7 @@ class Trainable(Loopable):
     """A step that can be run over the rows of arrays, batch by batch and epoch by epoch."""
 
     @abstractmethod
-    def looped_rows(self, args: tuple[Any, ...]) -> Looped | None:
+    def looped_rows(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Looped | None:
         """What runs the step many times for row numbers, the first argument, of whole arrays; None if nothing does."""
 
     def epochs(
@@ -51,6 +51,7 @@ class Trainable(Loopable):
         drop_remainder: bool = False,
         callback: Callable[[int, Any], Any] | None = None,
         progress: bool | None = None,
+        **named: Any,
     ) -> History:
         """Run the step over all rows of the arrays, batch by batch, as often as there are epochs.
 
@@ -75,6 +76,8 @@ class Trainable(Loopable):
         progress : bool, optional
             Whether to show a bar, if tqdm is installed; by default where a run takes longer than some seconds and
             standard error is a terminal.
+        **named
+            What the step takes by name: arrays or constants, as in `arrays`.
 
         Returns
         -------
@@ -108,8 +111,8 @@ class Trainable(Loopable):
         >>> history.means.shape, round(float(w), 3)
         ((100,), 3.0)
         """
-        run = Epochs(self, arrays, batch_size, shuffle, drop_remainder)
-        count = as_int(epochs)
+        run = Epochs(self, arrays, named, batch_size, shuffle, drop_remainder)
+        count = _integer("the number of epochs", epochs)
         if count < 0:
             raise ValueError(at_user_line(f"epochs: the number of epochs is {count}, which is negative"))
         return run.run(count, callback, progress)
@@ -119,13 +122,22 @@ class Epochs:
     """One run; see `Trainable.epochs`."""
 
     def __init__(
-        self, step: Trainable, arrays: tuple[Any, ...], batch_size: int, shuffle: Any, drop_remainder: bool
+        self,
+        step: Trainable,
+        arrays: tuple[Any, ...],
+        named: dict[str, Any],
+        batch_size: int,
+        shuffle: Any,
+        drop_remainder: bool,
     ) -> None:
-        leaves, self._tree = argument_leaves(arrays, {})
+        leaves, self._tree = argument_leaves(arrays, named)
         self.leaves = [_as_rows(leaf) for leaf in leaves]
-        self._places, self.rows = batches_of("epochs", self.leaves, lambda: argument_paths(arrays, {}, step.parameters))
+        paths = partial(argument_paths, arrays, named, step.parameters)
+        self._places, self.rows = batches_of("epochs", self.leaves, paths, "a Dataset's batches are for a loop")
         self.step = step
-        self.size = _positive("batch_size", batch_size)
+        self.size = _integer("batch_size", batch_size)
+        if self.size < 1:
+            raise ValueError(at_user_line(f"epochs: batch_size is {self.size}, and has to be 1 at least"))
         self.full, rest = divmod(self.rows, self.size)
         self.rest = 0 if drop_remainder else rest
         if not self.full and not self.rest:
@@ -170,20 +182,15 @@ class Epochs:
         results = combined(blocks, np.concatenate) if len(blocks) > 1 else blocks[0]
         return History(results, means_of(results, self.weights), sum(count for _, count in done))
 
-    def arguments(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
-        """The step's arguments with these leaves."""
-        arguments: tuple[Any, ...] = unflatten(self._tree, leaves)[0]
-        return arguments
-
-    def taken(self, rows: np.ndarray) -> tuple[Any, ...]:
+    def taken(self, rows: np.ndarray) -> Arguments:
         """The arguments of the step for these rows."""
-        return self.arguments(
-            [_rows_of(leaf, rows) if place in self._places else leaf for place, leaf in enumerate(self.leaves)]
-        )
+        taken = [_rows_of(leaf, rows) if place in self._places else leaf for place, leaf in enumerate(self.leaves)]
+        return unflatten(self._tree, taken)  # type: ignore[no-any-return]
 
     def looped(self, rows: np.ndarray) -> Looped | None:
         """What runs the step for as many rows as these, which are its first argument; None if Python has to."""
-        return self.step.looped_rows((rows, *self.arguments(self.leaves)))
+        arrays, named = unflatten(self._tree, self.leaves)
+        return self.step.looped_rows((rows, *arrays), named)
 
 
 class Block:
@@ -390,7 +397,7 @@ class Part:
         """The steps of the next epoch, one by one."""
         run, first = self._run, len(self._stacks) * self.each
         batches = order[self._start :][: self.each * self.size].reshape(self.each, self.size)
-        calls: Iterator[Arguments] = ((run.taken(rows), {}) for rows in batches)
+        calls = map(run.taken, batches)
         self._stacks.append(in_python(run.step, run.step, calls, lambda number: label(first + number)))
 
     @property
@@ -435,11 +442,11 @@ def _rows_of(leaf: Any, rows: np.ndarray) -> Any:
     return leaf[rows] if isinstance(leaf, np.ndarray) else ops.take(leaf, rows, axis=0)
 
 
-def _positive(name: str, value: Any) -> int:
-    number = as_int(value)
-    if number < 1:
-        raise ValueError(at_user_line(f"epochs: {name} is {number}, and has to be 1 at least"))
-    return number
+def _integer(name: str, value: Any) -> int:
+    try:
+        return as_int(value)
+    except TypeError:
+        raise TypeError(at_user_line(f"epochs: {name} is an int, got {value!r:.80}")) from None
 
 
 def _first_state(shuffle: Any) -> int | None:
@@ -448,23 +455,30 @@ def _first_state(shuffle: Any) -> int | None:
         return int.from_bytes(os.urandom(8), "little") >> 1 if shuffle else None
     if isinstance(shuffle, Generator):
         return int(shuffle.integers(0, 2**62))
-    if isinstance(shuffle, (int, np.integer)):
-        return _state_of_seed(int(shuffle))
-    return int(np.random.default_rng(shuffle).integers(2**63))
+    try:
+        return _state_of_seed(int(shuffle)) if isinstance(shuffle, (int, np.integer)) else _state_of(shuffle)
+    except (TypeError, ValueError) as error:
+        words = f"epochs: shuffle is a bool, a seed of 0 or more or a generator, got {shuffle!r:.80}"
+        raise type(error)(at_user_line(words)) from None
 
 
 @lru_cache(maxsize=64)
 def _state_of_seed(seed: int) -> int:
+    return _state_of(seed)
+
+
+def _state_of(seed: Any) -> int:
     return int(np.random.default_rng(seed).integers(2**63))
 
 
 def gathered(function: Callable[..., Any]) -> Callable[..., Any]:
     """A step's function as one of the numbers of rows, which it gathers from whole arrays."""
 
-    def step(order: Any, /, *arrays: Any) -> Any:
-        leaves, tree = flatten(arrays)
+    def step(order: Any, /, *arrays: Any, **named: Any) -> Any:
+        leaves, tree = flatten((arrays, named))
         taken = [ops.take(leaf, order, axis=0) if isinstance(leaf, Value) and leaf.shape else leaf for leaf in leaves]
-        return function(*unflatten(tree, taken))
+        arrays, named = unflatten(tree, taken)
+        return function(*arrays, **named)
 
     step.__wrapped__ = function  # type: ignore[attr-defined]
     return step

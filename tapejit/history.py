@@ -4,11 +4,11 @@ Floor 11, below `epochs`. Results of several steps or epochs are one nest, whose
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .dataclass import dataclass
 from .errors import ShapeError, at_user_line
 from .primitive import Value
 from .pytree import flatten, unflatten

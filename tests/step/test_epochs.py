@@ -95,8 +95,10 @@ def test_seeds_generators_and_no_shuffling() -> None:
     generator = tj.random.Generator(5)
     assert losses(generator) != losses(generator)
     assert losses(False) == [X[::5, 0].tolist()] * 2
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="shuffle is a bool, a seed of 0 or more or a generator, got 'yes'"):
         losses("yes")
+    with pytest.raises(TypeError, match=r"batch_size is an int, got 5\.0"):
+        Model().step.epochs(X, Y, batch_size=5.0)
 
 
 def test_a_callback_or_other_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +176,7 @@ def test_nests_tensors_lists_constants_and_mapped_files(tmp_path: Path) -> None:
     history = step.epochs({"x": swapped, "y": (mapped, tj.constant(Y))}, 2.0, "a", batch_size=5)
     assert float(total) == pytest.approx(2 * X.sum() + 2 * Y.sum(), rel=1e-5)
     assert (history.results, history.means) == ("a", "a")
-    step.epochs({"x": X.tolist(), "y": (Y[::-1], Y)}, 2.0, "a", batch_size=5)
+    step.epochs({"x": X.tolist(), "y": (Y[::-1], Y)}, label="a", scale=2.0, batch_size=5)
     assert float(total) == pytest.approx(4 * X.sum() + 4 * Y.sum(), rel=1e-5)
 
 
@@ -272,6 +274,7 @@ def test_a_run_that_is_interrupted_between_steps_keeps_those_that_were_done(monk
         ((1.0, 2.0), {}, "no argument is an array"),
         ((X, Y), {"batch_size": 0}, "batch_size is 0, and has to be 1 at least"),
         ((X, Y), {"epochs": -1}, "the number of epochs is -1"),
+        ((X, Y), {"shuffle": -1}, "shuffle is a bool, a seed of 0 or more or a generator, got -1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arrays: tuple[Any, ...], options: dict[str, Any], message: str) -> None:
