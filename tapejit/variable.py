@@ -5,7 +5,6 @@ is the buffer here or a node of a trace is the interpreter's affair.
 """
 
 import copy
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -18,6 +17,7 @@ from .configurable import Configurable
 from .errors import DtypeError, ShapeError, at_user_line
 from .families import ALL, as_array
 from .families.operands import number_dtype
+from .forks import FORKING, Rank, lock, make_way
 from .operators import Operators
 from .primitive import BASE, READERS, STATE, Unheard, Value, current, new_key
 from .tensor import Tensor
@@ -70,7 +70,7 @@ class Variable(Operators):
         self.trained = bool(trainable)
         self.name = name
         self.key = new_key()
-        self.lock = threading.RLock()
+        self.lock = lock(Rank.VARIABLE)
         self.buffer = np.empty(initial.shape, initial.dtype)
         self.exposed = False
         current().interpreter.create(self, initial)
@@ -307,6 +307,8 @@ def holding(variables: Iterable[Variable]) -> Iterator[None]:
 
     They are locked in the order of their making, the same for every step, so that steps can't deadlock.
     """
+    if FORKING:
+        make_way()
     with ExitStack() as stack:
         for variable in sorted(variables, key=lambda variable: variable.key):
             stack.enter_context(variable.lock)

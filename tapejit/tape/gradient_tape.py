@@ -93,7 +93,7 @@ class GradientTape:
         """
         if self._freed:
             raise TapeError(at_user_line("GradientTape.watch: the tape's records were freed; enter it again first"))
-        for value in flat("watch", tensor)[0]:
+        for value in flat("GradientTape.watch: what you watch", tensor)[0]:
             if is_floating(value.dtype):
                 self._recording.watch(value)
             else:
