@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import index as as_int
 from typing import Any
 
-from ..errors import at_user_line
+from ..errors import ConcretizationError, at_user_line
+from ..primitive import current
 from ..pytree import flatten
 from ..variable import Variable
 from .elements import as_element, sliced
@@ -257,6 +258,20 @@ class Dataset:
         return Dataset(stream.of(derived(stream.numbers)) if isinstance(stream, Slices) else derived(stream))
 
     def __iter__(self) -> Iterator[Any]:
+        """Go through the elements.
+
+        Raises
+        ------
+        ConcretizationError
+            In a step that is being traced, which then runs eagerly: the elements would be constants of it.
+        """
+        if current().interpreter.traces:
+            raise ConcretizationError(
+                at_user_line(
+                    "a compiled step runs no Python, which makes the elements of a data set: go through it outside, "
+                    "and pass its elements as arguments"
+                )
+            )
         return iter(self.stream)
 
     def __len__(self) -> int:

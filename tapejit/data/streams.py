@@ -105,8 +105,7 @@ class Shuffled(Derived):
     Attributes
     ----------
     state : Variable, shape (2,), uint64
-        The seed, and how many orders there were. It is a variable so that it can be saved; and that a compiled step
-        which goes through the items can't take them for constants.
+        The seed, and how many orders there were; a variable, so that it can be saved.
     """
 
     def __init__(self, source: Stream, buffer_size: int, seed: int, reshuffle: bool) -> None:
