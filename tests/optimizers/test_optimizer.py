@@ -27,6 +27,16 @@ def test_a_learning_rate_that_changes_takes_effect_in_a_compiled_step() -> None:
     assert float(w) == -4.25
 
 
+def test_a_setting_that_changes_is_told() -> None:
+    w, optimizer = tj.Variable(0.0), tj.optimizers.SGD(0.5)
+    step = tj.compile(lambda g: optimizer.apply_gradients([(g, w)]), strict=True)
+    step(1.0)
+    optimizer.clipvalue = 0.5
+    step(1.0)
+    assert float(w) == -0.75
+    assert step.explain().splitlines()[-1] == "2. the settings of SGD changed"
+
+
 def test_the_learning_rate_is_a_variable() -> None:
     w, optimizer = tj.Variable(0.0), tj.optimizers.SGD(1)
 
