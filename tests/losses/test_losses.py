@@ -152,7 +152,7 @@ def test_a_setting_that_changes_takes_effect_in_a_compiled_step() -> None:
     loss.reduction = "none"
     assert step(t, p).shape == ()
     loss.reduction = "average"
-    with pytest.raises(ValueError, match="reduction is one of .*; got 'average'"):
+    with pytest.raises(ValueError, match=r"reduction is one of .*; got 'average'"):
         step(t, p)
 
 
