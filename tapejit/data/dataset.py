@@ -22,6 +22,7 @@ from .streams import (
     Cached,
     Chained,
     Chosen,
+    Flattened,
     Generated,
     Mapped,
     Numbered,
@@ -164,21 +165,25 @@ class Dataset:
         """The elements as they were the first time that all of them were gone through, kept in memory."""
         return self._rows_or_elements(Cached)
 
-    def map(self, function: Callable[..., Any], num_parallel_calls: int | None = None) -> "Dataset":
+    def map(self, map_func: Callable[..., Any], num_parallel_calls: int | None = None) -> "Dataset":
         """What a function makes of each element; of a tuple the parts are its arguments.
 
         Parameters
         ----------
-        function : callable
+        map_func : callable
             Of NumPy arrays; what it returns is a nest of arrays, tensors or numbers.
         num_parallel_calls : int, optional
             In how many threads it is called at once, `AUTOTUNE` for as many as there are processors; the order stays.
             It pays where that waits for files, or does work that releases the GIL.
         """
         if num_parallel_calls is None:
-            return Dataset(Mapped(self.stream, function))
+            return Dataset(Mapped(self.stream, map_func))
         calls = (os.cpu_count() or 1) if num_parallel_calls == AUTOTUNE else num_parallel_calls
-        return Dataset(MappedAtOnce(self.stream, function, _positive("map", "num_parallel_calls", calls)))
+        return Dataset(MappedAtOnce(self.stream, map_func, _positive("map", "num_parallel_calls", calls)))
+
+    def flat_map(self, map_func: Callable[..., Any]) -> "Dataset":
+        """The elements of the data sets that a function makes of each element, one after the other."""
+        return Dataset(Flattened(self.stream, map_func))
 
     def filter(self, predicate: Callable[..., Any]) -> "Dataset":
         """The elements for which a function says True; of a tuple the parts are its arguments."""

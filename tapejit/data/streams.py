@@ -226,6 +226,22 @@ class Chosen(Derived):
         return
 
 
+class Flattened(Derived):
+    """The items of what a function makes of each element."""
+
+    def __init__(self, source: Stream, function: Callable[..., Any]) -> None:
+        super().__init__(source)
+        self._function = function
+
+    def __iter__(self) -> Iterator[Any]:
+        return chain.from_iterable(called(self._function, element) for element in self._source)
+
+    @property
+    def size(self) -> None:
+        """See `Stream`."""
+        return
+
+
 class Together(Stream):
     """Nests of one element of each of several streams, until one has no more."""
 

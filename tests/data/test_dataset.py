@@ -157,6 +157,7 @@ def test_what_tensorflow_calls_them() -> None:
     np.testing.assert_array_equal(whole[0], X)
     assert slices().reduce(0, lambda total, number: total + number) == 45
     assert numbers(slices().apply(lambda dataset: dataset.take(2))) == [0, 1]
+    assert numbers(elements().take(4).flat_map(lambda n: Dataset.range(n))) == [0, 0, 1, 0, 1, 2]
     counts = [d.cardinality() for d in (slices().batch(3), slices().repeat(), slices().filter(bool))]
     assert counts == [4, tj.data.INFINITE_CARDINALITY, tj.data.UNKNOWN_CARDINALITY]
 
