@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from .control import checkpoint, cond, fori_loop, map, scan, switch, while_loop
     from .custom import custom_gradient, custom_jvp, custom_vjp, primitive
     from .functional import grad, hessian, hvp, jacobian, jvp, linearize, value_and_grad, vjp, vmap
-    from .interop import scipy, to_cfunc, to_numba
-    from .interop.export import export
+    from .interop import export, scipy, to_cfunc, to_numba
     from .kernel.threads import num_threads, set_num_threads
     from .saving import load_weights, save_weights
     from .step import CompiledStep, compile
@@ -42,8 +41,7 @@ else:
             "functional": (
                 "grad", "hessian", "hvp", "jacobian", "jvp", "linearize", "value_and_grad", "vjp", "vmap",
             ),
-            "interop": ("scipy", "to_cfunc", "to_numba"),
-            "interop.export": ("export",),
+            "interop": ("export", "scipy", "to_cfunc", "to_numba"),
             "kernel.threads": ("num_threads", "set_num_threads"),
             "losses": (),
             "metrics": (),

@@ -1,17 +1,17 @@
 """Epochs in few calls: `CompiledStep.epochs`.
 
 Floor 12, above `loops`. The step and the gathering of its rows are traced as one function of an order and of the whole
-arrays; the driver of `loops` goes through the order batch by batch. What can't be one kernel runs as the loop over
-batches in Python. Start reading at `Epochs.run`.
+arrays; machine code goes through the orders of some epochs batch by batch, smaller last batches in their turn. What
+can't be one kernel runs as the loop over batches in Python. Start reading at `Epochs.run`.
 """
 
-from __future__ import annotations  # numpy.random, which the types name, is imported when it draws
+from __future__ import annotations
 
-import sys
+import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from functools import lru_cache
 from operator import index as as_int
 from typing import Any
 
@@ -19,40 +19,23 @@ import numpy as np
 
 from . import ops
 from .arguments import argument_leaves, argument_paths
-from .dataclass import dataclass
 from .errors import ShapeError, at_user_line
-from .kernel import door
-from .kernel.shuffling import shuffle_rows
-from .loops import Arguments, Loopable, Looped, Session, Steps, batches_of, in_python
+from .history import History, combined, joined, means_of, on_each
+from .kernel.memory import address_of
+from .kernel.rounds import Rounds, Share
+from .kernel.shuffling import random_orders
+from .loops import Arguments, Loopable, Looped, Session, batches_of, in_python, pause_after
 from .primitive import Value
+from .progress import Bar
 from .pytree import flatten, unflatten
-from .tensor import Tensor, array_of_numbers, plain_array
+from .random import Generator
+from .tensor import array_of_numbers, plain_array
 
-BAR_AFTER = 3.0
-"""Seconds after which a run shows how far it is."""
+ROWS_AT_ONCE = 1 << 15
+"""Epochs over few rows are run several in one call, of at most about so many rows: the cache holds their orders."""
 
-ROWS_AT_ONCE = 1 << 18
-"""Epochs over few rows are run several in one call, of at most about so many rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """What the steps of some epochs returned.
-
-    Attributes
-    ----------
-    results : nest
-        As the step returns it; each tensor has two axes more in front, the epochs and the steps of one.
-    means : nest
-        Each tensor has one axis more in front, the epochs: the mean over an epoch, in which each step counts as often
-        as it has rows. Integers and booleans become float64.
-    epochs : int
-        How many epochs are in it.
-    """
-
-    results: Any
-    means: Any
-    epochs: int
+RESULT_BYTES = 1 << 24
+"""Room for results is made for several epochs, of at most about so many bytes."""
 
 
 class Trainable(Loopable):
@@ -83,8 +66,9 @@ class Trainable(Loopable):
             How many rows a step takes.
         epochs : int
             How often each row is used.
-        shuffle : bool, int or numpy.random.Generator
-            Whether each epoch takes the rows in another random order; a seed or a generator decides on the orders.
+        shuffle : bool, int, tapejit.random.Generator or numpy.random.Generator
+            Whether each epoch takes the rows in another random order; a seed, or a number that is drawn from a
+            generator, decides on the orders.
         drop_remainder : bool
             Whether rows that fill no batch at the end of an epoch are left out, others in each epoch if they are
             shuffled. By default they are a smaller batch, which is traced and compiled for itself.
@@ -154,26 +138,33 @@ class Epochs:
                     f"epochs: {self.rows} rows fill no batch of {self.size}; take a smaller batch_size{way_out}"
                 )
             )
-        self._weights = np.array([self.size] * self.full + [self.rest] * (self.rest > 0), np.float64)
-        self._generator = _generator(shuffle)
+        self.weights = np.array([self.size] * self.full + [self.rest] * (self.rest > 0), np.float64)
+        self._at_once = max(1, ROWS_AT_ONCE // self.rows)
+        self._state = _first_state(shuffle)
+        self._orders = np.empty((0, self.rows), np.int64)
 
     def run(self, count: int, callback: Callable[[int, Any], Any] | None, progress: bool | None) -> History:
         """Run so many epochs."""
         done: list[tuple[Any, int]] = []  # results of blocks, and how many epochs they are of
-        bar = _Bar(count, progress)
-        together = 1 if callback is not None else max(1, ROWS_AT_ONCE // self.rows)
+        bar = Bar(count, progress)
+        at_once = min(count, self._at_once) if callback is None else 1
+        self._orders = np.empty((max(1, at_once), self.rows), np.int64)
+        if self._state is None:
+            self._orders[...] = np.arange(self.rows)
+        first, stopped = 0, False
         try:
-            for first in range(0, count, together):
-                block = Block(self, first, min(together, count - first))
+            while first < count and not stopped:
+                block = Block(self, first, count - first)
                 try:
-                    block.run()
+                    while not stopped and block.go_on(at_once, heard=callback is not None):
+                        last = first + block.done - 1
+                        means = block.means(last) if callback is not None or bar.is_due() else None
+                        bar.show(last + 1, means)
+                        stopped = callback is not None and callback(last, means) is True
                 finally:
-                    done.append(block.results())
-                heard = callback is not None or bar.is_due()
-                last = _each(_means(done[-1][0], self._weights), lambda means: means[-1]) if heard else None
-                bar.show(first + block.count, last)
-                if callback is not None and callback(first, last) is True:
-                    break
+                    block.end()
+                    done.append((block.results(), block.done))
+                first += block.done
         except BaseException as error:
             error.history = self._history(done)  # type: ignore[attr-defined]
             raise
@@ -185,15 +176,14 @@ class Epochs:
         blocks = [results for results, count in done if count]
         if not blocks:
             return History(None, None, 0)
-        results = _combined(blocks, np.concatenate) if len(blocks) > 1 else blocks[0]
-        return History(results, _means(results, self._weights), sum(count for _, count in done))
+        results = combined(blocks, np.concatenate) if len(blocks) > 1 else blocks[0]
+        return History(results, means_of(results, self.weights), sum(count for _, count in done))
 
     def orders(self, count: int) -> np.ndarray:
-        """The rows in the orders of so many epochs."""
-        orders = np.empty((count, self.rows), np.int64)
-        orders[:] = np.arange(self.rows)
-        if self._generator is not None:
-            shuffle_rows(orders, int(self._generator.integers(2**63)))
+        """The rows in the orders of the next epochs, in memory that is used again and again."""
+        orders = self._orders[:count]
+        if self._state is not None:
+            self._state = random_orders(orders, self._state)
         return orders
 
     def arguments(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
@@ -207,17 +197,13 @@ class Epochs:
             [_rows_of(leaf, rows) if place in self._places else leaf for place, leaf in enumerate(self.leaves)]
         )
 
-    def looped(self, rows: np.ndarray) -> tuple[Steps, list[Any], int] | None:
-        """What runs the step for as many rows as these, and which of its arguments they are; None if Python has to."""
-        found = self.step.looped_rows((rows, *self.arguments(self.leaves)))
-        if found is None:
-            return None
-        steps, values = found
-        return steps, list(values), steps.varying.index(0)
+    def looped(self, rows: np.ndarray) -> Looped | None:
+        """What runs the step for as many rows as these, which are its first argument; None if Python has to."""
+        return self.step.looped_rows((rows, *self.arguments(self.leaves)))
 
 
 class Block:
-    """Some epochs that run without a stop.
+    """Epochs that run with the same kernels, and have their results in one place.
 
     Parameters
     ----------
@@ -226,32 +212,86 @@ class Block:
     first : int
         The number of the first of them.
     count : int
-        How many.
+        How many there are at most.
     """
 
     def __init__(self, run: Epochs, first: int, count: int) -> None:
-        self._run, self._first, self.count = run, first, count
-        orders, whole = run.orders(count), run.full * run.size
-        sizes = ((run.full, run.size), (int(run.rest > 0), run.rest))
-        self._parts = [
-            Part(orders[:, start : start + each * size].reshape(count * each, size), each)
-            for start, (each, size) in zip((0, whole), sizes, strict=True)
-            if each
-        ]
+        self._run, self._first = run, first
+        whole = run.full * run.size
+        sizes = ((0, run.full, run.size), (whole, int(run.rest > 0), run.rest))
+        self._parts = [Part(run, *each) for each in sizes if each[1]]
+        self._rounds: Rounds | None = None
+        self._count = count
+        if self._is_found():
+            self._count = min(count, max(1, RESULT_BYTES // max(1, sum(part.result_bytes for part in self._parts))))
+            self._begin()
 
-    def run(self) -> None:
-        """Run them by the driver, or batch by batch in Python."""
-        with ExitStack() as stack:
-            if all(part.enter(stack, self._run) for part in self._parts):
-                # Without smaller batches in between, the epochs follow each other as one loop.
-                several = 1 if len(self._parts) > 1 else self.count
-                for _ in range(0, self.count, several):
-                    for part in self._parts:
-                        part.run(several, self._label(part))
-                return
-        for epoch in range(self.count):
+    def _is_found(self) -> bool:
+        """Whether there is what runs all steps, as things are now."""
+        return all(part.find() for part in self._parts)
+
+    def _begin(self) -> None:
+        try:
+            sessions = [part.begin(self._count) for part in self._parts]
+        except BaseException:
+            self.end()
+            raise
+        if Rounds.possible([session.repetition for session in sessions]):
+            row_bytes = np.dtype(np.int64).itemsize
+            shares = [
+                Share(
+                    session.repetition, part.each, part.position, (self._run.rows - part.each * part.size) * row_bytes
+                )
+                for part, session in zip(self._parts, sessions, strict=True)
+            ]
+            self._rounds = Rounds(shares)
+
+    @property
+    def done(self) -> int:
+        """How many epochs are complete."""
+        return min(part.done for part in self._parts)
+
+    def go_on(self, at_once: int, *, heard: bool) -> bool:
+        """Run the next epochs, at most so many; whether there were any that this block can run.
+
+        If someone `heard` of the ones before, what the step reads by name may have changed.
+        """
+        left = self._count - self.done
+        compiled = self._parts[0].is_compiled
+        if left <= 0 or (heard and self.done and self._is_found() != compiled):
+            return False
+        if not compiled:
+            order = self._run.orders(1)[0]
             for part in self._parts:
-                part.run_in_python(epoch, self._run, self._label(part))
+                part.run_in_python(order, self._label(part))
+            return True
+        rounds = min(left, at_once, self._parts[0].epochs_in_a_chunk) if self._rounds is not None else 0
+        orders = self._run.orders(max(1, rounds))
+        for part in self._parts:
+            part.place(orders)
+        if rounds:
+            self._take_turns(rounds)
+        else:
+            for part in self._parts:
+                part.run(self._label(part))
+        return True
+
+    def _take_turns(self, rounds: int) -> None:
+        """Some epochs in one call."""
+        assert self._rounds is not None
+        started = time.perf_counter()
+        try:
+            status = self._rounds.run(rounds)
+        finally:
+            for part, steps in zip(self._parts, self._rounds.done, strict=True):
+                part.session.done += steps
+        if status:
+            halfway = [part for part in self._parts if part.is_halfway]
+            failed = halfway[0] if halfway else min(self._parts, key=lambda part: part.done)
+            failed.session.fail(status, self._label(failed))
+        taken = time.perf_counter() - started
+        self._parts[0].session.took(rounds * self._parts[0].each, taken)
+        pause_after(taken)
 
     def _label(self, part: Part) -> Callable[[int], str]:
         before = 0 if part is self._parts[0] else self._run.full
@@ -262,50 +302,118 @@ class Block:
 
         return label
 
-    def results(self) -> tuple[Any, int]:
-        """What the steps of the complete epochs returned, the epochs and the steps of each as first axes; how many."""
-        done = min(part.done for part in self._parts)
-        return (_joined([part.results(done) for part in self._parts]) if done else None), done
+    def means(self, epoch: int) -> Any:
+        """The means of an epoch's results."""
+        place = epoch - self._first
+        means = means_of(joined([part.results(place, place + 1) for part in self._parts]), self._run.weights)
+        return on_each(means, lambda column: column[0])
+
+    def results(self) -> Any:
+        """What the steps of complete epochs returned, the epochs and the steps of each as first axes; None of none."""
+        done = self.done
+        return joined([part.results(0, done) for part in self._parts]) if done else None
+
+    def end(self) -> None:
+        """Give back what runs the steps."""
+        for part in self._parts:
+            part.end()
 
 
 class Part:
-    """The batches of one size in some epochs.
+    """The batches of one size in the epochs of a block.
 
     Parameters
     ----------
-    batches : ndarray of int64
-        Their rows, one epoch after the other.
+    run : Epochs
+        What they belong to.
+    start : int
+        Where they begin in the order of an epoch.
     each : int
         How many there are in each epoch.
+    size : int
+        How many rows each has.
+
+    Attributes
+    ----------
+    position : int
+        Which of the kernel's arguments the rows are.
     """
 
-    def __init__(self, batches: np.ndarray, each: int) -> None:
-        self._batches, self.each = batches, each
+    def __init__(self, run: Epochs, start: int, each: int, size: int) -> None:
+        self._run, self._start, self.each, self.size = run, start, each, size
+        self._rows = np.zeros((each, size), np.int64)  # until `place` says where they are
+        self._found: Looped | None = None
         self._session: Session | None = None
-        self._placed: Callable[[Sequence[np.ndarray]], Any] = list
         self._stacks: list[Any] = []
+        self._room = 0
+        self.position = 0
 
-    def enter(self, stack: ExitStack, run: Epochs) -> bool:
-        """Get ready to be run by the driver, if that can be done."""
-        found = run.looped(self._batches[0])
-        if found is None:
+    def find(self) -> bool:
+        """Whether there is what runs the step, as things are now; in a session, whether it is still the same.
+
+        If so, the session goes on with the arguments as they are now.
+        """
+        self._found = self._run.looped(self._rows[0])
+        if self._found is None or self._session is None:
+            return self._found is not None
+        if self._found[0] is not self._session.steps:
             return False
-        steps, values, position = found
-        values[position] = self._batches
-        self._placed = steps.placed
-        self._session = stack.enter_context(steps.session(len(self._batches), values, (position,)))
+        self._session.repetition.take(self._arguments(self._found))
         return True
 
-    def run(self, epochs: int, label: Callable[[int], str]) -> None:
-        """The steps of the next epochs."""
-        assert self._session is not None
-        self._session.run(epochs * self.each, label)
+    def _arguments(self, found: Looped) -> list[Any]:
+        steps, values = found
+        self.position = steps.varying.index(0)
+        return [self._rows if place == self.position else value for place, value in enumerate(values)]
 
-    def run_in_python(self, epoch: int, run: Epochs, label: Callable[[int], str]) -> None:
-        """The steps of one epoch, one by one."""
-        self._session = None
-        first = epoch * self.each
-        calls: Iterator[Arguments] = ((run.taken(rows), {}) for rows in self._batches[first : first + self.each])
+    @property
+    def result_bytes(self) -> int:
+        """What the results of an epoch take."""
+        assert self._found is not None
+        return self._found[0].result_bytes * self.each
+
+    def begin(self, epochs: int) -> Session:
+        """Get ready for at most so many epochs."""
+        assert self._found is not None
+        arguments = self._arguments(self._found)
+        self._session = self._found[0].begin(epochs * self.each, arguments, (self.position,))
+        self._room = epochs
+        return self._session
+
+    def share(self) -> Share:
+        """What it does in a round, an epoch."""
+        other_rows = self._run.rows - self._rows.size
+        return Share(self.session.repetition, self.each, self.position, other_rows * self._rows.itemsize)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether a session runs the steps."""
+        return self._session is not None
+
+    @property
+    def session(self) -> Session:
+        """What runs the steps."""
+        assert self._session is not None
+        return self._session
+
+    @property
+    def epochs_in_a_chunk(self) -> int:
+        """How many epochs may be run without a look at Ctrl-C."""
+        return self.session.steps.chunk // self.each
+
+    def place(self, orders: np.ndarray) -> None:
+        """Let the rows of the next epochs be where these orders have them."""
+        self.session.repetition.place(self.position, address_of(orders) + self._start * orders.itemsize)
+
+    def run(self, label: Callable[[int], str]) -> None:
+        """The steps of the next epoch."""
+        self.session.run(self.each, label)
+
+    def run_in_python(self, order: np.ndarray, label: Callable[[int], str]) -> None:
+        """The steps of the next epoch, one by one."""
+        run, first = self._run, len(self._stacks) * self.each
+        batches = order[self._start :][: self.each * self.size].reshape(self.each, self.size)
+        calls: Iterator[Arguments] = ((run.taken(rows), {}) for rows in batches)
         self._stacks.append(in_python(run.step, run.step, calls, lambda number: label(first + number)))
 
     @property
@@ -313,49 +421,25 @@ class Part:
         """How many epochs are complete."""
         return len(self._stacks) if self._session is None else self._session.done // self.each
 
-    def results(self, epochs: int) -> Any:
-        """What the steps of the first epochs returned, the epochs and the steps of each as first axes."""
+    @property
+    def is_halfway(self) -> bool:
+        """Whether some steps of an epoch are done, and not all."""
+        return self._session is not None and self._session.done % self.each > 0
+
+    def results(self, first: int, last: int) -> Any:
+        """What the steps of some epochs returned, the epochs and the steps of each as first axes."""
         if self._session is None:
-            return _combined(self._stacks[:epochs], np.stack)
-        results = self._placed([result[: epochs * self.each] for result in self._session.results])
-        return _each(results, lambda array: array.reshape(epochs, self.each, *array.shape[1:]))
+            return combined(self._stacks[first:last], np.stack)
+        rows = slice(first * self.each, last * self.each)
+        found = [result[rows] for result in self._session.results]
+        if last - first < self._room:  # all of the memory would stay
+            found = [result.copy() for result in found]
+        return on_each(self._session.steps.placed(found), lambda a: a.reshape(last - first, self.each, *a.shape[1:]))
 
-
-class _Bar:
-    """A bar that shows how far a run is, once it has taken a while."""
-
-    def __init__(self, count: int, wanted: bool | None) -> None:
-        self._count = count
-        self._started = time.monotonic()
-        self._bar: Any = None
-        self._wanted = sys.stderr is not None and sys.stderr.isatty() if wanted is None else wanted
-
-    def is_due(self) -> bool:
-        """Whether it is to be seen; from then on it is."""
-        if self._wanted and self._bar is None and time.monotonic() - self._started > BAR_AFTER:
-            self._open()
-        return self._bar is not None
-
-    def show(self, done: int, results: Any) -> None:
-        """Say that so many epochs are done, with the numbers among the latest results."""
-        if self._bar is None:
-            return
-        numbers = [leaf for leaf in flatten(results)[0] if isinstance(leaf, Tensor) and not leaf.shape]
-        self._bar.set_postfix_str(", ".join(f"{float(number):.4g}" for number in numbers[:3]), refresh=False)
-        self._bar.update(done - self._bar.n)
-
-    def _open(self) -> None:
-        make = door.progress_bar()
-        if make is None:
-            self._wanted = False
-            return
-        self._bar = make(total=self._count, unit="epoch")
-        self._bar.start_t -= time.monotonic() - self._started
-
-    def close(self) -> None:
-        """Leave the bar as it is."""
-        if self._bar is not None:
-            self._bar.close()
+    def end(self) -> None:
+        """Give back what runs the steps."""
+        if self._session is not None:
+            self._session.end()
 
 
 def _as_rows(leaf: Any) -> Any:
@@ -381,55 +465,20 @@ def _positive(name: str, value: Any) -> int:
     return number
 
 
-def _generator(shuffle: Any) -> np.random.Generator | None:
-    """What decides on the orders; None for the rows as they come."""
-    if shuffle is False or shuffle is None:
-        return None
-    return np.random.default_rng(None if shuffle is True else shuffle)
+def _first_state(shuffle: Any) -> int | None:
+    """The state that decides on the orders; None for the rows as they come."""
+    if shuffle is None or isinstance(shuffle, (bool, np.bool_)):
+        return int.from_bytes(os.urandom(8), "little") if shuffle else None
+    if isinstance(shuffle, Generator):
+        return int(shuffle.integers(0, 2**62))
+    if isinstance(shuffle, (int, np.integer)):
+        return _state_of_seed(int(shuffle))
+    return int(np.random.default_rng(shuffle).integers(2**63))
 
 
-def _each(results: Any, function: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """Results with a function applied to what is in their tensors; all else is as it was."""
-    return _combined([results], lambda column: function(column[0]))
-
-
-def _combined(several: Sequence[Any], function: Callable[[Sequence[np.ndarray]], np.ndarray]) -> Any:
-    """Results of one nest combined, tensor by tensor; what isn't a tensor is that of the first."""
-    flattened = [flatten(results) for results in several]
-    columns = zip(*(leaves for leaves, _ in flattened), strict=True)
-    leaves = [
-        Tensor(np.asarray(function([leaf.numpy() for leaf in column]))) if isinstance(column[0], Value) else column[0]
-        for column in columns
-    ]
-    return unflatten(flattened[0][1], leaves)
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    """The results of full batches and of the smaller last ones, as those of epochs."""
-    if len(parts) == 1:
-        return parts[0]
-    full, last = (flatten(results) for results in parts)
-    if full[1] != last[1]:
-        raise ShapeError(at_user_line("epochs: the last batch returns another nest; use drop_remainder=True"))
-    for leaf, other in zip(full[0], last[0], strict=True):
-        if isinstance(leaf, Value) and leaf.shape[2:] != other.shape[2:]:
-            raise ShapeError(
-                at_user_line(
-                    f"epochs: a result has shape {leaf.shape[2:]}, in the smaller last batch {other.shape[2:]}; return "
-                    "what has one shape for every batch, such as a mean, or use drop_remainder=True"
-                )
-            )
-    return _combined(parts, lambda arrays: np.concatenate(arrays, axis=1))
-
-
-def _means(results: Any, weights: np.ndarray) -> Any:
-    """The means over the steps of each epoch, which count by their weights."""
-
-    def mean(array: np.ndarray) -> np.ndarray:
-        dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
-        return np.average(array.astype(np.float64), 1, weights).astype(dtype)
-
-    return _each(results, mean)
+@lru_cache(maxsize=64)
+def _state_of_seed(seed: int) -> int:
+    return int(np.random.default_rng(seed).integers(2**63))
 
 
 def gathered(function: Callable[..., Any]) -> Callable[..., Any]:

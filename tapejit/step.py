@@ -6,7 +6,6 @@ traced again, which costs milliseconds; a compilation it costs only if the graph
 """
 
 import functools
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, signature
@@ -20,6 +19,7 @@ from .entry import Entry
 from .epochs import Trainable, gathered
 from .errors import CompileError, ConcretizationError, at_user_line, is_library, name_of, warn
 from .finite import Finite, eagerly
+from .forks import Rank, lock
 from .graph import Graph, Input, Node, Trace, show, verify
 from .graph.reads import Reads
 from .graph.trace import SpecializeError
@@ -63,7 +63,7 @@ class CompiledStep(Trainable, Portable):
         self._routes: tuple[Route, ...] = ()  # the last call's first
         self._entry: Entry | None = None  # of the first one
         self._specialized: frozenset[str] = frozenset()
-        self._lock = threading.RLock()
+        self._lock = lock(Rank.STEP)
         self._counts = Counts()
         self._eager_because: str | None = None
         self._gathering: CompiledStep | None = None

@@ -32,6 +32,7 @@ from numba.cpython import builtins, numbers, rangeobj, tupleobj  # noqa: F401 - 
 from ..config import emits_source
 from ..dataclass import dataclass
 from ..errors import CompileError
+from ..forks import Rank, look_after
 from . import assembly, lapack, runtime, sorting, user_code, winograd
 from .hints import with_loop_hints
 from .instructions import (
@@ -74,6 +75,7 @@ _NAME_OF: dict[Any, str] = {
     types.none: "nothing",
 }
 _NAMED: dict[str, Any] = {name: numba_type for numba_type, name in _NAME_OF.items()}
+look_after(Rank.CODE, global_compiler_lock._lock)  # noqa: SLF001 (Numba leaves it as it is in a forked process)
 _NOTHING = ir.Constant(I8.as_pointer(), None)  # what Numba makes of None
 
 
@@ -276,10 +278,7 @@ def _resolve_routine(name: str, dtype: str) -> Resolve:
         write = {**lapack.ROUTINES, **sorting.ROUTINES}[name]
         return own_function(b, f"{name}_{dtype}", values, lambda inner, *given: write(inner, dtype, *given))
 
-    def resolve(*given: Any) -> Typed:
-        return types.int64, given, lower
-
-    return resolve
+    return lambda *given: (types.int64, given, lower)
 
 
 def _resolve_user(function: ScalarFunction, linked: dict[str, str], failures: list[CompileError]) -> Resolve:

@@ -1,8 +1,9 @@
 """Random orders in machine code, in a fraction of the time that NumPy takes.
 
-Given as LLVM text, as the loop in `driver` is. Each row is shuffled by R. Durstenfeld's algorithm (Algorithm 235, Comm.
-ACM 7, 1964), with the numbers of SplitMix64 (G. L. Steele, D. Lea and C. H. Flood, "Fast splittable pseudorandom number
-generators", OOPSLA 2014) scaled to the range, which prefers none of n places by more than n/2^64.
+Given as LLVM text, as the loops in `driver` are. Each order grows by R. Durstenfeld's algorithm (Algorithm 235, Comm.
+ACM 7, 1964) turned inside out: the next number goes to a random place, and what stood there to the end. The random
+numbers are those of SplitMix64 (G. L. Steele, D. Lea and C. H. Flood, "Fast splittable pseudorandom number generators",
+OOPSLA 2014) scaled to the range, which prefers none of n places by more than n/2^64.
 """
 
 from functools import cache
@@ -13,8 +14,10 @@ import numpy as np
 from .kernels import machine_code
 from .memory import address_of
 
-_TEXT = """
-define i64 @tapejit_shuffle(ptr noalias %rows, i64 %count, i64 %length, i64 %seed) {
+_GAMMA = -7046029254386353131  # what SplitMix64's state grows by
+
+_TEXT = f"""
+define i64 @tapejit_orders(ptr noalias %rows, i64 %count, i64 %length, i64 %seed) {{
 start:
   br label %row
 
@@ -22,22 +25,22 @@ row:
   %number = phi i64 [ 0, %start ], [ %next_row, %end_row ]
   %first_state = phi i64 [ %seed, %start ], [ %state, %end_row ]
   %wanted = icmp slt i64 %number, %count
-  br i1 %wanted, label %shuffle, label %end
+  br i1 %wanted, label %begin, label %end
 
-shuffle:
+begin:
   %offset = mul i64 %number, %length
   %order = getelementptr i64, ptr %rows, i64 %offset
   br label %place
 
 place:
-  %left = phi i64 [ %length, %shuffle ], [ %last, %swap ]
-  %state = phi i64 [ %first_state, %shuffle ], [ %next_state, %swap ]
-  %more = icmp sgt i64 %left, 1
-  br i1 %more, label %swap, label %end_row
+  %last = phi i64 [ 0, %begin ], [ %size, %put ]
+  %state = phi i64 [ %first_state, %begin ], [ %next_state, %put ]
+  %more = icmp slt i64 %last, %length
+  br i1 %more, label %put, label %end_row
 
-swap:
-  %last = sub i64 %left, 1
-  %next_state = add i64 %state, -7046029254386353131
+put:
+  %size = add i64 %last, 1
+  %next_state = add i64 %state, {_GAMMA}
   %shifted_30 = lshr i64 %next_state, 30
   %mixed_30 = xor i64 %next_state, %shifted_30
   %first_product = mul i64 %mixed_30, -4658895280553007687
@@ -47,16 +50,15 @@ swap:
   %shifted_31 = lshr i64 %second_product, 31
   %random = xor i64 %second_product, %shifted_31
   %wide_random = zext i64 %random to i128
-  %wide_left = zext i64 %left to i128
-  %wide = mul i128 %wide_random, %wide_left
+  %wide_size = zext i64 %size to i128
+  %wide = mul i128 %wide_random, %wide_size
   %high = lshr i128 %wide, 64
   %chosen = trunc i128 %high to i64
   %last_at = getelementptr i64, ptr %order, i64 %last
   %chosen_at = getelementptr i64, ptr %order, i64 %chosen
-  %last_value = load i64, ptr %last_at
-  %chosen_value = load i64, ptr %chosen_at
-  store i64 %chosen_value, ptr %last_at
-  store i64 %last_value, ptr %chosen_at
+  %moved = load i64, ptr %chosen_at
+  store i64 %moved, ptr %last_at
+  store i64 %last, ptr %chosen_at
   br label %place
 
 end_row:
@@ -65,24 +67,31 @@ end_row:
 
 end:
   ret i64 0
-}
+}}
 """
 
 
 @cache
 def _shuffler() -> Any:
-    return machine_code(_TEXT, "tapejit_shuffle")
+    return machine_code(_TEXT, "tapejit_orders")
 
 
-def shuffle_rows(orders: np.ndarray, seed: int) -> None:
-    """Put each row of a contiguous array of int64 into a random order, which the seed determines.
+def random_orders(orders: np.ndarray, state: int) -> int:
+    """Fill each row of a contiguous array with its places in a random order, which the state determines.
 
     Parameters
     ----------
     orders : ndarray of int64, shape (count, length)
-        What is shuffled.
-    seed : int
-        0 to 2^63 - 1.
+        What is filled.
+    state : int
+        0 to 2^64 - 1.
+
+    Returns
+    -------
+    int
+        The state for the orders that follow: they don't depend on how many are made at a time.
     """
     count, length = orders.shape
-    _shuffler().call(address_of(orders), count, length, seed)
+    _shuffler().call(address_of(orders), count, length, state - (state >> 63 << 64))
+    following: int = (state + count * length * _GAMMA) % 2**64
+    return following

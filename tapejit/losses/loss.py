@@ -168,7 +168,9 @@ def of_one_rank(given: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def in_common(title: str, y_true: Any, y_pred: Any, instead: str = "") -> tuple[Tensor, Tensor]:
-    """Targets and predictions of one shape, see `of_one_rank`, the targets in the dtype of the predictions.
+    """Targets and predictions of one shape, see `of_one_rank`, and of the dtype of the predictions.
+
+    Where predictions are integers, it is that of the targets.
 
     Parameters
     ----------
@@ -184,10 +186,9 @@ def in_common(title: str, y_true: Any, y_pred: Any, instead: str = "") -> tuple[
     ShapeError
         If they don't fit.
     """
-    predicted = ops.asarray(y_pred)
+    predicted, given = ops.asarray(y_pred), ops.asarray(y_true)
     if predicted.dtype.kind != "f":
-        predicted = ops.astype(predicted, floatx())
-    given = ops.asarray(y_true)
+        predicted = ops.astype(predicted, given.dtype if given.dtype.kind == "f" else floatx())
     given = given if given.dtype == predicted.dtype else ops.astype(given, predicted.dtype)
     given, predicted = of_one_rank(given, predicted)
     if given.shape != predicted.shape:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import tapejit as tj
-from tapejit import epochs as module
-from tapejit.epochs import History
+from tapejit import progress
 from tapejit.errors import IndexRangeError, ShapeError, TapejitWarning
-from tapejit.kernel.driver import Program
-from tapejit.kernel.shuffling import shuffle_rows
+from tapejit.history import History
+from tapejit.kernel.driver import Program, Turns
+from tapejit.kernel.shuffling import random_orders
 
 ROWS = 23
 X = np.random.default_rng(0).normal(size=(ROWS, 3)).astype(np.float32)
@@ -42,8 +42,8 @@ def strict(function: Any) -> Any:
 
 def orders(count: int, seed: int) -> np.ndarray:
     """The orders that `epochs` takes, from its own parts."""
-    found = np.tile(np.arange(ROWS), (count, 1))
-    shuffle_rows(found, int(np.random.default_rng(seed).integers(2**63)))
+    found = np.empty((count, ROWS), np.int64)
+    random_orders(found, int(np.random.default_rng(seed).integers(2**63)))
     return found
 
 
@@ -78,8 +78,8 @@ def test_each_epoch_takes_every_row_once_in_another_order() -> None:
     found = orders(200, seed=0)
     assert (np.sort(found) == np.arange(ROWS)).all()
     assert len(np.unique(found, axis=0)) == 200
-    many = np.tile(np.arange(4), (24_000, 1))
-    shuffle_rows(many, 1)
+    many = np.empty((24_000, 4), np.int64)
+    random_orders(many, 1)
     counts = np.unique(many, axis=0, return_counts=True)[1]
     assert len(counts) == 24
     assert np.sum((counts - 1000) ** 2 / 1000) < 49.7  # chi squared, 23 degrees of freedom, p = 0.001
@@ -95,15 +95,22 @@ def test_seeds_generators_and_no_shuffling() -> None:
     assert losses(False) == [X[::5, 0].tolist()] * 2
 
 
-def test_one_call_of_the_driver_runs_epochs_of_full_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("drop", [False, True])
+def test_few_calls_run_many_epochs(monkeypatch: pytest.MonkeyPatch, drop: bool) -> None:
+    """The smaller last batch of each epoch, a kernel of its own, among them."""
     counts: list[int] = []
-    run = Program.run
+    run, take_turns = Program.run, Turns.run
+    each = 4 if drop else 5
     monkeypatch.setattr(Program, "run", lambda self, count: counts.append(count) or run(self, count))
-    model = Model(strict)
-    model.step.epochs(X, Y, batch_size=5, epochs=50, drop_remainder=True)
-    assert sum(counts) == 200
-    assert len(counts) < 8  # chunks grow
+    monkeypatch.setattr(Turns, "run", lambda self, count: counts.append(count * each) or take_turns(self, count))
+    model, other = Model(strict), Model(strict)
+    history = model.step.epochs(X, Y, batch_size=5, epochs=50, shuffle=3, drop_remainder=drop)
+    assert sum(counts) == 50 * each
+    assert len(counts) < 10  # chunks grow
     assert "gather" in model.step.source()
+    expected = [by_hand(other, order, 5, drop) for order in orders(50, seed=3)]
+    losses = [[float(step["loss"]) for step in epoch] for epoch in expected]
+    np.testing.assert_allclose(history.results["loss"].numpy(), losses, rtol=1e-4, atol=1e-6)
 
 
 def test_the_callback_hears_means_and_may_stop() -> None:
@@ -188,19 +195,41 @@ def test_an_interrupted_run_keeps_what_was_done(monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(history.results["loss"], done.results["loss"])
     np.testing.assert_array_equal(model.w, other.w)
 
-    run = Program.run
+    take_turns = Turns.run
+
+    def interrupted(self: Turns, rounds: int) -> int:
+        take_turns(self, rounds)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Turns, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        model.step.epochs(X, Y, batch_size=5, epochs=4, shuffle=1)
+    monkeypatch.undo()
+    history = caught.value.history  # type: ignore[attr-defined]
+    assert 1 <= history.epochs <= 4
+    done = other.step.epochs(X, Y, batch_size=5, epochs=history.epochs, shuffle=1, callback=lambda *_: None)
+    np.testing.assert_array_equal(history.results["loss"], done.results["loss"])
+    np.testing.assert_array_equal(model.w, other.w)
+
+
+def test_a_run_that_is_interrupted_between_steps_keeps_those_that_were_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, calls = Program.run, 0
 
     def interrupted(self: Program, count: int) -> int:
+        nonlocal calls
         status = run(self, count)
-        if float(model.w.buffer[0]) != start:
+        calls += 1
+        if calls == 2:
             raise KeyboardInterrupt
         return status
 
-    start = float(model.w.buffer[0])
     monkeypatch.setattr(Program, "run", interrupted)
+    count = tj.Variable(0)
+    step = strict(lambda x: count.assign_add(1) is None or tj.sum(x))
     with pytest.raises(KeyboardInterrupt) as caught:
-        model.step.epochs(X, Y, batch_size=5, epochs=4)
-    assert caught.value.history.epochs <= 1  # type: ignore[attr-defined]
+        step.epochs(X, batch_size=5, epochs=4)
+    assert 0 < int(count) < 5  # one by one at first, and then some more
+    assert caught.value.history.epochs == 0  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +257,7 @@ def test_results_whose_shape_is_the_batchs_want_full_batches() -> None:
 
 
 def test_a_bar_is_shown_on_long_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(module, "BAR_AFTER", -1.0)
+    monkeypatch.setattr(progress, "BAR_AFTER", -1.0)
     model = Model()
     model.step.epochs(X, Y, batch_size=5, epochs=4, progress=False)
     model.step.epochs(X, Y, batch_size=5, epochs=4)  # standard error is no terminal
