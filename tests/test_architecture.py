@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "tapejit"
 # directly under tapejit/.
 FLOORS = (
     ("constants", "dataclass", "errors", "rooms", "spellings"),
-    ("config",),
+    ("config", "forks"),
     ("aval",),
     ("lowering",),
     ("configurable", "pytree"),
@@ -40,7 +40,7 @@ FLOORS = (
     ("custom",),
     ("guards",),
     ("graph_function",),
-    ("arguments", "results"),
+    ("arguments", "history", "progress", "results"),
     ("finite", "loops", "portable", "retraces"),
     ("epochs",),
     ("entry",),

@@ -51,7 +51,7 @@ def test_the_demo_fills_the_store_and_the_next_one_uses_it(tmp_path: Path) -> No
         assert "def fit_data(real_x, real_y):" in done.stdout
         assert "def fit_data(table, stage, lo, hi):" in done.stdout
         assert "def train_step(images, labels):" in done.stdout
-        assert re.search(r"\n      for i in range\(.*\n(    .*\n)+ +conv2d_kernel_next_2\[", done.stdout)
+        assert re.search(r"\n      for i in range\(.*\n(    .*\n)+ +conv2d_1_kernel_next\[", done.stdout)
         assert len(re.findall(r"loop_nests +\d", done.stdout)) == 1
     assert first.stdout.count("compiled now") == 2
     assert second.stdout.count("from the kernel store") == 2

@@ -1,10 +1,12 @@
 """Elements that threads prepare while others are used: `prefetch`, and `map` with several calls at a time."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from typing import Any
 
+from ..errors import at_user_line
 from .elements import as_element, called
 from .streams import Derived, Stream
 
@@ -71,6 +73,7 @@ class _Ready:
         self._asked = self._used = 0
         self._end: int | None = None  # how many elements there are, once that is known
         self._error: BaseException | None = None
+        self._process = os.getpid()
         self._given_up = False
 
     def work(self) -> None:
@@ -112,6 +115,7 @@ class _Ready:
 
     def __iter__(self) -> Iterator[Any]:
         while True:
+            self._check_process()
             with self._changed:
                 self._changed.wait_for(lambda: self._used in self._elements or self._used == self._end)
                 if self._used not in self._elements:
@@ -125,6 +129,17 @@ class _Ready:
 
     def give_up(self) -> None:
         """No more elements are wanted."""
+        if os.getpid() != self._process:  # the thread is in another one, with the lock that it may have had
+            return
         with self._changed:
             self._given_up = True
             self._changed.notify_all()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                at_user_line(
+                    "prefetch: the elements of this iteration are prepared by a thread of the process that was forked; "
+                    "begin another iteration in this one"
+                )
+            )

@@ -81,7 +81,8 @@ class TracedTensor(Tensor):
             ConcretizationError(
                 at_user_line(
                     f"the value of a traced tensor ({self.aval}) was asked for: it has none before the step runs. "
-                    "Return it from the step and look at it outside, or use tj.where instead of an if"
+                    "Return it from the step and look at it outside, or use tj.where or tj.cond instead of an if, "
+                    "tj.while_loop instead of a while"
                 )
             )
         )

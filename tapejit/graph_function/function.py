@@ -1,10 +1,10 @@
 """`GraphFunction`: a graph that is called as a function, and what tapes learn of the call."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from ..forks import Rank, lock
 from ..graph import Graph, Input
 from ..graph.connections import bits_of, connections, positions_of, union
 from ..graph.replay import replay
@@ -37,7 +37,7 @@ class GraphFunction:
         self._graph = graph
         self._setting = setting
         self._plain = plain
-        self._lock = threading.RLock()
+        self._lock = lock(Rank.FUNCTION)
         self._differentiable: int | None = None
         self._followed: dict[int, _Followed] = {}
         self._tangential = Tangential(graph, partial(_derived, graph, setting))
@@ -158,7 +158,7 @@ class _Followed:
 
     def __init__(self, graph: Graph, setting: Setting, active: int) -> None:
         self._setting = setting
-        self._lock = threading.RLock()
+        self._lock = lock(Rank.FUNCTION)
         self._graph, pattern, joint = with_residuals(graph, connections(graph), active)
         self._residuals = self._graph.outputs[len(graph.outputs) :]
         self._connected = connections(self._graph)

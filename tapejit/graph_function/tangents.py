@@ -1,10 +1,10 @@
 """The passes of a function along tangents: beside its values, or from them."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..forks import Rank, lock
 from ..graph import Graph
 from ..graph.connections import connections, positions_of, union
 from ..primitive import CallPlan, Masked, Value
@@ -31,7 +31,7 @@ class Tangential:
     def __init__(self, graph: Graph, derive: Derive) -> None:
         self._graph = graph
         self._derive = derive
-        self._lock = threading.RLock()
+        self._lock = lock(Rank.FUNCTION)
         self._depends: tuple[int, ...] | None = None
         self._passes: dict[tuple[Arrived, bool], tuple[ReverseGraph, Any]] = {}
 

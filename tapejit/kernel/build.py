@@ -32,6 +32,7 @@ from numba.cpython import builtins, numbers, rangeobj, tupleobj  # noqa: F401 - 
 from ..config import emits_source
 from ..dataclass import dataclass
 from ..errors import CompileError
+from ..forks import Rank, look_after
 from . import assembly, lapack, runtime, sorting, user_code, winograd
 from .hints import with_loop_hints
 from .instructions import (
@@ -74,6 +75,7 @@ _NAME_OF: dict[Any, str] = {
     types.none: "nothing",
 }
 _NAMED: dict[str, Any] = {name: numba_type for numba_type, name in _NAME_OF.items()}
+look_after(Rank.CODE, global_compiler_lock._lock)  # noqa: SLF001 (Numba leaves it as it is in a forked process)
 _NOTHING = ir.Constant(I8.as_pointer(), None)  # what Numba makes of None
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..config import emits_source
+from ..forks import Rank, lock
 from . import door, kernels
 from .scalar_functions import ScalarFunction
 from .text import Text
 
-_LOCK = threading.Lock()
+_LOCK = lock(Rank.CODE, threading.Lock)
 
 
 def each_element(function: ScalarFunction, arrays: Sequence[np.ndarray], result: np.dtype) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..forks import FORKING, make_way
 from ..variable import AT_WORK
 
 _FILE = str(Path(__file__).with_name("<locks>"))  # a place in the library, so that no message takes it for the user's
@@ -11,6 +12,8 @@ _AT_ONCE = 16  # Python nests no more than 20 blocks
 
 _ALONE = """
 def alone(function, *args, **kwargs):
+    if FORKING:
+        make_way()
     with {locks}:
         try:
             AT_WORK.append(None)
@@ -28,7 +31,7 @@ def with_locks(locks: Sequence[Any]) -> Callable[..., Any]:
     `append`.
     """
     names = {f"lock_{number}": lock for number, lock in enumerate(locks[:_AT_ONCE])}
-    scope: dict[str, Any] = {"AT_WORK": AT_WORK, **names}
+    scope: dict[str, Any] = {"AT_WORK": AT_WORK, "FORKING": FORKING, "make_way": make_way, **names}
     exec(compile(_ALONE.format(locks=", ".join(names)), _FILE, "exec"), scope)
     alone: Callable[..., Any] = scope["alone"]
     if len(locks) <= _AT_ONCE:

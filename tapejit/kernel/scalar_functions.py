@@ -22,6 +22,7 @@ import numpy as np
 
 from ..dataclass import dataclass
 from ..errors import RuleError, at_user_line
+from ..forks import Rank, lock
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _LIBRARIES = {*sys.stdlib_module_names, "numpy", "numba", "llvmlite", "scipy"}
@@ -88,7 +89,7 @@ class Nested:
 
 
 _KNOWN: dict[str, ScalarFunction] = {}
-_LOCK = threading.Lock()
+_LOCK = lock(Rank.CODE, threading.Lock)
 
 
 def known_functions() -> Mapping[str, ScalarFunction]:

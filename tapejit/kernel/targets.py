@@ -13,10 +13,12 @@ import threading
 import llvmlite.binding as llvm
 
 from .. import config
+from ..forks import Rank, lock, look_after
 from . import door
 
 _ENGINES = itertools.count()
-_LOADING = threading.Lock()
+_LOADING = lock(Rank.CODE, threading.Lock)
+look_after(Rank.LLVM, llvm.ffi.lib._lock._lock)  # noqa: SLF001 (llvmlite leaves it as it is in a forked process)
 
 
 @functools.cache

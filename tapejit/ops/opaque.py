@@ -175,8 +175,9 @@ def numpy_function(
     Notes
     -----
     Without a gradient none flows through it: a source that a tape reaches only through it is not connected (``None``),
-    and `grad`, `jvp` and the other transforms of functions, which have no None, say so in an error. A compiled step is split there: a kernel up to the call, the call, a kernel after it; variables are assigned when all
-    of them have succeeded, and a call whose result nobody uses is left out. The source of the name is TensorFlow's
+    and `grad`, `jvp` and the other transforms of functions, which have no None, say so in an error. A compiled step is
+    split there: a kernel up to the call, the call, a kernel after it; variables are assigned when all of them have
+    succeeded, and a call whose result nobody uses is left out. The source of the name is TensorFlow's
     ``tf.numpy_function``.
 
     Examples

@@ -135,6 +135,10 @@ class Optimizer(Configurable):
             return
         if type(value) in PYTHON_NUMBERS:
             _check_not_negative(self._title(), "learning_rate", value)
+        if value is None or isinstance(value, str):
+            raise TypeError(
+                at_user_line(f"{self._title()}: learning_rate is a number, a variable or a function, got {value!r}")
+            )
         number = ops.asarray(value, np.float64)
         if number.shape:
             raise ShapeError(
@@ -204,23 +208,28 @@ class Optimizer(Configurable):
         DtypeError
             If one is not floating.
         """
+        wanted: dict[str, float | None] = {**self.slots(), **({_AVERAGE: None} if self.use_ema else {})}
         for variable in variables:
-            if not isinstance(variable, Variable):
-                raise TypeError(at_user_line(f"{self._title()}.build takes variables, got {type(variable).__name__}"))
-            if variable in self._slots:
-                continue
-            if not is_floating(variable.dtype):
-                raise DtypeError(
-                    at_user_line(f"{self._title()}: a variable of dtype {variable.dtype.name} can't be trained")
+            slots = self._slots.get(variable)
+            if slots is None:
+                self._check_trainable(variable)
+                slots = self._slots[variable] = {}
+            missing = [name for name in wanted if name not in slots]  # all, or after a change such as of momentum
+            for name in missing:
+                # An average begins with the value as it is now, also where a step is being traced.
+                begins = variable.buffer if wanted[name] is None else np.full(variable.shape, wanted[name])
+                label = variable.name or f"variable_{len(self._slots) - 1}"
+                slots[name] = Variable(
+                    begins.astype(variable.dtype), trainable=False, name=f"{self.name}/{label}/{name}"
                 )
-            wanted = {name: np.full(variable.shape, number) for name, number in self.slots().items()}
-            if self.use_ema:
-                wanted[_AVERAGE] = variable.buffer  # as it is now, also where a step is being traced
-            label = variable.name or f"variable_{len(self._slots)}"
-            self._slots[variable] = {
-                name: Variable(value.astype(variable.dtype), trainable=False, name=f"{self.name}/{label}/{name}")
-                for name, value in wanted.items()
-            }
+
+    def _check_trainable(self, variable: Any) -> None:
+        if not isinstance(variable, Variable):
+            raise TypeError(at_user_line(f"{self._title()}.build takes variables, got {type(variable).__name__}"))
+        if not is_floating(variable.dtype):
+            raise DtypeError(
+                at_user_line(f"{self._title()}: a variable of dtype {variable.dtype.name} can't be trained")
+            )
 
     @property
     def built(self) -> bool:
@@ -316,7 +325,7 @@ class Optimizer(Configurable):
             self.update(variable, gradient, scalars[dtype], self._slots[variable])
         self.iterations.assign_add(1)
         if self.use_ema:
-            self._average(list(self._slots))
+            self._average([variable for variable, slots in self._slots.items() if _AVERAGE in slots])
 
     def apply(self, grads: Iterable[Any], trainable_variables: Iterable[Variable] | None = None) -> None:
         """Make one step, as `apply_gradients` does.
