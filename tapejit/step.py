@@ -425,6 +425,14 @@ def compile(  # noqa: A001 (the name that users know from TensorFlow's and PyTor
     CompiledStep
         Called like the function. Without `function` a decorator.
 
+    Notes
+    -----
+    Python runs when the step is traced: at its first call, and again for arguments of other shapes, dtypes or static
+    values (booleans, strings, tuples of ints and other hashables), and when something that it reads by name has
+    changed. Arrays and Python numbers are inputs, and so are captured arrays and variables. A step that looks at a
+    value of a tensor runs eagerly, with a warning. ``step.source()``, ``step.report()`` and ``step.explain()`` show the
+    kernel, its costs, and why it was traced.
+
     Examples
     --------
     >>> w = tj.Variable([1.0, 2.0])
