@@ -174,7 +174,7 @@ class MultiHeadAttention(Layer):
         if allowed is not None:
             scores = ops.where(allowed, scores, -1e9 if scores.dtype.itemsize > 2 else -3e4)
         weights = ops.softmax(scores, axis=-1)
-        if allowed is not None:  # not even where nobody may look anywhere
+        if masks or attention_mask is not None:  # someone may not look anywhere
             weights = ops.where(allowed, weights, 0.0)
         weights = weights if self.drop is None else self.drop(weights)
         mixed = ops.permute_dims(ops.matmul(weights, values), (0, 2, 1, 3))
