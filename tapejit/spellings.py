@@ -27,7 +27,9 @@ fill: tj.full
 empty: tj.zeros
 identity: tj.eye for a matrix, tj.constant for a copy
 clip_by_value clamp: tj.clip
-clip_by_norm clip_by_global_norm: clipnorm= or global_clipnorm= of an optimizer
+clip_by_norm: tj.optimizers.clip_by_norm
+clip_by_global_norm: tj.optimizers.clip_by_global_norm
+global_norm: tj.optimizers.global_norm
 gather_nd: t[i, j]
 scatter_nd tensor_scatter_nd_add: tj.scatter_add
 tensor_scatter_nd_update: tj.scatter_set
@@ -82,9 +84,6 @@ train: tj.save_weights and tj.load_weights for checkpoints
 set_seed manual_seed PRNGKey key: tj.random.Generator(seed)
 """
 _NN = """
-relu leaky_relu elu gelu silu sigmoid softplus softmax log_softmax: the operation of this name, as in tj.relu
-swish: tj.silu
-tanh: tj.tanh
 conv1d conv2d conv3d convolution: tj.conv
 conv2d_transpose: tj.conv_transpose
 depthwise_conv2d: tj.depthwise_conv
