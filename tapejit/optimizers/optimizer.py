@@ -380,7 +380,7 @@ class Optimizer(Configurable):
         if self.clipnorm is not None:
             return [clip_by_norm(each, self.clipnorm) for each in gradients]
         if self.global_clipnorm is not None:
-            return clip_by_global_norm(gradients, self.global_clipnorm)
+            return clip_by_global_norm(gradients, self.global_clipnorm)[0]
         if self.clipvalue is not None:
             return [ops.clip(each, -self.clipvalue, self.clipvalue) for each in gradients]
         return gradients
