@@ -334,8 +334,13 @@ def _scanned(step: Loopable, args: tuple[Any, ...], kwargs: dict[str, Any], para
     return steps.run(times, values, positions)
 
 
-def batches_of(operation: str, leaves: Sequence[Any], paths: Callable[[], list[str]]) -> tuple[frozenset[int], int]:
-    """Which leaves have rows, and how many; `paths` gives the names of the leaves."""
+def batches_of(
+    operation: str,
+    leaves: Sequence[Any],
+    paths: Callable[[], list[str]],
+    way_out: str = "step.repeat(times, …) needs none",
+) -> tuple[frozenset[int], int]:
+    """Which leaves have rows, and how many; `paths` gives the names of the leaves, `way_out` is for none with rows."""
     found: dict[int, int] = {}
     for place, leaf in enumerate(leaves):
         if isinstance(leaf, (np.ndarray, Value)):
@@ -348,7 +353,7 @@ def batches_of(operation: str, leaves: Sequence[Any], paths: Callable[[], list[s
                 )
             found[place] = leaf.shape[0]
     if not found:
-        raise ShapeError(at_user_line(f"{operation}: no argument is an array; step.repeat(times, …) needs none"))
+        raise ShapeError(at_user_line(f"{operation}: no argument is an array; {way_out}"))
     first, times = next(iter(found.items()))
     for place, length in found.items():
         if length != times:

@@ -151,7 +151,7 @@ class CompiledStep(Trainable, Portable):
             [np.empty((0, *node.aval.shape), node.aval.dtype) for node in traced.graph.outputs]
         )
 
-    def looped_rows(self, args: tuple[Any, ...]) -> Looped | None:
+    def looped_rows(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Looped | None:
         """See `Trainable`."""
         if self._eager_because is not None:
             return None
@@ -161,7 +161,7 @@ class CompiledStep(Trainable, Portable):
             gathering.parameters = ("order", *self.parameters)
             self._gathering = gathering
         gathering = self._gathering
-        found = gathering.looped(args, {})
+        found = gathering.looped(args, kwargs)
         self._eager_because = gathering._eager_because  # noqa: SLF001 (of a step of its own)
         self._last, self._entry = gathering._last or self._last, None  # noqa: SLF001
         return None if callable(found) else found

@@ -237,6 +237,13 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_without_safetensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapejit.saving.safetensors", None)
+    for function in (tj.save_weights, tj.load_weights):
+        with pytest.raises(ModuleNotFoundError, match=r"python -m pip install 'tapejit\[save\]'"):
+            function(tmp_path / "w", tj.Variable(1.0))
+
+
 def test_what_has_no_weights(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="there is no variable"):
         tj.save_weights(tmp_path / "w", tj.nn.Dense(3))

@@ -6,6 +6,7 @@ Start reading at `header`.
 import re
 import unicodedata
 from collections.abc import Sequence
+from textwrap import wrap
 
 from ..aval import Shape
 from ..dataclass import dataclass
@@ -151,7 +152,8 @@ def _opening(told: Header) -> list[str]:
     lines.append("Arrays are contiguous, the last axis moves fastest. No result may overlap an argument or another")
     lines.append("result. Any number of threads may call it at once; it allocates nothing.")
     if told.frozen:
-        lines.append(f"With the values that these had when it was exported: {', '.join(told.frozen)}.")
+        kept = ", ".join(told.frozen).replace("*/", "* /")
+        lines += wrap(f"With the values that these had when it was exported: {kept}.", 100)
     return ["/*", *(f" * {line}".rstrip() for line in lines), " */"]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..dataclass import dataclass
 from ..errors import CompileError, at_user_line, name_of
-from ..graph import Graph, Input
+from ..graph import Graph, Input, regions_of
 from ..kernel import door, objects
 from ..kernel.blas import function_name
 from ..kernel.kernels import source_of
@@ -226,12 +226,15 @@ def _bundled(found: Function) -> tuple[str, ...]:
 
 def _calling(graph: Graph, function: str) -> str:
     """The operation that calls a function of LAPACK, and where it stands."""
-    for node in graph.nodes():
-        routine = node.primitive.lowering if node.primitive is not None else None
-        if node.primitive is not None and isinstance(routine, Routine):
-            dtype = node.inputs[0].aval.dtype.name
-            if any(function == function_name(each, dtype) for each in ROUTINES[routine.name].library):
-                return f"{node.primitive.name} at {node.where}"
+    graphs = [graph]
+    for each in graphs:
+        for node in each.nodes():
+            graphs += [region.graph for region in regions_of(node.params)]
+            routine = None if node.primitive is None else node.primitive.lowering
+            if node.primitive is not None and isinstance(routine, Routine):
+                dtype = node.inputs[0].aval.dtype.name
+                if any(function == function_name(name, dtype) for name in ROUTINES[routine.name].library):
+                    return f"{node.primitive.name} at {node.where}"
     return "it"
 
 

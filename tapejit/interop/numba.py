@@ -23,9 +23,9 @@ def to_numba(function: Callable[..., Any], /, *examples: Any, out: bool = False)
     function : callable
         Written with tapejit's operations, such as ``tj.value_and_grad(f)``. Its results, in order, are what the new
         function returns, nests flattened.
-    *examples : array_like
+    *examples : array_like, TensorSpec, or nests of them
         Arguments like those that it will get: of their shapes and dtypes; Python floats stand for float64 numbers, ints
-        for int64.
+        for int64. A nest is as many parameters as it has leaves.
     out : bool
         Whether results that are arrays are written into arrays of the caller's, which follow the arguments, instead of
         new ones. Then a call allocates nothing, unless it needs more than 64 KiB of workspace.

@@ -233,15 +233,14 @@ def _check_type(title: str, operand: Operand, given: Any, *, written: bool) -> N
         if not fits or isinstance(given, types.Complex):
             raise errors.TypingError(f"{title}: {operand.name} must be a number, {wanted}; got {given}")
         return
-    if not (
-        isinstance(given, types.Array)
-        and given.dtype == wanted
-        and given.ndim == len(operand.shape)
-        and given.layout == "C"
-    ):
+    is_array = isinstance(given, types.Array)
+    if not (is_array and given.dtype == wanted and given.ndim == len(operand.shape) and given.layout == "C"):
+        way = ""
+        if is_array and given.ndim == len(operand.shape):
+            way = " (np.ascontiguousarray makes one)" if given.dtype == wanted else f" (.astype(np.{wanted}) makes one)"
         raise errors.TypingError(
             f"{title}: {operand.name} must be a C-contiguous array of {wanted} with {len(operand.shape)} axes, shape "
-            f"{operand.shape}; got {given} (np.ascontiguousarray makes one)"
+            f"{operand.shape}; got {given}{way}"
         )
     if written and not given.mutable:
         raise errors.TypingError(f"{title}: {operand.name} is written to, and must not be read-only; got {given}")

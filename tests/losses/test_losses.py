@@ -149,6 +149,11 @@ def test_a_setting_that_changes_takes_effect_in_a_compiled_step() -> None:
     assert float(step(t, p)) == 1.25
     loss.delta = 4.0
     assert float(step(t, p)) == 2.25
+    loss.reduction = "none"
+    assert step(t, p).shape == ()
+    loss.reduction = "average"
+    with pytest.raises(ValueError, match=r"reduction is one of .*; got 'average'"):
+        step(t, p)
 
 
 def test_a_label_that_is_no_class_is_an_error() -> None:

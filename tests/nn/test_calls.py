@@ -251,3 +251,24 @@ def test_functions_and_layers_as_activations() -> None:
         np.testing.assert_allclose(layer(x).numpy(), expected.numpy(), rtol=1e-6)
     for name in "relu softmax log_softmax sigmoid tanh elu selu gelu leaky_relu softplus silu swish softsign".split():
         np.testing.assert_array_equal(getattr(nn, name)(x).numpy(), nn.Activation(name)(x).numpy())
+
+
+def test_a_compiled_call_of_a_layer() -> None:
+    class Scaled(nn.Layer):
+        def build(self, input_shape: Any) -> None:
+            self.scale = self.add_weight(name="scale", shape=input_shape[-1:], initializer="ones")
+            self.drop = nn.Dropout(0.5, seed=0)
+
+        @tj.compile
+        def call(self, x: Any, training: bool = False) -> Any:
+            return self.drop(x * self.scale, training=training)
+
+    layer = Scaled()
+    assert layer(ONES[:, None]).shape == (1000, 1)
+    assert dropped(layer(ONES[:, None], training=True))
+    with tj.GradientTape() as tape:
+        loss = tj.sum(layer(ONES[:, None]))
+    assert float(tape.gradient(loss, layer.scale)[0]) == 1000
+    model = nn.Sequential([nn.Dense(2), nn.Dropout(0.5)])
+    step = tj.compile(model, strict=True)
+    np.testing.assert_allclose(step(np.eye(3)).numpy(), model(np.eye(3)).numpy(), rtol=1e-6)
