@@ -1,8 +1,8 @@
 """Epochs in few calls: `CompiledStep.epochs`.
 
 Floor 12, above `loops`. The step and the gathering of its rows are traced as one function of an order and of the whole
-arrays; machine code goes through the orders of some epochs batch by batch, smaller last batches in their turn. What
-can't be one kernel runs as the loop over batches in Python. Start reading at `Epochs.run`.
+arrays; machine code goes through the random orders of some epochs batch by batch, smaller last batches in their turn.
+What can't be one kernel runs as the loop over batches in Python. Start reading at `Epochs.run`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import index as as_int
 from typing import Any
 
@@ -23,16 +23,13 @@ from .errors import ShapeError, at_user_line
 from .history import History, combined, joined, means_of, on_each
 from .kernel.memory import address_of
 from .kernel.rounds import Rounds, Share
-from .kernel.shuffling import random_orders
+from .kernel.shuffling import Order
 from .loops import Arguments, Loopable, Looped, Session, batches_of, in_python, pause_after
 from .primitive import Value
 from .progress import Bar
 from .pytree import flatten, unflatten
 from .random import Generator
 from .tensor import array_of_numbers, plain_array
-
-ROWS_AT_ONCE = 1 << 15
-"""Epochs over few rows are run several in one call, of at most about so many rows: the cache holds their orders."""
 
 RESULT_BYTES = 1 << 24
 """Room for results is made for several epochs, of at most about so many bytes."""
@@ -42,7 +39,7 @@ class Trainable(Loopable):
     """A step that can be run over the rows of arrays, batch by batch and epoch by epoch."""
 
     @abstractmethod
-    def looped_rows(self, args: tuple[Any, ...]) -> Looped | None:
+    def looped_rows(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Looped | None:
         """What runs the step many times for row numbers, the first argument, of whole arrays; None if nothing does."""
 
     def epochs(
@@ -54,6 +51,7 @@ class Trainable(Loopable):
         drop_remainder: bool = False,
         callback: Callable[[int, Any], Any] | None = None,
         progress: bool | None = None,
+        **named: Any,
     ) -> History:
         """Run the step over all rows of the arrays, batch by batch, as often as there are epochs.
 
@@ -78,6 +76,8 @@ class Trainable(Loopable):
         progress : bool, optional
             Whether to show a bar, if tqdm is installed; by default where a run takes longer than some seconds and
             standard error is a terminal.
+        **named
+            What the step takes by name: arrays or constants, as in `arrays`.
 
         Returns
         -------
@@ -111,8 +111,8 @@ class Trainable(Loopable):
         >>> history.means.shape, round(float(w), 3)
         ((100,), 3.0)
         """
-        run = Epochs(self, arrays, batch_size, shuffle, drop_remainder)
-        count = as_int(epochs)
+        run = Epochs(self, arrays, named, batch_size, shuffle, drop_remainder)
+        count = _integer("the number of epochs", epochs)
         if count < 0:
             raise ValueError(at_user_line(f"epochs: the number of epochs is {count}, which is negative"))
         return run.run(count, callback, progress)
@@ -122,13 +122,22 @@ class Epochs:
     """One run; see `Trainable.epochs`."""
 
     def __init__(
-        self, step: Trainable, arrays: tuple[Any, ...], batch_size: int, shuffle: Any, drop_remainder: bool
+        self,
+        step: Trainable,
+        arrays: tuple[Any, ...],
+        named: dict[str, Any],
+        batch_size: int,
+        shuffle: Any,
+        drop_remainder: bool,
     ) -> None:
-        leaves, self._tree = argument_leaves(arrays, {})
+        leaves, self._tree = argument_leaves(arrays, named)
         self.leaves = [_as_rows(leaf) for leaf in leaves]
-        self._places, self.rows = batches_of("epochs", self.leaves, lambda: argument_paths(arrays, {}, step.parameters))
+        paths = partial(argument_paths, arrays, named, step.parameters)
+        self._places, self.rows = batches_of("epochs", self.leaves, paths, "a Dataset's batches are for a loop")
         self.step = step
-        self.size = _positive("batch_size", batch_size)
+        self.size = _integer("batch_size", batch_size)
+        if self.size < 1:
+            raise ValueError(at_user_line(f"epochs: batch_size is {self.size}, and has to be 1 at least"))
         self.full, rest = divmod(self.rows, self.size)
         self.rest = 0 if drop_remainder else rest
         if not self.full and not self.rest:
@@ -139,24 +148,19 @@ class Epochs:
                 )
             )
         self.weights = np.array([self.size] * self.full + [self.rest] * (self.rest > 0), np.float64)
-        self._at_once = max(1, ROWS_AT_ONCE // self.rows)
-        self._state = _first_state(shuffle)
-        self._orders = np.empty((0, self.rows), np.int64)
+        self.order = Order(self.rows, _first_state(shuffle))
+        self.bar = Bar(0, 0, wanted=False)
 
     def run(self, count: int, callback: Callable[[int, Any], Any] | None, progress: bool | None) -> History:
         """Run so many epochs."""
         done: list[tuple[Any, int]] = []  # results of blocks, and how many epochs they are of
-        bar = Bar(count, progress)
-        at_once = min(count, self._at_once) if callback is None else 1
-        self._orders = np.empty((max(1, at_once), self.rows), np.int64)
-        if self._state is None:
-            self._orders[...] = np.arange(self.rows)
+        bar = self.bar = Bar(count, len(self.weights), progress)
         first, stopped = 0, False
         try:
             while first < count and not stopped:
                 block = Block(self, first, count - first)
                 try:
-                    while not stopped and block.go_on(at_once, heard=callback is not None):
+                    while not stopped and block.go_on(alone=callback is not None):
                         last = first + block.done - 1
                         means = block.means(last) if callback is not None or bar.is_due() else None
                         bar.show(last + 1, means)
@@ -179,27 +183,15 @@ class Epochs:
         results = combined(blocks, np.concatenate) if len(blocks) > 1 else blocks[0]
         return History(results, means_of(results, self.weights), sum(count for _, count in done))
 
-    def orders(self, count: int) -> np.ndarray:
-        """The rows in the orders of the next epochs, in memory that is used again and again."""
-        orders = self._orders[:count]
-        if self._state is not None:
-            self._state = random_orders(orders, self._state)
-        return orders
-
-    def arguments(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
-        """The step's arguments with these leaves."""
-        arguments: tuple[Any, ...] = unflatten(self._tree, leaves)[0]
-        return arguments
-
-    def taken(self, rows: np.ndarray) -> tuple[Any, ...]:
+    def taken(self, rows: np.ndarray) -> Arguments:
         """The arguments of the step for these rows."""
-        return self.arguments(
-            [_rows_of(leaf, rows) if place in self._places else leaf for place, leaf in enumerate(self.leaves)]
-        )
+        taken = [_rows_of(leaf, rows) if place in self._places else leaf for place, leaf in enumerate(self.leaves)]
+        return unflatten(self._tree, taken)  # type: ignore[no-any-return]
 
     def looped(self, rows: np.ndarray) -> Looped | None:
         """What runs the step for as many rows as these, which are its first argument; None if Python has to."""
-        return self.step.looped_rows((rows, *self.arguments(self.leaves)))
+        arrays, named = unflatten(self._tree, self.leaves)
+        return self.step.looped_rows((rows, *arrays), named)
 
 
 class Block:
@@ -233,48 +225,50 @@ class Block:
     def _begin(self) -> None:
         try:
             sessions = [part.begin(self._count) for part in self._parts]
+            self._check(0)
         except BaseException:
             self.end()
             raise
         if Rounds.possible([session.repetition for session in sessions]):
-            row_bytes = np.dtype(np.int64).itemsize
-            shares = [
-                Share(
-                    session.repetition, part.each, part.position, (self._run.rows - part.each * part.size) * row_bytes
-                )
-                for part, session in zip(self._parts, sessions, strict=True)
-            ]
-            self._rounds = Rounds(shares)
+            self._rounds = Rounds([part.share() for part in self._parts], self._run.order)
 
     @property
     def done(self) -> int:
         """How many epochs are complete."""
         return min(part.done for part in self._parts)
 
-    def go_on(self, at_once: int, *, heard: bool) -> bool:
-        """Run the next epochs, at most so many; whether there were any that this block can run.
+    def go_on(self, *, alone: bool) -> bool:
+        """Run the next epochs, or one `alone`; whether there was one that this block can run.
 
-        If someone `heard` of the ones before, what the step reads by name may have changed.
+        After an epoch alone what the step reads by name may have changed.
         """
         left = self._count - self.done
         compiled = self._parts[0].is_compiled
-        if left <= 0 or (heard and self.done and self._is_found() != compiled):
+        if left <= 0 or (alone and self.done and self._is_found() != compiled):
             return False
-        if not compiled:
-            order = self._run.orders(1)[0]
-            for part in self._parts:
-                part.run_in_python(order, self._label(part))
+        fitting = self._parts[0].epochs_in_a_chunk if self._rounds is not None else 0
+        if fitting:
+            self._take_turns(1 if alone else left if left < 2 * fitting else fitting)  # no small rest
             return True
-        rounds = min(left, at_once, self._parts[0].epochs_in_a_chunk) if self._rounds is not None else 0
-        orders = self._run.orders(max(1, rounds))
+        order = self._run.order.move_on()
         for part in self._parts:
-            part.place(orders)
-        if rounds:
-            self._take_turns(rounds)
-        else:
-            for part in self._parts:
-                part.run(self._label(part))
+            if compiled:
+                part.run(order, self._label(part), self._tick)
+            else:
+                part.run_in_python(order, self._label(part), self._tick)
+        if not compiled:
+            self._check(1)
         return True
+
+    def _tick(self) -> None:
+        """Show in the middle of an epoch how far the run is."""
+        run = self._run
+        run.bar.tick(self._first * len(run.weights) + sum(part.steps for part in self._parts))
+
+    def _check(self, done: int) -> None:
+        """Refuse results of smaller batches that don't fit those of full ones, before there are many."""
+        if len(self._parts) > 1:
+            joined([part.results(0, done) for part in self._parts])
 
     def _take_turns(self, rounds: int) -> None:
         """Some epochs in one call."""
@@ -341,10 +335,11 @@ class Part:
 
     def __init__(self, run: Epochs, start: int, each: int, size: int) -> None:
         self._run, self._start, self.each, self.size = run, start, each, size
-        self._rows = np.zeros((each, size), np.int64)  # until `place` says where they are
+        self._rows = np.zeros((each, size), np.int64)  # stand for those of an order
         self._found: Looped | None = None
         self._session: Session | None = None
         self._stacks: list[Any] = []
+        self._stepped = 0  # by Python
         self._room = 0
         self.position = 0
 
@@ -380,11 +375,6 @@ class Part:
         self._room = epochs
         return self._session
 
-    def share(self) -> Share:
-        """What it does in a round, an epoch."""
-        other_rows = self._run.rows - self._rows.size
-        return Share(self.session.repetition, self.each, self.position, other_rows * self._rows.itemsize)
-
     @property
     def is_compiled(self) -> bool:
         """Whether a session runs the steps."""
@@ -401,20 +391,31 @@ class Part:
         """How many epochs may be run without a look at Ctrl-C."""
         return self.session.steps.chunk // self.each
 
-    def place(self, orders: np.ndarray) -> None:
-        """Let the rows of the next epochs be where these orders have them."""
-        self.session.repetition.place(self.position, address_of(orders) + self._start * orders.itemsize)
+    def share(self) -> Share:
+        """What it does in a round, an epoch."""
+        return Share(self.session.repetition, self.each, self.position, self._start)
 
-    def run(self, label: Callable[[int], str]) -> None:
-        """The steps of the next epoch."""
-        self.session.run(self.each, label)
+    def run(self, order: np.ndarray, label: Callable[[int], str], heard: Callable[[], None]) -> None:
+        """The steps of the next epoch; `heard` is called now and then."""
+        self.session.repetition.place(self.position, address_of(order) + self._start * order.itemsize)
+        self.session.run(self.each, label, heard)
 
-    def run_in_python(self, order: np.ndarray, label: Callable[[int], str]) -> None:
-        """The steps of the next epoch, one by one."""
+    def run_in_python(self, order: np.ndarray, label: Callable[[int], str], heard: Callable[[], None]) -> None:
+        """The steps of the next epoch, one by one; `heard` is called before each."""
         run, first = self._run, len(self._stacks) * self.each
-        batches = order[self._start :][: self.each * self.size].reshape(self.each, self.size)
-        calls: Iterator[Arguments] = ((run.taken(rows), {}) for rows in batches)
-        self._stacks.append(in_python(run.step, run.step, calls, lambda number: label(first + number)))
+
+        def calls() -> Iterator[Arguments]:
+            for rows in order[self._start :][: self.each * self.size].reshape(self.each, self.size):
+                heard()
+                self._stepped += 1
+                yield run.taken(rows)
+
+        self._stacks.append(in_python(run.step, run.step, calls(), lambda number: label(first + number)))
+
+    @property
+    def steps(self) -> int:
+        """How many steps are complete."""
+        return self._stepped if self._session is None else self._session.done
 
     @property
     def done(self) -> int:
@@ -458,36 +459,43 @@ def _rows_of(leaf: Any, rows: np.ndarray) -> Any:
     return leaf[rows] if isinstance(leaf, np.ndarray) else ops.take(leaf, rows, axis=0)
 
 
-def _positive(name: str, value: Any) -> int:
-    number = as_int(value)
-    if number < 1:
-        raise ValueError(at_user_line(f"epochs: {name} is {number}, and has to be 1 at least"))
-    return number
+def _integer(name: str, value: Any) -> int:
+    try:
+        return as_int(value)
+    except TypeError:
+        raise TypeError(at_user_line(f"epochs: {name} is an int, got {value!r:.80}")) from None
 
 
 def _first_state(shuffle: Any) -> int | None:
     """The state that decides on the orders; None for the rows as they come."""
     if shuffle is None or isinstance(shuffle, (bool, np.bool_)):
-        return int.from_bytes(os.urandom(8), "little") if shuffle else None
+        return int.from_bytes(os.urandom(8), "little") >> 1 if shuffle else None
     if isinstance(shuffle, Generator):
         return int(shuffle.integers(0, 2**62))
-    if isinstance(shuffle, (int, np.integer)):
-        return _state_of_seed(int(shuffle))
-    return int(np.random.default_rng(shuffle).integers(2**63))
+    try:
+        return _state_of_seed(int(shuffle)) if isinstance(shuffle, (int, np.integer)) else _state_of(shuffle)
+    except (TypeError, ValueError) as error:
+        words = f"epochs: shuffle is a bool, a seed of 0 or more or a generator, got {shuffle!r:.80}"
+        raise type(error)(at_user_line(words)) from None
 
 
 @lru_cache(maxsize=64)
 def _state_of_seed(seed: int) -> int:
+    return _state_of(seed)
+
+
+def _state_of(seed: Any) -> int:
     return int(np.random.default_rng(seed).integers(2**63))
 
 
 def gathered(function: Callable[..., Any]) -> Callable[..., Any]:
     """A step's function as one of the numbers of rows, which it gathers from whole arrays."""
 
-    def step(order: Any, /, *arrays: Any) -> Any:
-        leaves, tree = flatten(arrays)
+    def step(order: Any, /, *arrays: Any, **named: Any) -> Any:
+        leaves, tree = flatten((arrays, named))
         taken = [ops.take(leaf, order, axis=0) if isinstance(leaf, Value) and leaf.shape else leaf for leaf in leaves]
-        return function(*unflatten(tree, taken))
+        arrays, named = unflatten(tree, taken)
+        return function(*arrays, **named)
 
     step.__wrapped__ = function  # type: ignore[attr-defined]
     return step

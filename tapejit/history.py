@@ -4,11 +4,11 @@ Floor 11, below `epochs`. Results of several steps or epochs are one nest, whose
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .dataclass import dataclass
 from .errors import ShapeError, at_user_line
 from .primitive import Value
 from .pytree import flatten, unflatten
@@ -37,7 +37,10 @@ class History:
 
 def on_each(results: Any, function: Callable[[np.ndarray], np.ndarray]) -> Any:
     """Results with a function applied to what is in their tensors; all else is as it was."""
-    return combined([results], lambda column: function(column[0]))
+    if type(results) is Tensor:
+        return Tensor(np.asarray(function(results.numpy())))
+    leaves, tree = flatten(results)
+    return unflatten(tree, [on_each(leaf, function) if isinstance(leaf, Value) else leaf for leaf in leaves])
 
 
 def combined(several: Sequence[Any], function: Callable[[Sequence[np.ndarray]], np.ndarray]) -> Any:

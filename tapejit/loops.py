@@ -246,7 +246,7 @@ class Session:
             self._results = self.repetition.end()
             self._idle.append(self.repetition)
 
-    def run(self, count: int, label: Callable[[int], str]) -> None:
+    def run(self, count: int, label: Callable[[int], str], heard: Callable[[], object] | None = None) -> None:
         """The next steps, in chunks; the locks are free between them, and other threads get a moment to take them.
 
         Parameters
@@ -255,6 +255,8 @@ class Session:
             How many; at least one.
         label : callable
             What to call the step of a number, counted from 0 in the session, where it fails.
+        heard : callable, optional
+            Called between chunks.
         """
         steps, repetition, end = self.steps, self.repetition, self.done + count
         while True:
@@ -270,6 +272,8 @@ class Session:
             self.took(chunk, taken)
             if self.done == end:
                 return
+            if heard is not None:
+                heard()
             pause_after(taken)
 
     def took(self, count: int, seconds: float) -> None:
@@ -334,8 +338,13 @@ def _scanned(step: Loopable, args: tuple[Any, ...], kwargs: dict[str, Any], para
     return steps.run(times, values, positions)
 
 
-def batches_of(operation: str, leaves: Sequence[Any], paths: Callable[[], list[str]]) -> tuple[frozenset[int], int]:
-    """Which leaves have rows, and how many; `paths` gives the names of the leaves."""
+def batches_of(
+    operation: str,
+    leaves: Sequence[Any],
+    paths: Callable[[], list[str]],
+    way_out: str = "step.repeat(times, …) needs none",
+) -> tuple[frozenset[int], int]:
+    """Which leaves have rows, and how many; `paths` gives the names of the leaves, `way_out` is for none with rows."""
     found: dict[int, int] = {}
     for place, leaf in enumerate(leaves):
         if isinstance(leaf, (np.ndarray, Value)):
@@ -348,7 +357,7 @@ def batches_of(operation: str, leaves: Sequence[Any], paths: Callable[[], list[s
                 )
             found[place] = leaf.shape[0]
     if not found:
-        raise ShapeError(at_user_line(f"{operation}: no argument is an array; step.repeat(times, …) needs none"))
+        raise ShapeError(at_user_line(f"{operation}: no argument is an array; {way_out}"))
     first, times = next(iter(found.items()))
     for place, length in found.items():
         if length != times:

@@ -105,11 +105,10 @@ class Rule:
 
 def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
     """Names of the parameters of a rule or a declaration; there are hundreds, and asking `inspect` takes longer."""
-    if not isinstance(function, FunctionType) or hasattr(function, "__wrapped__"):
+    plain = isinstance(function, FunctionType) and not hasattr(function, "__wrapped__")
+    if not plain or function.__code__.co_flags & _VARIADIC:
         return tuple(signature(function).parameters)
     code = function.__code__
-    if code.co_flags & _VARIADIC:
-        return tuple(signature(function).parameters)
     return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 

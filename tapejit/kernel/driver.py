@@ -13,6 +13,7 @@ import numpy as np
 
 from .kernels import machine_code
 from .memory import address_of
+from .shuffling import ORDER_TEXT, Order
 
 _TEXT = """
 define i64 @tapejit_steps(ptr noalias %program, i64 %stage, i64 %first, i64 %last) {
@@ -90,30 +91,42 @@ _DONE, _PAIRS = 4, 5
 """Where the number of completed steps, and the first pair, are; before them addresses and the numbers of pairs."""
 
 _TURN = "{ ptr, i64, i64, ptr, i64 }"
-"""A program, how many steps it makes when it is its turn, how many it has made, a slot, what that moves on by then."""
+"""A program, how many steps it makes when it is its turn, how many it has made, a slot, what is in that before."""
 _TURN_NUMBERS, _STEPS_DONE = 5, 2
 
 _TURNS_TEXT = f"""
 {_TEXT}
-define i64 @tapejit_turns(ptr noalias %turns, i64 %count, i64 %first, i64 %last) {{
+{ORDER_TEXT}
+define i64 @tapejit_turns(ptr noalias %order, i64 %turns_address, i64 %count, i64 %rounds) {{
 start:
+  %turns = inttoptr i64 %turns_address to ptr
   br label %round
 
 round:
-  %number = phi i64 [ %first, %start ], [ %next, %end_round ]
-  %wanted = icmp slt i64 %number, %last
-  br i1 %wanted, label %turn, label %end
+  %number = phi i64 [ 0, %start ], [ %next, %turn ]
+  %wanted = icmp slt i64 %number, %rounds
+  br i1 %wanted, label %begin, label %end
+
+begin:
+  %ordered = call i64 @tapejit_order(ptr %order, i64 0, i64 0, i64 0)
+  %next = add i64 %number, 1
+  br label %turn
 
 turn:
-  %place = phi i64 [ 0, %round ], [ %next_place, %turned ]
+  %place = phi i64 [ 0, %begin ], [ %next_place, %call ]
   %left = icmp slt i64 %place, %count
-  br i1 %left, label %call, label %end_round
+  br i1 %left, label %call, label %round
 
 call:
   %program_at = getelementptr {_TURN}, ptr %turns, i64 %place
   %program = load ptr, ptr %program_at
   %steps_at = getelementptr {_TURN}, ptr %turns, i64 %place, i32 1
   %steps = load i64, ptr %steps_at
+  %slot_at = getelementptr {_TURN}, ptr %turns, i64 %place, i32 3
+  %slot = load ptr, ptr %slot_at
+  %first_row_at = getelementptr {_TURN}, ptr %turns, i64 %place, i32 4
+  %first_row = load i64, ptr %first_row_at
+  store i64 %first_row, ptr %slot
   %status = call i64 @tapejit_steps(ptr %program, i64 0, i64 0, i64 %steps)
   %made_at = getelementptr i64, ptr %program, i64 {_DONE}
   %made = load i64, ptr %made_at
@@ -121,23 +134,9 @@ call:
   %done = load i64, ptr %done_at
   %done_now = add i64 %done, %made
   store i64 %done_now, ptr %done_at
-  %fine = icmp eq i64 %status, 0
-  br i1 %fine, label %turned, label %end
-
-turned:
-  %slot_at = getelementptr {_TURN}, ptr %turns, i64 %place, i32 3
-  %slot = load ptr, ptr %slot_at
-  %move_at = getelementptr {_TURN}, ptr %turns, i64 %place, i32 4
-  %move = load i64, ptr %move_at
-  %address = load i64, ptr %slot
-  %further = add i64 %address, %move
-  store i64 %further, ptr %slot
   %next_place = add i64 %place, 1
-  br label %turn
-
-end_round:
-  %next = add i64 %number, 1
-  br label %round
+  %fine = icmp eq i64 %status, 0
+  br i1 %fine, label %turn, label %end
 
 end:
   %answer = phi i64 [ 0, %round ], [ %status, %call ]
@@ -221,38 +220,33 @@ class Program:
 
 
 class Turn(NamedTuple):
-    """What a program does when it is its turn: so many steps, and then a slot, if any, moves on by some bytes."""
+    """What a program does when it is its turn: so many steps, for rows whose first address goes into a slot before."""
 
     program: Program
     steps: int
-    slot_address: int | None
-    move: int
+    slot_address: int
+    first_row: int
 
 
 class Turns:
-    """Programs that take turns, round by round.
+    """Programs that take turns, round by round; before each round the order of rows moves on.
 
     Parameters
     ----------
     turns : sequence of Turn
         What makes a round.
+    order : Order
+        The order.
     """
 
-    __slots__ = ("_address", "_call", "_numbers", "_turns", "_view")
+    __slots__ = ("_call", "_numbers", "_order", "_turns", "_view")
 
-    def __init__(self, turns: Sequence[Turn]) -> None:
-        # Behind the turns there is a number that serves as a slot where there is none.
-        self._numbers = np.zeros(_TURN_NUMBERS * len(turns) + 1, np.int64)
-        self._address = address_of(self._numbers)
-        nothing = self._address + 8 * (len(self._numbers) - 1)
-        self._numbers[:-1] = [
-            number
-            for turn in turns
-            for number in (turn.program.address, turn.steps, 0, turn.slot_address or nothing, turn.move)
-        ]
+    def __init__(self, turns: Sequence[Turn], order: Order) -> None:
+        numbers = [n for program, steps, slot, row in turns for n in (program.address, steps, 0, slot, row)]
+        self._numbers = np.array(numbers, np.int64)
         self._view: Any = memoryview(self._numbers.data)
         self._call = _turns_driver().call
-        self._turns = tuple(turns)
+        self._turns, self._order = tuple(turns), order
 
     def prepare(self) -> None:
         """Forget the latest run."""
@@ -261,7 +255,7 @@ class Turns:
 
     def run(self, rounds: int) -> int:
         """Run so many rounds, or as far as all steps succeed; the status of the kernel that fails, else 0."""
-        return self._call(self._address, len(self._turns), 0, rounds)  # type: ignore[no-any-return]
+        return self._call(self._order.address, address_of(self._numbers), len(self._turns), rounds)  # type: ignore[no-any-return]
 
     @property
     def done(self) -> list[int]:

@@ -116,7 +116,7 @@ class Repetition:
         self.results: list[np.ndarray] = []
         self._borrowed: list[np.ndarray] = []  # what the table points to and nobody else may hold
         self._held = [_Held(variable) for variable in executable.variables]
-        self._table = np.concatenate([executable.table(), np.zeros(len(self._held), np.int64)])
+        self._table = np.concatenate([executable.table(), np.zeros(len(self._held) + 1, np.int64)])
         for index, slot in enumerate(layout.slots):
             if slot.kind == "argument":
                 self._take_argument(index, slot.position, avals[slot.position], slot.position in scanned)
@@ -193,16 +193,20 @@ class Repetition:
             whole = rows.flags.aligned and addressable(rows[0, ...], dtype)
             self.program.stride(place, self._borrow(index, rows, dtype, whole).strides[0])
 
-    def slot_address(self, position: int) -> int | None:
-        """Where the table has the address of a scanned argument's next row; None if the kernel does not read it."""
-        index = next((index for index, other, _ in self._rows if other == position), None)
-        return None if index is None else address_of(self._table) + self._table.itemsize * index
+    def _slot(self, position: int) -> int:
+        """Which number of the table is the address of a scanned argument's next row; one that nobody reads if none."""
+        for index, other, _ in self._rows:
+            if other == position:
+                return index
+        return len(self._table) - 1
+
+    def slot_address(self, position: int) -> int:
+        """Where the address of a scanned argument's next row is."""
+        return address_of(self._table) + self._table.itemsize * self._slot(position)
 
     def place(self, position: int, address: int) -> None:
         """Let the next row of a scanned argument be there; the rows after it as far apart as they were."""
-        for index, other, _ in self._rows:
-            if other == position:
-                self._table[index] = address
+        self._table[self._slot(position)] = address
 
     def _borrow(self, index: int, array: np.ndarray, dtype: np.dtype, as_it_is: bool) -> np.ndarray:
         """Put an array's address, or that of a contiguous copy, into the table."""

@@ -1,7 +1,6 @@
 """Repetitions that take turns, round by round, in one call: such as those for full batches and for a smaller last one.
 
-Each goes through rows of its own in one scanned argument; what lies between two of its turns it skips. Start reading at
-`Rounds.run`.
+Each goes through a part of an order of rows, which is another one each round. Start reading at `Rounds.run`.
 """
 
 from collections.abc import Sequence
@@ -9,7 +8,9 @@ from functools import partial
 from typing import NamedTuple
 
 from .driver import Turn, Turns
+from .memory import address_of
 from .repetition import Repetition, settling
+from .shuffling import Order
 
 
 class Share(NamedTuple):
@@ -22,19 +23,20 @@ class Share(NamedTuple):
     steps : int
         How many.
     position : int
-        Of the scanned argument.
-    skipped : int
-        By how many bytes that moves on after the steps.
+        Of the scanned argument, which the rows are.
+    start : int
+        Where they begin in the order.
     """
 
     repetition: Repetition
     steps: int
     position: int
-    skipped: int
+    start: int
 
-    def turn(self) -> Turn:
+    def turn(self, order: Order) -> Turn:
         """The same for the driver."""
-        return Turn(self.repetition.program, self.steps, self.repetition.slot_address(self.position), self.skipped)
+        first_row = address_of(order.rows) + order.rows.itemsize * self.start
+        return Turn(self.repetition.program, self.steps, self.repetition.slot_address(self.position), first_row)
 
 
 class Rounds:
@@ -44,22 +46,24 @@ class Rounds:
     ----------
     shares : sequence of Share
         One or two, which are `possible`.
+    order : Order
+        The order.
     """
 
-    def __init__(self, shares: Sequence[Share]) -> None:
+    def __init__(self, shares: Sequence[Share], order: Order) -> None:
         self._repetitions = [share.repetition for share in shares]
-        self._turns = Turns([share.turn() for share in shares])
+        self._turns = Turns([share.turn(order) for share in shares], order)
         # Locks of kernels are taken in one order, so that two such rounds can't wait for one another.
-        executables = {id(repetition.executable): repetition.executable for repetition in self._repetitions}
-        self._last, *self._others = [executables[key] for key in sorted(executables)]
+        executables = dict.fromkeys(repetition.executable for repetition in self._repetitions)
+        self._last, *self._others = sorted(executables, key=id)
 
     @staticmethod
     def possible(repetitions: Sequence[Repetition]) -> bool:
         """Whether these can take turns: one thread runs them, on the same variables; two only write in place."""
-        first = set(repetitions[0].executable.variables)
-        return all(each.is_alone and set(each.executable.variables) == first for each in repetitions) and (
-            len(repetitions) == 1 or all(each.writes_in_place for each in repetitions)
-        )
+        if len(repetitions) == 1:
+            return repetitions[0].is_alone
+        variables = [{id(variable) for variable in each.executable.variables} for each in repetitions]
+        return variables[0] == variables[1] and all(each.is_alone and each.writes_in_place for each in repetitions)
 
     def run(self, rounds: int) -> int:
         """Run so many rounds, or as far as all steps succeed.

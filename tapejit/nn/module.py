@@ -173,8 +173,9 @@ class Module(Part):
         """
         given, variables = list(weights), self.weights
         if len(given) != len(variables):
+            hint = "" if variables else "; they are made at the first call, by build, or from an input_shape"
             raise ValueError(
-                at_user_line(f"set_weights: {self.name} has {len(variables)} weights, got {len(given)} values")
+                at_user_line(f"set_weights: {self.name} has {len(variables)} weights, got {len(given)} values{hint}")
             )
         values = [ops.asarray(value) for value in given]
         for place, (variable, value) in enumerate(zip(variables, values, strict=True)):
