@@ -7,8 +7,8 @@ rules write are literals.
 from collections.abc import Iterable
 from inspect import CO_VARARGS, CO_VARKEYWORDS
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # Python numbers that these rooms write are part of an operation's definition, not of the user's program.
@@ -35,20 +35,42 @@ _PLUMBING = (
 )
 
 
-def is_written_here(number: Any, frame: FrameType | None) -> bool:
-    """Whether a number that arrived in `frame` comes from tapejit's own rules rather than from a user's program.
+class Place(NamedTuple):
+    """Where a program writes a number: code, and which of its instructions is at work."""
+
+    code: CodeType
+    instruction: int
+
+
+HERE = Place((lambda: None).__code__, 0)
+"""Stands for all places in tapejit's own rules."""
+
+
+def place_of(number: Any, frame: FrameType | None) -> Place | None:
+    """Where a number that arrived in `frame` was written.
 
     An operation may have been handed the number by its caller: then the caller's caller is asked, and so on.
+
+    Returns
+    -------
+    Place or None
+        `HERE` for a number of tapejit's own rules. Else the number is of the user's program: where its text has it, or
+        None where that has no such number.
     """
     while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith(_PLUMBING):
-            if not file.startswith(_OWN_NUMBERS):
-                return False
+        code = frame.f_code
+        if not code.co_filename.startswith(_PLUMBING):
+            if not code.co_filename.startswith(_OWN_NUMBERS):
+                return Place(code, frame.f_lasti) if _is_text(number, code) else None
             if not _was_handed(frame, number):
-                return True
+                return HERE
         frame = frame.f_back
-    return False
+    return None
+
+
+def _is_text(number: Any, code: CodeType) -> bool:
+    """Whether a float stands in the text of a function: other ones are other objects, though they be equal."""
+    return type(number) is float and any(constant is number for constant in code.co_consts)
 
 
 def _was_handed(frame: FrameType, number: Any) -> bool:
