@@ -8,6 +8,7 @@ from typing import Any
 from .. import ops
 from ..aval import Shape
 from ..errors import ShapeError, at_user_line
+from ..random import Generator
 from ..tensor import Tensor
 from . import initializers, regularizers
 from .calls import form_of
@@ -38,8 +39,8 @@ class MultiHeadAttention(Layer):
         See `initializers`; the inputs of a kernel are what it sums over, its outputs the heads together.
     kernel_regularizer, bias_regularizer : str or callable, optional
         See `regularizers`.
-    seed : int, optional
-        Of the generator that draws what is dropped.
+    seed : int or Generator, optional
+        Of the generator that draws what is dropped, or that generator.
     **options
         See `Layer`.
 
@@ -66,7 +67,7 @@ class MultiHeadAttention(Layer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
-        seed: int | None = None,
+        seed: int | Generator | None = None,
         **options: Any,
     ) -> None:
         own = {"num_heads": num_heads, "key_dim": key_dim, "value_dim": key_dim if value_dim is None else value_dim}

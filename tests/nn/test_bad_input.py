@@ -120,6 +120,7 @@ class Unsized(nn.Layer):
          r"the initializer of 'kernel' gave the shape \(2, 2\) for \(4, 3\)"),
         (lambda: nn.GRU(2)(zeros(2, 3, 1), mask=np.ones((3, 2), bool)), ShapeError, r"a mask of shape \(3, 2\) where"),
         (lambda: nn.Embedding(5, 2)(np.array([1, 5])), IndexRangeError, "has 5 rows, there is no row 5"),
+        (lambda: nn.Dropout(0.5, (None,))(zeros(2, 3), training=True), ShapeError, r"noise_shape \(None,\) for an input"),
         (lambda: nn.Module()(1.0), NotImplementedError, "Module has no call"),
     ],
 )  # fmt: skip
