@@ -1140,6 +1140,15 @@ def test_programs_agree_with_their_eager_selves(name: str) -> None:
     assert plain(found) == plain(wanted)
 
 
+def test_a_shape_in_a_list_or_an_array_is_read_eagerly() -> None:
+    step = tj.compile(lambda x, shape: tj.reshape(x, shape))
+    assert tj.reshape(X, np.array([3, -1])).shape == (3, 1)
+    assert tj.zeros(tj.constant([2, 3])).shape == (2, 3)
+    assert step(X, (3, 1)).shape == (3, 1)
+    with pytest.warns(TapejitWarning, match="the value of a traced tensor"):
+        assert step(X, [3, 1]).shape == (3, 1)  # an array, as each list of numbers
+
+
 def test_a_tensor_that_outlived_its_trace_says_so_whatever_is_done_with_it() -> None:
     kept: list[Any] = []
 
