@@ -64,7 +64,12 @@ def broadcast_shapes(operation: str, shapes: Sequence[Shape]) -> Shape:
     ShapeError
         Naming the operation, the shapes and the axis that does not fit.
     """
-    rank = max(map(len, shapes), default=0)
+    for shape in shapes:
+        if shape != shapes[0]:
+            break
+    else:  # nearly always
+        return shapes[0] if shapes else ()
+    rank = max(map(len, shapes))
     result = [1] * rank
     for shape in shapes:
         for position, length in enumerate(shape, rank - len(shape)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from operator import index as as_int
 from typing import Any
@@ -149,11 +149,12 @@ class Epochs:
             )
         self.weights = np.array([self.size] * self.full + [self.rest] * (self.rest > 0), np.float64)
         self.order = Order(self.rows, _first_state(shuffle))
+        self.bar = Bar(0, 0, wanted=False)
 
     def run(self, count: int, callback: Callable[[int, Any], Any] | None, progress: bool | None) -> History:
         """Run so many epochs."""
         done: list[tuple[Any, int]] = []  # results of blocks, and how many epochs they are of
-        bar = Bar(count, progress)
+        bar = self.bar = Bar(count, len(self.weights), progress)
         first, stopped = 0, False
         try:
             while first < count and not stopped:
@@ -252,12 +253,17 @@ class Block:
         order = self._run.order.move_on()
         for part in self._parts:
             if compiled:
-                part.run(order, self._label(part))
+                part.run(order, self._label(part), self._tick)
             else:
-                part.run_in_python(order, self._label(part))
+                part.run_in_python(order, self._label(part), self._tick)
         if not compiled:
             self._check(1)
         return True
+
+    def _tick(self) -> None:
+        """Show in the middle of an epoch how far the run is."""
+        run = self._run
+        run.bar.tick(self._first * len(run.weights) + sum(part.steps for part in self._parts))
 
     def _check(self, done: int) -> None:
         """Refuse results of smaller batches that don't fit those of full ones, before there are many."""
@@ -333,6 +339,7 @@ class Part:
         self._found: Looped | None = None
         self._session: Session | None = None
         self._stacks: list[Any] = []
+        self._stepped = 0  # by Python
         self._room = 0
         self.position = 0
 
@@ -388,17 +395,27 @@ class Part:
         """What it does in a round, an epoch."""
         return Share(self.session.repetition, self.each, self.position, self._start)
 
-    def run(self, order: np.ndarray, label: Callable[[int], str]) -> None:
-        """The steps of the next epoch."""
+    def run(self, order: np.ndarray, label: Callable[[int], str], heard: Callable[[], None]) -> None:
+        """The steps of the next epoch; `heard` is called now and then."""
         self.session.repetition.place(self.position, address_of(order) + self._start * order.itemsize)
-        self.session.run(self.each, label)
+        self.session.run(self.each, label, heard)
 
-    def run_in_python(self, order: np.ndarray, label: Callable[[int], str]) -> None:
-        """The steps of the next epoch, one by one."""
+    def run_in_python(self, order: np.ndarray, label: Callable[[int], str], heard: Callable[[], None]) -> None:
+        """The steps of the next epoch, one by one; `heard` is called before each."""
         run, first = self._run, len(self._stacks) * self.each
-        batches = order[self._start :][: self.each * self.size].reshape(self.each, self.size)
-        calls = map(run.taken, batches)
-        self._stacks.append(in_python(run.step, run.step, calls, lambda number: label(first + number)))
+
+        def calls() -> Iterator[Arguments]:
+            for rows in order[self._start :][: self.each * self.size].reshape(self.each, self.size):
+                heard()
+                self._stepped += 1
+                yield run.taken(rows)
+
+        self._stacks.append(in_python(run.step, run.step, calls(), lambda number: label(first + number)))
+
+    @property
+    def steps(self) -> int:
+        """How many steps are complete."""
+        return self._stepped if self._session is None else self._session.done
 
     @property
     def done(self) -> int:

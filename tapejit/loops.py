@@ -246,7 +246,7 @@ class Session:
             self._results = self.repetition.end()
             self._idle.append(self.repetition)
 
-    def run(self, count: int, label: Callable[[int], str]) -> None:
+    def run(self, count: int, label: Callable[[int], str], heard: Callable[[], object] | None = None) -> None:
         """The next steps, in chunks; the locks are free between them, and other threads get a moment to take them.
 
         Parameters
@@ -255,6 +255,8 @@ class Session:
             How many; at least one.
         label : callable
             What to call the step of a number, counted from 0 in the session, where it fails.
+        heard : callable, optional
+            Called between chunks.
         """
         steps, repetition, end = self.steps, self.repetition, self.done + count
         while True:
@@ -270,6 +272,8 @@ class Session:
             self.took(chunk, taken)
             if self.done == end:
                 return
+            if heard is not None:
+                heard()
             pause_after(taken)
 
     def took(self, count: int, seconds: float) -> None:

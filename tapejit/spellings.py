@@ -96,6 +96,16 @@ dropout: tj.nn.Dropout
 embedding_lookup: tj.take
 layers: tj.nn itself, which has the layers
 Model: tj.nn.Module
+Lambda: the function itself, which tj.nn.Sequential takes as a layer
+Concatenate: tj.concat
+Add Subtract Multiply: the operator
+Permute: tj.permute_dims
+RepeatVector UpSampling1D UpSampling2D: tj.repeat
+ZeroPadding1D ZeroPadding2D: tj.pad
+Rescaling: scale * x + offset
+TimeDistributed: the layer itself, if it is a tj.nn.Dense, or tj.vmap
+Bidirectional: two layers, one with go_backwards=True, and tj.concat
+GRUCell LSTMCell SimpleRNNCell RNN: tj.scan
 """
 _LINALG = """
 logdet: tj.linalg.slogdet, whose second result it is

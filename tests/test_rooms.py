@@ -113,6 +113,22 @@ def test_one_room_does_not_bring_the_others(use: str, brought: str, left: str) -
     assert left not in found
 
 
+def test_an_operation_finds_the_room_that_it_needs() -> None:
+    program = """
+import numpy as np
+import tapejit as tj
+x = tj.Variable([1.0, 2.0])
+with tj.GradientTape() as tape:
+    y = tj.numpy_function(np.square, x, shape=2, dtype="float32", gradient=lambda x, out, ct: 2 * ct * x)
+print(*tape.gradient(y, x).numpy())
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True, text=True, cwd=Path(__file__).parents[1], check=False,
+    )  # fmt: skip
+    assert done.stdout == "2.0 4.0\n", done.stderr
+
+
 def test_what_is_pickled_is_found_in_a_process_that_has_not_asked_for_its_room() -> None:
     data = pickle.dumps([tj.nn.Dense, tj.optimizers.SGD, tj.losses.Loss, tj.scan, tj.compile])
     program = f"import pickle; print([each.__name__ for each in pickle.loads({data!r})])"

@@ -218,7 +218,7 @@ class Dataset:
         """The rows of each element, one by one."""
         return Dataset(Unbatched(self.stream))
 
-    def prefetch(self, buffer_size: int) -> "Dataset":
+    def prefetch(self, buffer_size: int = AUTOTUNE) -> "Dataset":
         """The same elements, of which a thread prepares up to `buffer_size` while others are used (`AUTOTUNE`: two).
 
         It pays where that waits for something else than Python: files, or work that releases the GIL.

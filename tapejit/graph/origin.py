@@ -4,7 +4,6 @@ Numbers of the user's are entries of the constant table, which change without a 
 rules write are literals.
 """
 
-from collections.abc import Iterable
 from inspect import CO_VARARGS, CO_VARKEYWORDS
 from pathlib import Path
 from types import FrameType
@@ -35,18 +34,30 @@ _PLUMBING = (
 )
 
 
+class _Writes(dict[str, bool | None]):
+    """Whether the numbers that a file writes are an operation's own; None if it only hands numbers on.
+
+    Each file is looked at once: a trace asks at each number, and calls are what takes its time.
+    """
+
+    def __missing__(self, file: str) -> bool | None:
+        found = None if file.startswith(_PLUMBING) else file.startswith(_OWN_NUMBERS)
+        self[file] = found
+        return found
+
+
+_WRITES = _Writes()
+
+
 def is_written_here(number: Any, frame: FrameType | None) -> bool:
     """Whether a number that arrived in `frame` comes from tapejit's own rules rather than from a user's program.
 
     An operation may have been handed the number by its caller: then the caller's caller is asked, and so on.
     """
     while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith(_PLUMBING):
-            if not file.startswith(_OWN_NUMBERS):
-                return False
-            if not _was_handed(frame, number):
-                return True
+        writes = _WRITES[frame.f_code.co_filename]
+        if writes is False or (writes and not _was_handed(frame, number)):
+            return writes
         frame = frame.f_back
     return False
 
@@ -54,15 +65,19 @@ def is_written_here(number: Any, frame: FrameType | None) -> bool:
 def _was_handed(frame: FrameType, number: Any) -> bool:
     """Whether a running function has a number from its arguments: the very object, as small integers are shared."""
     code = frame.f_code
-    if any(constant is number for constant in code.co_consts):
-        return False
+    for constant in code.co_consts:
+        if constant is number:
+            return False
     arguments = code.co_argcount + code.co_kwonlyargcount
     arguments += bool(code.co_flags & CO_VARARGS) + bool(code.co_flags & CO_VARKEYWORDS)
-    values = [frame.f_locals.get(name) for name in code.co_varnames[:arguments]]
-    return any(part is number for value in values for part in _flat(value))
-
-
-def _flat(value: Any) -> Iterable[Any]:
-    if isinstance(value, (list, tuple)):
-        return value
-    return value.values() if isinstance(value, dict) else (value,)
+    values = frame.f_locals
+    for name in code.co_varnames[:arguments]:
+        value = values.get(name)
+        if isinstance(value, dict):
+            value = tuple(value.values())
+        elif not isinstance(value, (list, tuple)):
+            value = (value,)
+        for part in value:
+            if part is number:
+                return True
+    return False

@@ -90,14 +90,14 @@ class CheckError(IndexRangeError):
     """A check that failed in compiled code, which gives a `messages.template` and the details."""
 
     def __init__(self, text: str, *details: int) -> None:
-        super().__init__(filled(text, details) if details else text)
+        super().__init__(filled(text, details))
 
 
 class MatrixError(np.linalg.LinAlgError):
     """A matrix that was none for an operation in compiled code."""
 
     def __init__(self, text: str, *details: int) -> None:
-        super().__init__(filled(text, details) if details else text)
+        super().__init__(filled(text, details))
 
 
 def function_for(plan: Plan, *, out: bool) -> Any:

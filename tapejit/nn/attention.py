@@ -77,7 +77,7 @@ class MultiHeadAttention(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.drop = Dropout(dropout, seed=seed, dtype=options.get("dtype"))
+        self.drop = Dropout(dropout, seed=seed, dtype=options.get("dtype")) if dropout else None
         super().__init__(**options)
 
     def _prepare(self, *args: Any, **kwargs: Any) -> None:
@@ -174,9 +174,9 @@ class MultiHeadAttention(Layer):
         if allowed is not None:
             scores = ops.where(allowed, scores, -1e9 if scores.dtype.itemsize > 2 else -3e4)
         weights = ops.softmax(scores, axis=-1)
-        if allowed is not None:  # not even where nobody may look anywhere
+        if masks or attention_mask is not None:  # someone may not look anywhere
             weights = ops.where(allowed, weights, 0.0)
-        weights = self.drop(weights)
+        weights = weights if self.drop is None else self.drop(weights)
         mixed = ops.permute_dims(ops.matmul(weights, values), (0, 2, 1, 3))
         joined = ops.reshape(mixed, (*mixed.shape[:2], self.num_heads * self.value_dim))
         out = ops.matmul(joined, ops.reshape(self.output_kernel, (joined.shape[2], -1)))

@@ -129,4 +129,5 @@ def followed(method: Callable[..., Any], name: str, after: Callable[[Any], None]
             after(self)
         return result
 
+    both.then = after  # type: ignore[attr-defined]
     return both

@@ -78,7 +78,7 @@ class Layer(Module):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "__init__" in vars(cls):
+        if not hasattr(cls.__init__, "then"):  # its own, or one of a class that is no layer
             cls.__init__ = followed(cls.__init__, "__init__", _build_for_given)  # type: ignore[method-assign]
 
     @property

@@ -129,9 +129,11 @@ class Sequential(Module):
         shape = self._shape_after()
         if shape is None and not self._layers:
             shape = self._input_shape = _given_shape(layer)
-        if shape is not None and isinstance(layer, (Layer, Sequential)):
+        known = shape is not None and isinstance(layer, (Layer, Sequential))
+        if known:
             layer.build_for(shape)
         self._layers = (*self._layers, layer)
+        self.keep("built", known)
 
     def pop(self) -> Any:
         """Take the last layer away, and return it.

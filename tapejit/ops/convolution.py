@@ -131,10 +131,10 @@ def _by_phases(ct: Any, kernel: Any, x_shape: Shape, strides: Ints, dilations: I
     order = (*front, *range(begin, end, 2), end + 1, *range(begin + 1, end, 2), end)
     weights = reshape(permute_dims(weights, order), (*lead, *taps, channels[1], prod(phases) * channels[0]))
     out = _conv(spread, weights, strides=(1,) * rank, dilations=dilations)
-    return _joined(out, phases, strides, x_shape)
+    return interleaved(out, phases, strides, x_shape)
 
 
-def _joined(out: Any, phases: Ints, strides: Ints, x_shape: Shape) -> Any:
+def interleaved(out: Any, phases: Ints, strides: Ints, x_shape: Shape) -> Any:
     """An array of `x_shape` whose phases are channels of `out`, those first that are not zeros."""
     if all(stride == 1 for stride in strides):
         return out

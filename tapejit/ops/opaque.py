@@ -17,6 +17,7 @@ from ..families import Case, as_array, library_call, normal
 from ..lowering import Opaque
 from ..primitive import BatchRule, Params, in_role, new_key
 from ..pytree import LEAF, TreeDef, flatten, flatten_up_to, unflatten
+from ..rooms import enter
 from .annotations import ArrayLike
 from .shaping import Apply
 
@@ -212,6 +213,7 @@ def numpy_function(
 
     if gradient is None and numpy_gradient is None:
         return call(*values)  # type: ignore[no-any-return]
+    enter("custom")
     return in_role("opaque_gradient")(called, values, call, gradient, numpy_gradient)  # type: ignore[no-any-return]
 
 

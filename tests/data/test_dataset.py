@@ -174,6 +174,7 @@ def test_a_function_in_several_threads_keeps_the_order() -> None:
     assert numbers(dataset) == list(range(0, 18, 2))
     assert numbers(elements().map(lambda n: n, num_parallel_calls=tj.data.AUTOTUNE).take(3)) == [0, 1, 2]
     assert len(dataset) == 9
+    assert numbers(Dataset.range(3).repeat().take(4).prefetch()) == [0, 1, 2, 0]
 
     def fail(number: Any) -> Any:
         if number >= 4:

@@ -180,6 +180,18 @@ def test_arrays_that_are_written_are_writable_and_nobody_elses() -> None:
         both(x, less, twice)
 
 
+def test_a_trained_model_in_compiled_code() -> None:
+    model = tj.nn.Sequential([tj.nn.Dense(4, "tanh", input_shape=(3,)), tj.nn.Dense(2)])
+    x = np.array([[1, -2, 3], [0, 0.5, 1]], np.float32)
+    step = tj.compile(model, strict=True)
+    before = step(x).numpy()
+    predict = tj.to_numba(step, x, freeze=True)
+    model.trainable_variables[0].assign(tj.zeros((3, 4)))
+    np.testing.assert_array_equal(predict(x), before)
+    with pytest.raises(TapejitError, match="freeze=True to keep the value that it has now"):
+        tj.to_numba(model, x)
+
+
 def test_nests_are_parameters_for_each_leaf() -> None:
     def model(parameters: Any, x: Any) -> Any:
         return tj.sum(parameters["w"] * x) + parameters["b"]

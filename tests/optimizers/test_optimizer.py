@@ -298,7 +298,8 @@ def test_slots_are_named_and_made_once() -> None:
 def test_norms_and_clipping() -> None:
     gradients = [tj.constant([3.0]), None, tj.constant([[4.0]])]
     assert float(tj.optimizers.global_norm(gradients)) == 5.0
-    clipped = tj.optimizers.clip_by_global_norm(gradients, 1.0)
+    clipped, norm = tj.optimizers.clip_by_global_norm(gradients, clip_norm=1.0)
+    assert float(norm) == 5.0
     np.testing.assert_allclose(clipped[0].numpy(), [0.6])
     assert clipped[1] is None
     assert tj.optimizers.clip_by_norm(tj.constant([0.0, 0.0]), 1.0).tolist() == [0.0, 0.0]

@@ -302,6 +302,10 @@ def test_a_bar_is_shown_on_long_runs(monkeypatch: pytest.MonkeyPatch, capsys: py
     shown = capsys.readouterr().err
     assert "4/4" in shown
     assert f"{float(history.means['loss'][-1]):.4g}" in shown
+    monkeypatch.setattr(progress, "STEPS_AFTER", -1.0)  # in the middle of the first epoch
+    for step in (Model().step, tj.compile(Model().descend, check_finite=True)):
+        step.epochs(X, Y, batch_size=5, epochs=2, progress=True)
+        assert "10/10" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "tqdm", None)
     model.step.epochs(X, Y, batch_size=5, progress=True)
     assert not capsys.readouterr().err
