@@ -35,7 +35,7 @@ x_train, y_train, x_test, y_test = images[HELD_OUT:], labels[HELD_OUT:], images[
 
 model = tj.nn.Sequential(
     [
-        tj.nn.Dense(64, "relu", kernel_initializer=tj.nn.initializers.he_normal(seed=1), input_shape=(64,)),
+        tj.nn.Dense(128, "relu", kernel_initializer=tj.nn.initializers.he_normal(seed=1), input_shape=(64,)),
         tj.nn.Dense(10, kernel_initializer=tj.nn.initializers.glorot_uniform(seed=2)),
     ]
 )

@@ -1,14 +1,21 @@
 """tapejit: gradients of NumPy programs from tapes, and compiled train steps.
 
 Start with `GradientTape` and `Variable`; then put `compile` on a step. The public operations carry the names of the
-Python Array API standard.
+Python Array API standard, and take NumPy's arrays and numbers.
+
+* Derivatives: `GradientTape`, `ForwardAccumulator`; of functions `grad`, `value_and_grad`, `vjp`, `jvp`, `linearize`,
+  `hvp`, `jacobian`, `hessian`; `vmap`, `stop_gradient`, `checkpoint`.
+* Compiled steps: `compile`; loops and branches in them: `scan`, `fori_loop`, `map`, `while_loop`, `cond`, `switch`.
+* Training: `nn`, `losses`, `metrics`, `optimizers`, `data`, `save_weights`, `load_weights`; `random.Generator`.
+* Rules of your own: `custom_gradient`, `custom_jvp`, `custom_vjp`, `primitive`, `numpy_function`.
+* In other people's code: `to_numba`, `to_cfunc`, `export`, `scipy`, `from_dlpack`.
 """
 
 from typing import TYPE_CHECKING
 
-from . import constants, errors, ops
+from . import errors, ops
 from .config import floatx, set_floatx, using_floatx
-from .constants import *  # noqa: F403 (pi, float32 and their like)
+from .constants import e, inf, nan, newaxis, pi
 from .ops import *  # noqa: F403 (the operations are the library)
 from .ops import linalg
 from .rooms import opening
@@ -21,11 +28,11 @@ __version__ = "0.1.0"  # pyproject.toml reads it here
 if TYPE_CHECKING:
     from . import data, losses, metrics, nn, optimizers, random, testing
     from .arguments import TensorSpec
+    from .constants import *  # noqa: F403 (the dtypes)
     from .control import checkpoint, cond, fori_loop, map, scan, switch, while_loop
     from .custom import custom_gradient, custom_jvp, custom_vjp, primitive
     from .functional import grad, hessian, hvp, jacobian, jvp, linearize, value_and_grad, vjp, vmap
-    from .interop import scipy, to_cfunc, to_numba
-    from .interop.export import export
+    from .interop import export, scipy, to_cfunc, to_numba
     from .kernel.threads import num_threads, set_num_threads
     from .saving import load_weights, save_weights
     from .step import CompiledStep, compile
@@ -36,14 +43,17 @@ else:
         __name__,
         {
             "arguments": ("TensorSpec",),
+            "constants": (
+                "bool", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16",
+                "uint32", "uint64",
+            ),
             "control": ("checkpoint", "cond", "fori_loop", "map", "scan", "switch", "while_loop"),
             "custom": ("custom_gradient", "custom_jvp", "custom_vjp", "primitive"),
             "data": (),
             "functional": (
                 "grad", "hessian", "hvp", "jacobian", "jvp", "linearize", "value_and_grad", "vjp", "vmap",
             ),
-            "interop": ("scipy", "to_cfunc", "to_numba"),
-            "interop.export": ("export",),
+            "interop": ("export", "scipy", "to_cfunc", "to_numba"),
             "kernel.threads": ("num_threads", "set_num_threads"),
             "losses": (),
             "metrics": (),
@@ -107,7 +117,8 @@ __all__ = [
     "while_loop",
 ]
 __all__ += ops.__all__
-__all__ += constants.__all__
+__all__ += ["e", "inf", "nan", "newaxis", "pi"]
+# The dtypes are no part of that: with ``import *`` `bool` would stand before Python's.
 
 
 def __dir__() -> list[str]:

@@ -64,7 +64,12 @@ def broadcast_shapes(operation: str, shapes: Sequence[Shape]) -> Shape:
     ShapeError
         Naming the operation, the shapes and the axis that does not fit.
     """
-    rank = max(map(len, shapes), default=0)
+    for shape in shapes:
+        if shape != shapes[0]:
+            break
+    else:  # nearly always
+        return shapes[0] if shapes else ()
+    rank = max(map(len, shapes))
     result = [1] * rank
     for shape in shapes:
         for position, length in enumerate(shape, rank - len(shape)):
@@ -122,15 +127,22 @@ def normalize_axes(operation: str, axis: int | Sequence[int] | None, rank: int) 
     """
     if axis is None:
         return tuple(range(rank))
-    if not isinstance(axis, (tuple, list)):
-        return (normalize_axis(operation, axis, rank),)  # type: ignore[arg-type]
-    axes = sorted(normalize_axis(operation, a, rank) for a in axis)
+    if type(axis) is int:
+        return (normalize_axis(operation, axis, rank),)
+    axes = sorted(normalize_axis(operation, a, rank) for a in lengths_of(axis))
     if len(set(axes)) != len(axes):
-        raise ShapeError(at_user_line(f"{operation}: axis {tuple(axis)} names an axis twice"))
+        raise ShapeError(at_user_line(f"{operation}: axis {tuple(lengths_of(axis))} names an axis twice"))
     return tuple(axes)
 
 
-def checked_shape(operation: str, shape: int | Sequence[int]) -> Shape:
+def lengths_of(shape: Any) -> Sequence[Any]:
+    """What a shape, or axes, list: the elements of a tuple, a list or an array with an axis; else it is one length."""
+    if isinstance(shape, (tuple, list)):
+        return shape
+    return shape.tolist() if getattr(shape, "ndim", 0) == 1 else (shape,)
+
+
+def checked_shape(operation: str, shape: Any) -> Shape:
     """`shape` as a tuple of non-negative ints.
 
     Raises
@@ -140,9 +152,8 @@ def checked_shape(operation: str, shape: int | Sequence[int]) -> Shape:
     DtypeError
         If a length is not an integer.
     """
-    lengths = shape if isinstance(shape, (tuple, list)) else (shape,)
     try:
-        result = tuple(map(as_int, lengths))
+        result = tuple(map(as_int, lengths_of(shape)))
     except TapejitError:
         raise
     except TypeError:

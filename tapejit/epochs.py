@@ -1,17 +1,17 @@
 """Epochs in few calls: `CompiledStep.epochs`.
 
 Floor 12, above `loops`. The step and the gathering of its rows are traced as one function of an order and of the whole
-arrays; the driver of `loops` goes through the order batch by batch. What can't be one kernel runs as the loop over
-batches in Python. Start reading at `Epochs.run`.
+arrays; machine code goes through the random orders of some epochs batch by batch, smaller last batches in their turn.
+What can't be one kernel runs as the loop over batches in Python. Start reading at `Epochs.run`.
 """
 
-from __future__ import annotations  # numpy.random, which the types name, is imported when it draws
+from __future__ import annotations
 
-import sys
+import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from functools import lru_cache, partial
 from operator import index as as_int
 from typing import Any
 
@@ -19,47 +19,27 @@ import numpy as np
 
 from . import ops
 from .arguments import argument_leaves, argument_paths
-from .dataclass import dataclass
 from .errors import ShapeError, at_user_line
-from .kernel import door
-from .kernel.shuffling import shuffle_rows
-from .loops import Arguments, Loopable, Looped, Session, Steps, batches_of, in_python
+from .history import History, combined, joined, means_of, on_each
+from .kernel.memory import address_of
+from .kernel.rounds import Rounds, Share
+from .kernel.shuffling import Order
+from .loops import Arguments, Loopable, Looped, Session, batches_of, in_python, pause_after
 from .primitive import Value
+from .progress import Bar
 from .pytree import flatten, unflatten
-from .tensor import Tensor, array_of_numbers, plain_array
+from .random import Generator
+from .tensor import array_of_numbers, plain_array
 
-BAR_AFTER = 3.0
-"""Seconds after which a run shows how far it is."""
-
-ROWS_AT_ONCE = 1 << 18
-"""Epochs over few rows are run several in one call, of at most about so many rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """What the steps of some epochs returned.
-
-    Attributes
-    ----------
-    results : nest
-        As the step returns it; each tensor has two axes more in front, the epochs and the steps of one.
-    means : nest
-        Each tensor has one axis more in front, the epochs: the mean over an epoch, in which each step counts as often
-        as it has rows. Integers and booleans become float64.
-    epochs : int
-        How many epochs are in it.
-    """
-
-    results: Any
-    means: Any
-    epochs: int
+RESULT_BYTES = 1 << 24
+"""Room for results is made for several epochs, of at most about so many bytes."""
 
 
 class Trainable(Loopable):
     """A step that can be run over the rows of arrays, batch by batch and epoch by epoch."""
 
     @abstractmethod
-    def looped_rows(self, args: tuple[Any, ...]) -> Looped | None:
+    def looped_rows(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Looped | None:
         """What runs the step many times for row numbers, the first argument, of whole arrays; None if nothing does."""
 
     def epochs(
@@ -71,6 +51,7 @@ class Trainable(Loopable):
         drop_remainder: bool = False,
         callback: Callable[[int, Any], Any] | None = None,
         progress: bool | None = None,
+        **named: Any,
     ) -> History:
         """Run the step over all rows of the arrays, batch by batch, as often as there are epochs.
 
@@ -83,8 +64,9 @@ class Trainable(Loopable):
             How many rows a step takes.
         epochs : int
             How often each row is used.
-        shuffle : bool, int or numpy.random.Generator
-            Whether each epoch takes the rows in another random order; a seed or a generator decides on the orders.
+        shuffle : bool, int, tapejit.random.Generator or numpy.random.Generator
+            Whether each epoch takes the rows in another random order; a seed, or a number that is drawn from a
+            generator, decides on the orders.
         drop_remainder : bool
             Whether rows that fill no batch at the end of an epoch are left out, others in each epoch if they are
             shuffled. By default they are a smaller batch, which is traced and compiled for itself.
@@ -94,6 +76,8 @@ class Trainable(Loopable):
         progress : bool, optional
             Whether to show a bar, if tqdm is installed; by default where a run takes longer than some seconds and
             standard error is a terminal.
+        **named
+            What the step takes by name: arrays or constants, as in `arrays`.
 
         Returns
         -------
@@ -110,7 +94,7 @@ class Trainable(Loopable):
         Notes
         -----
         The rows of a batch are gathered inside the kernel. As in `repeat`, the loop is compiled and comes back to
-        Python about every 20 ms: Ctrl-C ends it between two steps. The exception that ends a run,
+        Python about every 50 ms: Ctrl-C ends it between two steps. The exception that ends a run,
         KeyboardInterrupt or that of a step that fails, has the attribute ``history`` with the epochs that were done;
         all variables have the values after the last step that was. A step that isn't one kernel runs batch by batch in
         Python.
@@ -127,8 +111,8 @@ class Trainable(Loopable):
         >>> history.means.shape, round(float(w), 3)
         ((100,), 3.0)
         """
-        run = Epochs(self, arrays, batch_size, shuffle, drop_remainder)
-        count = as_int(epochs)
+        run = Epochs(self, arrays, named, batch_size, shuffle, drop_remainder)
+        count = _integer("the number of epochs", epochs)
         if count < 0:
             raise ValueError(at_user_line(f"epochs: the number of epochs is {count}, which is negative"))
         return run.run(count, callback, progress)
@@ -137,14 +121,25 @@ class Trainable(Loopable):
 class Epochs:
     """One run; see `Trainable.epochs`."""
 
+    bar: Bar
+
     def __init__(
-        self, step: Trainable, arrays: tuple[Any, ...], batch_size: int, shuffle: Any, drop_remainder: bool
+        self,
+        step: Trainable,
+        arrays: tuple[Any, ...],
+        named: dict[str, Any],
+        batch_size: int,
+        shuffle: Any,
+        drop_remainder: bool,
     ) -> None:
-        leaves, self._tree = argument_leaves(arrays, {})
+        leaves, self._tree = argument_leaves(arrays, named)
         self.leaves = [_as_rows(leaf) for leaf in leaves]
-        self._places, self.rows = batches_of("epochs", self.leaves, lambda: argument_paths(arrays, {}, step.parameters))
+        paths = partial(argument_paths, arrays, named, step.parameters)
+        self._places, self.rows = batches_of("epochs", self.leaves, paths, "a Dataset's batches are for a loop")
         self.step = step
-        self.size = _positive("batch_size", batch_size)
+        self.size = _integer("batch_size", batch_size)
+        if self.size < 1:
+            raise ValueError(at_user_line(f"epochs: batch_size is {self.size}, and has to be 1 at least"))
         self.full, rest = divmod(self.rows, self.size)
         self.rest = 0 if drop_remainder else rest
         if not self.full and not self.rest:
@@ -154,26 +149,27 @@ class Epochs:
                     f"epochs: {self.rows} rows fill no batch of {self.size}; take a smaller batch_size{way_out}"
                 )
             )
-        self._weights = np.array([self.size] * self.full + [self.rest] * (self.rest > 0), np.float64)
-        self._generator = _generator(shuffle)
+        self.weights = np.array([self.size] * self.full + [self.rest] * (self.rest > 0), np.float64)
+        self.order = Order(self.rows, _first_state(shuffle))
 
     def run(self, count: int, callback: Callable[[int, Any], Any] | None, progress: bool | None) -> History:
         """Run so many epochs."""
         done: list[tuple[Any, int]] = []  # results of blocks, and how many epochs they are of
-        bar = _Bar(count, progress)
-        together = 1 if callback is not None else max(1, ROWS_AT_ONCE // self.rows)
+        bar = self.bar = Bar(count, len(self.weights), progress)
+        first, stopped = 0, False
         try:
-            for first in range(0, count, together):
-                block = Block(self, first, min(together, count - first))
+            while first < count and not stopped:
+                block = Block(self, first, count - first)
                 try:
-                    block.run()
+                    while not stopped and block.go_on(alone=callback is not None):
+                        last = first + block.done - 1
+                        means = block.means(last) if callback is not None or bar.is_due() else None
+                        bar.show(last + 1, means)
+                        stopped = callback is not None and callback(last, means) is True
                 finally:
-                    done.append(block.results())
-                heard = callback is not None or bar.is_due()
-                last = _each(_means(done[-1][0], self._weights), lambda means: means[-1]) if heard else None
-                bar.show(first + block.count, last)
-                if callback is not None and callback(first, last) is True:
-                    break
+                    block.end()
+                    done.append((block.results(), block.done))
+                first += block.done
         except BaseException as error:
             error.history = self._history(done)  # type: ignore[attr-defined]
             raise
@@ -185,39 +181,22 @@ class Epochs:
         blocks = [results for results, count in done if count]
         if not blocks:
             return History(None, None, 0)
-        results = _combined(blocks, np.concatenate) if len(blocks) > 1 else blocks[0]
-        return History(results, _means(results, self._weights), sum(count for _, count in done))
+        results = combined(blocks, np.concatenate) if len(blocks) > 1 else blocks[0]
+        return History(results, means_of(results, self.weights), sum(count for _, count in done))
 
-    def orders(self, count: int) -> np.ndarray:
-        """The rows in the orders of so many epochs."""
-        orders = np.empty((count, self.rows), np.int64)
-        orders[:] = np.arange(self.rows)
-        if self._generator is not None:
-            shuffle_rows(orders, int(self._generator.integers(2**63)))
-        return orders
-
-    def arguments(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
-        """The step's arguments with these leaves."""
-        arguments: tuple[Any, ...] = unflatten(self._tree, leaves)[0]
-        return arguments
-
-    def taken(self, rows: np.ndarray) -> tuple[Any, ...]:
+    def taken(self, rows: np.ndarray) -> Arguments:
         """The arguments of the step for these rows."""
-        return self.arguments(
-            [_rows_of(leaf, rows) if place in self._places else leaf for place, leaf in enumerate(self.leaves)]
-        )
+        taken = [_rows_of(leaf, rows) if place in self._places else leaf for place, leaf in enumerate(self.leaves)]
+        return unflatten(self._tree, taken)  # type: ignore[no-any-return]
 
-    def looped(self, rows: np.ndarray) -> tuple[Steps, list[Any], int] | None:
-        """What runs the step for as many rows as these, and which of its arguments they are; None if Python has to."""
-        found = self.step.looped_rows((rows, *self.arguments(self.leaves)))
-        if found is None:
-            return None
-        steps, values = found
-        return steps, list(values), steps.varying.index(0)
+    def looped(self, rows: np.ndarray) -> Looped | None:
+        """What runs the step for as many rows as these, which are its first argument; None if Python has to."""
+        arrays, named = unflatten(self._tree, self.leaves)
+        return self.step.looped_rows((rows, *arrays), named)
 
 
 class Block:
-    """Some epochs that run without a stop.
+    """Epochs that run with the same kernels, and have their results in one place.
 
     Parameters
     ----------
@@ -226,32 +205,88 @@ class Block:
     first : int
         The number of the first of them.
     count : int
-        How many.
+        How many there are at most.
     """
 
     def __init__(self, run: Epochs, first: int, count: int) -> None:
-        self._run, self._first, self.count = run, first, count
-        orders, whole = run.orders(count), run.full * run.size
-        sizes = ((run.full, run.size), (int(run.rest > 0), run.rest))
-        self._parts = [
-            Part(orders[:, start : start + each * size].reshape(count * each, size), each)
-            for start, (each, size) in zip((0, whole), sizes, strict=True)
-            if each
-        ]
+        self._run, self._first = run, first
+        whole = run.full * run.size
+        sizes = ((0, run.full, run.size), (whole, int(run.rest > 0), run.rest))
+        self._parts = [Part(run, *each) for each in sizes if each[1]]
+        self._rounds: Rounds | None = None
+        self._count = count
+        if self._is_found():
+            self._count = min(count, max(1, RESULT_BYTES // max(1, sum(part.result_bytes for part in self._parts))))
+            self._begin()
 
-    def run(self) -> None:
-        """Run them by the driver, or batch by batch in Python."""
-        with ExitStack() as stack:
-            if all(part.enter(stack, self._run) for part in self._parts):
-                # Without smaller batches in between, the epochs follow each other as one loop.
-                several = 1 if len(self._parts) > 1 else self.count
-                for _ in range(0, self.count, several):
-                    for part in self._parts:
-                        part.run(several, self._label(part))
-                return
-        for epoch in range(self.count):
-            for part in self._parts:
-                part.run_in_python(epoch, self._run, self._label(part))
+    def _is_found(self) -> bool:
+        """Whether there is what runs all steps, as things are now."""
+        return all(part.find() for part in self._parts)
+
+    def _begin(self) -> None:
+        try:
+            sessions = [part.begin(self._count) for part in self._parts]
+            self._check(0)
+        except BaseException:
+            self.end()
+            raise
+        if Rounds.possible([session.repetition for session in sessions]):
+            self._rounds = Rounds([part.share() for part in self._parts], self._run.order)
+
+    @property
+    def done(self) -> int:
+        """How many epochs are complete."""
+        return min(part.done for part in self._parts)
+
+    def go_on(self, *, alone: bool) -> bool:
+        """Run the next epochs, or one `alone`; whether there was one that this block can run.
+
+        After an epoch alone what the step reads by name may have changed.
+        """
+        left = self._count - self.done
+        compiled = self._parts[0].is_compiled
+        if left <= 0 or (alone and self.done and self._is_found() != compiled):
+            return False
+        fitting = self._parts[0].epochs_in_a_chunk if self._rounds is not None else 0
+        if fitting:
+            self._take_turns(1 if alone else left if 2 * left <= 3 * fitting else fitting)  # no small rest
+            return True
+        order = self._run.order.move_on()
+        for part in self._parts:
+            if compiled:
+                part.run(order, self._label(part), self._tick)
+            else:
+                part.run_in_python(order, self._label(part), self._tick)
+        if not compiled:
+            self._check(1)
+        return True
+
+    def _tick(self) -> None:
+        """Show in the middle of an epoch how far the run is."""
+        run = self._run
+        run.bar.tick(self._first * len(run.weights) + sum(part.steps for part in self._parts))
+
+    def _check(self, done: int) -> None:
+        """Refuse results of smaller batches that don't fit those of full ones, before there are many."""
+        if len(self._parts) > 1:
+            joined([part.results(0, done) for part in self._parts])
+
+    def _take_turns(self, rounds: int) -> None:
+        """Some epochs in one call."""
+        assert self._rounds is not None
+        started = time.perf_counter()
+        try:
+            status = self._rounds.run(rounds)
+        finally:
+            for part, steps in zip(self._parts, self._rounds.done, strict=True):
+                part.session.done += steps
+        if status:
+            halfway = [part for part in self._parts if part.is_halfway]
+            failed = halfway[0] if halfway else min(self._parts, key=lambda part: part.done)
+            failed.session.fail(status, self._label(failed))
+        taken = time.perf_counter() - started
+        self._parts[0].session.took(rounds * self._parts[0].each, taken)
+        pause_after(taken)
 
     def _label(self, part: Part) -> Callable[[int], str]:
         before = 0 if part is self._parts[0] else self._run.full
@@ -262,100 +297,151 @@ class Block:
 
         return label
 
-    def results(self) -> tuple[Any, int]:
-        """What the steps of the complete epochs returned, the epochs and the steps of each as first axes; how many."""
-        done = min(part.done for part in self._parts)
-        return (_joined([part.results(done) for part in self._parts]) if done else None), done
+    def means(self, epoch: int) -> Any:
+        """The means of an epoch's results."""
+        place = epoch - self._first
+        means = means_of(joined([part.results(place, place + 1) for part in self._parts]), self._run.weights)
+        return on_each(means, lambda column: column[0])
+
+    def results(self) -> Any:
+        """What the steps of complete epochs returned, the epochs and the steps of each as first axes; None of none."""
+        done = self.done
+        return joined([part.results(0, done) for part in self._parts]) if done else None
+
+    def end(self) -> None:
+        """Give back what runs the steps."""
+        for part in self._parts:
+            part.end()
 
 
 class Part:
-    """The batches of one size in some epochs.
+    """The batches of one size in the epochs of a block.
 
     Parameters
     ----------
-    batches : ndarray of int64
-        Their rows, one epoch after the other.
+    run : Epochs
+        What they belong to.
+    start : int
+        Where they begin in the order of an epoch.
     each : int
         How many there are in each epoch.
+    size : int
+        How many rows each has.
+
+    Attributes
+    ----------
+    position : int
+        Which of the kernel's arguments the rows are.
     """
 
-    def __init__(self, batches: np.ndarray, each: int) -> None:
-        self._batches, self.each = batches, each
+    def __init__(self, run: Epochs, start: int, each: int, size: int) -> None:
+        self._run, self._start, self.each, self.size = run, start, each, size
+        self._rows = np.zeros((each, size), np.int64)  # stand for those of an order
+        self._found: Looped | None = None
         self._session: Session | None = None
-        self._placed: Callable[[Sequence[np.ndarray]], Any] = list
         self._stacks: list[Any] = []
+        self._stepped = 0  # by Python
+        self._room = 0
+        self.position = 0
 
-    def enter(self, stack: ExitStack, run: Epochs) -> bool:
-        """Get ready to be run by the driver, if that can be done."""
-        found = run.looped(self._batches[0])
-        if found is None:
+    def find(self) -> bool:
+        """Whether there is what runs the step, as things are now; in a session, whether it is still the same.
+
+        If so, the session goes on with the arguments as they are now.
+        """
+        self._found = self._run.looped(self._rows[0])
+        if self._found is None or self._session is None:
+            return self._found is not None
+        if self._found[0] is not self._session.steps:
             return False
-        steps, values, position = found
-        values[position] = self._batches
-        self._placed = steps.placed
-        self._session = stack.enter_context(steps.session(len(self._batches), values, (position,)))
+        self._session.repetition.take(self._arguments(self._found))
         return True
 
-    def run(self, epochs: int, label: Callable[[int], str]) -> None:
-        """The steps of the next epochs."""
-        assert self._session is not None
-        self._session.run(epochs * self.each, label)
+    def _arguments(self, found: Looped) -> list[Any]:
+        steps, values = found
+        self.position = steps.varying.index(0)
+        return [self._rows if place == self.position else value for place, value in enumerate(values)]
 
-    def run_in_python(self, epoch: int, run: Epochs, label: Callable[[int], str]) -> None:
-        """The steps of one epoch, one by one."""
-        self._session = None
-        first = epoch * self.each
-        calls: Iterator[Arguments] = ((run.taken(rows), {}) for rows in self._batches[first : first + self.each])
-        self._stacks.append(in_python(run.step, run.step, calls, lambda number: label(first + number)))
+    @property
+    def result_bytes(self) -> int:
+        """What the results of an epoch take."""
+        assert self._found is not None
+        return self._found[0].result_bytes * self.each
+
+    def begin(self, epochs: int) -> Session:
+        """Get ready for at most so many epochs."""
+        assert self._found is not None
+        arguments = self._arguments(self._found)
+        self._session = self._found[0].begin(epochs * self.each, arguments, (self.position,))
+        self._room = epochs
+        return self._session
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether a session runs the steps."""
+        return self._session is not None
+
+    @property
+    def session(self) -> Session:
+        """What runs the steps."""
+        assert self._session is not None
+        return self._session
+
+    @property
+    def epochs_in_a_chunk(self) -> int:
+        """How many epochs may be run without a look at Ctrl-C."""
+        return self.session.steps.chunk // self.each
+
+    def share(self) -> Share:
+        """What it does in a round, an epoch."""
+        return Share(self.session.repetition, self.each, self.position, self._start)
+
+    def run(self, order: np.ndarray, label: Callable[[int], str], heard: Callable[[], None]) -> None:
+        """The steps of the next epoch; `heard` is called now and then."""
+        self.session.repetition.place(self.position, address_of(order) + self._start * order.itemsize)
+        self.session.run(self.each, label, heard)
+
+    def run_in_python(self, order: np.ndarray, label: Callable[[int], str], heard: Callable[[], None]) -> None:
+        """The steps of the next epoch, one by one; `heard` is called before each."""
+        run, first = self._run, len(self._stacks) * self.each
+
+        def calls() -> Iterator[Arguments]:
+            for rows in order[self._start :][: self.each * self.size].reshape(self.each, self.size):
+                heard()
+                self._stepped += 1
+                yield run.taken(rows)
+
+        self._stacks.append(in_python(run.step, run.step, calls(), lambda number: label(first + number)))
+
+    @property
+    def steps(self) -> int:
+        """How many steps are complete."""
+        return self._stepped if self._session is None else self._session.done
 
     @property
     def done(self) -> int:
         """How many epochs are complete."""
         return len(self._stacks) if self._session is None else self._session.done // self.each
 
-    def results(self, epochs: int) -> Any:
-        """What the steps of the first epochs returned, the epochs and the steps of each as first axes."""
+    @property
+    def is_halfway(self) -> bool:
+        """Whether some steps of an epoch are done, and not all."""
+        return self._session is not None and self._session.done % self.each > 0
+
+    def results(self, first: int, last: int) -> Any:
+        """What the steps of some epochs returned, the epochs and the steps of each as first axes."""
         if self._session is None:
-            return _combined(self._stacks[:epochs], np.stack)
-        results = self._placed([result[: epochs * self.each] for result in self._session.results])
-        return _each(results, lambda array: array.reshape(epochs, self.each, *array.shape[1:]))
+            return combined(self._stacks[first:last], np.stack)
+        rows = slice(first * self.each, last * self.each)
+        found = [result[rows] for result in self._session.results]
+        if last - first < self._room:  # all of the memory would stay
+            found = [result.copy() for result in found]
+        return on_each(self._session.steps.placed(found), lambda a: a.reshape(last - first, self.each, *a.shape[1:]))
 
-
-class _Bar:
-    """A bar that shows how far a run is, once it has taken a while."""
-
-    def __init__(self, count: int, wanted: bool | None) -> None:
-        self._count = count
-        self._started = time.monotonic()
-        self._bar: Any = None
-        self._wanted = sys.stderr is not None and sys.stderr.isatty() if wanted is None else wanted
-
-    def is_due(self) -> bool:
-        """Whether it is to be seen; from then on it is."""
-        if self._wanted and self._bar is None and time.monotonic() - self._started > BAR_AFTER:
-            self._open()
-        return self._bar is not None
-
-    def show(self, done: int, results: Any) -> None:
-        """Say that so many epochs are done, with the numbers among the latest results."""
-        if self._bar is None:
-            return
-        numbers = [leaf for leaf in flatten(results)[0] if isinstance(leaf, Tensor) and not leaf.shape]
-        self._bar.set_postfix_str(", ".join(f"{float(number):.4g}" for number in numbers[:3]), refresh=False)
-        self._bar.update(done - self._bar.n)
-
-    def _open(self) -> None:
-        make = door.progress_bar()
-        if make is None:
-            self._wanted = False
-            return
-        self._bar = make(total=self._count, unit="epoch")
-        self._bar.start_t -= time.monotonic() - self._started
-
-    def close(self) -> None:
-        """Leave the bar as it is."""
-        if self._bar is not None:
-            self._bar.close()
+    def end(self) -> None:
+        """Give back what runs the steps."""
+        if self._session is not None:
+            self._session.end()
 
 
 def _as_rows(leaf: Any) -> Any:
@@ -374,71 +460,43 @@ def _rows_of(leaf: Any, rows: np.ndarray) -> Any:
     return leaf[rows] if isinstance(leaf, np.ndarray) else ops.take(leaf, rows, axis=0)
 
 
-def _positive(name: str, value: Any) -> int:
-    number = as_int(value)
-    if number < 1:
-        raise ValueError(at_user_line(f"epochs: {name} is {number}, and has to be 1 at least"))
-    return number
+def _integer(name: str, value: Any) -> int:
+    try:
+        return as_int(value)
+    except TypeError:
+        raise TypeError(at_user_line(f"epochs: {name} is an int, got {value!r:.80}")) from None
 
 
-def _generator(shuffle: Any) -> np.random.Generator | None:
-    """What decides on the orders; None for the rows as they come."""
-    if shuffle is False or shuffle is None:
-        return None
-    return np.random.default_rng(None if shuffle is True else shuffle)
+def _first_state(shuffle: Any) -> int | None:
+    """The state that decides on the orders; None for the rows as they come."""
+    if shuffle is None or isinstance(shuffle, (bool, np.bool_)):
+        return int.from_bytes(os.urandom(8), "little") >> 1 if shuffle else None
+    if isinstance(shuffle, Generator):
+        return int(shuffle.integers(0, 2**62))
+    try:
+        return _state_of_seed(int(shuffle)) if isinstance(shuffle, (int, np.integer)) else _state_of(shuffle)
+    except (TypeError, ValueError) as error:
+        words = f"epochs: shuffle is a bool, a seed of 0 or more or a generator, got {shuffle!r:.80}"
+        raise type(error)(at_user_line(words)) from None
 
 
-def _each(results: Any, function: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """Results with a function applied to what is in their tensors; all else is as it was."""
-    return _combined([results], lambda column: function(column[0]))
+@lru_cache(maxsize=64)
+def _state_of_seed(seed: int) -> int:
+    return _state_of(seed)
 
 
-def _combined(several: Sequence[Any], function: Callable[[Sequence[np.ndarray]], np.ndarray]) -> Any:
-    """Results of one nest combined, tensor by tensor; what isn't a tensor is that of the first."""
-    flattened = [flatten(results) for results in several]
-    columns = zip(*(leaves for leaves, _ in flattened), strict=True)
-    leaves = [
-        Tensor(np.asarray(function([leaf.numpy() for leaf in column]))) if isinstance(column[0], Value) else column[0]
-        for column in columns
-    ]
-    return unflatten(flattened[0][1], leaves)
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    """The results of full batches and of the smaller last ones, as those of epochs."""
-    if len(parts) == 1:
-        return parts[0]
-    full, last = (flatten(results) for results in parts)
-    if full[1] != last[1]:
-        raise ShapeError(at_user_line("epochs: the last batch returns another nest; use drop_remainder=True"))
-    for leaf, other in zip(full[0], last[0], strict=True):
-        if isinstance(leaf, Value) and leaf.shape[2:] != other.shape[2:]:
-            raise ShapeError(
-                at_user_line(
-                    f"epochs: a result has shape {leaf.shape[2:]}, in the smaller last batch {other.shape[2:]}; return "
-                    "what has one shape for every batch, such as a mean, or use drop_remainder=True"
-                )
-            )
-    return _combined(parts, lambda arrays: np.concatenate(arrays, axis=1))
-
-
-def _means(results: Any, weights: np.ndarray) -> Any:
-    """The means over the steps of each epoch, which count by their weights."""
-
-    def mean(array: np.ndarray) -> np.ndarray:
-        dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)
-        return np.average(array.astype(np.float64), 1, weights).astype(dtype)
-
-    return _each(results, mean)
+def _state_of(seed: Any) -> int:
+    return int(np.random.default_rng(seed).integers(2**63))
 
 
 def gathered(function: Callable[..., Any]) -> Callable[..., Any]:
     """A step's function as one of the numbers of rows, which it gathers from whole arrays."""
 
-    def step(order: Any, /, *arrays: Any) -> Any:
-        leaves, tree = flatten(arrays)
+    def step(order: Any, /, *arrays: Any, **named: Any) -> Any:
+        leaves, tree = flatten((arrays, named))
         taken = [ops.take(leaf, order, axis=0) if isinstance(leaf, Value) and leaf.shape else leaf for leaf in leaves]
-        return function(*unflatten(tree, taken))
+        arrays, named = unflatten(tree, taken)
+        return function(*arrays, **named)
 
     step.__wrapped__ = function  # type: ignore[attr-defined]
     return step

@@ -6,18 +6,19 @@ see where that came from. Start reading at `Finite`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from threading import get_ident
 from typing import Any
 
 import numpy as np
 
 from .errors import NotFiniteError, at_user_line, user_location
 from .graph import Graph, Input, Node, Part
-from .graph.evaluate import evaluate_node
+from .graph.evaluate import WATCHING, evaluate_node
 from .kernel.executable import Executable
 from .kernel.program import Relay, Surroundings
 from .primitive import STATE, Params, Primitive, State, Value, current
 from .pytree import flatten
-from .tensor import Tensor
+from .tensor import BEFORE_ASSIGNING, Tensor
 from .variable import Variable
 
 
@@ -77,30 +78,49 @@ class Finite:
             for node in graph.inputs
             if isinstance(node.op, Input)
         }
-        nodes = graph.nodes()
-        for node in nodes:
+        for node in graph.nodes():
             if node not in known:
                 known[node] = evaluate_node(node, known)
-        bad = {node for node in nodes if not _all_finite(known[node])}
-        wanted = {*graph.outputs, *[value for _, value in graph.updates]} & bad
-        for node in reversed(nodes):  # results before what they depend on
-            if node in wanted:
-                wanted.update(value for value in node.inputs if value in bad)
-        first = next(
-            (n for n in nodes if n in wanted and bad.isdisjoint(n.inputs) and not isinstance(n.op, Part)), None
-        )
+        first = _culprit(graph, known)
         if first is None:
             return "NumPy finds nothing in the same computation, so it is a matter of rounding near the largest number"
         if isinstance(first.op, Input):
             return f"{self._names.get(first.op, first.op.kind)} came in with {_described(known[first])}"
+        first, value = _innermost(first, known)
         name = first.primitive.name if first.primitive else "a number"
-        return (
-            f"{name}{f' at {first.where}' if first.where else ''} gives {_described(known[first])} from finite numbers"
-        )
+        return f"{name}{f' at {first.where}' if first.where else ''} gives {_described(value)} from finite numbers"
+
+
+def _culprit(graph: Graph, known: Mapping[Node, Any]) -> Node | None:
+    """The first node that made finite numbers others, among those on which a result depends that is not finite."""
+    nodes = graph.nodes()
+    bad = {node for node in nodes if not _all_finite(known[node])}
+    wanted = {*graph.outputs, *[value for _, value in graph.updates]} & bad
+    for node in reversed(nodes):  # results before what they depend on
+        if node in wanted:
+            wanted.update(value for value in node.inputs if value in bad)
+    return next((n for n in nodes if n in wanted and bad.isdisjoint(n.inputs) and not isinstance(n.op, Part)), None)
+
+
+def _innermost(node: Node, known: Mapping[Node, Any]) -> tuple[Node, Any]:
+    """The node in the body of a loop or a branch that is at fault, and what it gave; or the node itself."""
+    found: list[tuple[Node, Any]] = []
+
+    def look(graph: Graph, values: Mapping[Node, Any]) -> None:
+        first = None if found else _culprit(graph, values)
+        if first is not None and not isinstance(first.op, Input):
+            found.append((first, values[first]))
+
+    WATCHING[get_ident()] = look
+    try:
+        evaluate_node(node, known)
+    finally:
+        del WATCHING[get_ident()]
+    return found[0] if found else (node, known[node])
 
 
 def eagerly(name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a step's function, and look at its results and the variables that it reads.
+    """Call a step's function, and look at its results and the variables that it assigns.
 
     Raises
     ------
@@ -108,20 +128,27 @@ def eagerly(name: str, function: Callable[..., Any], args: tuple[Any, ...], kwar
         If one is not finite; these variables are as they were.
     """
     listener = _Listener()
+    before: dict[int, tuple[Variable, np.ndarray]] = {}
     state = current()
     token = STATE.set(State(state.interpreter, (listener, *state.tapes), state.forward))
+
+    def keep(variable: Variable) -> None:
+        before.setdefault(id(variable), (variable, variable.expose()))
+
+    telling = BEFORE_ASSIGNING.set(keep)
     try:
         result = function(*args, **kwargs)
     finally:
+        BEFORE_ASSIGNING.reset(telling)
         STATE.reset(token)
     leaves = [leaf for leaf in flatten(result)[0] if isinstance(leaf, (Value, np.ndarray))]
     wrong = [f"result {number}" for number, leaf in enumerate(leaves) if not _is_finite(np.asarray(leaf))]
-    wrong += [_called(variable) for variable, _ in listener.read.values() if not _is_finite(variable.buffer)]
+    wrong += [_called(variable) for variable, _ in before.values() if not _is_finite(variable.buffer)]
     if wrong:
-        for variable, buffer in listener.read.values():
+        for variable, buffer in before.values():
             variable.replace(buffer, exposed=True)
         cause = listener.first or "it came in so"
-        raise NotFiniteError(at_user_line(f"{name}: {wrong[0]} is not finite: {cause}; what it read is as it was"))
+        raise NotFiniteError(at_user_line(f"{name}: {wrong[0]} is not finite: {cause}; nothing was assigned"))
     return result
 
 
@@ -130,7 +157,6 @@ class _Listener:
 
     def __init__(self) -> None:
         self.first = ""
-        self.read: dict[int, tuple[Variable, np.ndarray]] = {}
 
     def record(self, primitive: Primitive, inputs: tuple[Value, ...], outputs: Any, params: Params) -> None:  # noqa: ARG002
         """See `Recorder`."""
@@ -141,8 +167,7 @@ class _Listener:
             self.first = f"{primitive.name} at {user_location()} gives {_described(wrong)} from finite numbers"
 
     def record_read(self, variable: Any, value: Value) -> None:
-        """See `Recorder`."""
-        self.read.setdefault(id(variable), (variable, value.numpy()))
+        """See `Recorder`: what is read is heard of by what is computed with it."""
 
     def follows(self, values: tuple[Value, ...]) -> int:  # noqa: ARG002
         """See `Recorder`: nothing is asked of it."""

@@ -6,10 +6,10 @@ eagerly, what is split into several kernels, what a tape records and what is par
 `Loopable.repeat`.
 """
 
+import math
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from operator import index as as_int
 from threading import active_count
 from typing import Any
@@ -27,7 +27,7 @@ from .pytree import flatten, unflatten
 from .tensor import Tensor, array_of_numbers
 from .variable import Variable
 
-CHUNK_SECONDS = 0.02
+CHUNK_SECONDS = 0.05
 """How long the driver may be away from Python, about."""
 
 GROWTH = 16
@@ -84,7 +84,7 @@ class Loopable:
         The same numbers as from calls in a loop, to the bit, and the same values of variables and generators. Where a
         step fails, its error names the step, counted from 0; the steps before it are done, and nothing of it is
         assigned. What the function reads by name (a learning rate) is looked at once, before the first step. The loop
-        is compiled, but comes back to Python about every 20 ms: Ctrl-C ends it between two steps, and other threads
+        is compiled, but comes back to Python about every 50 ms: Ctrl-C ends it between two steps, and other threads
         may then use the variables. A step that isn't one kernel, or that a tape records, is called in a Python loop.
         ``tj.fori_loop`` is something else: a loop inside a step, with a value that it carries on and a gradient.
 
@@ -171,9 +171,8 @@ class Steps:
         self._idle: dict[tuple[int, ...], list[Repetition]] = {}
         self.chunk = 1
 
-    @contextmanager
-    def session(self, times: int, arguments: Sequence[Any], scanned: tuple[int, ...] = ()) -> "Iterator[Session]":
-        """A block in which so many steps can be run, some at a time.
+    def begin(self, times: int, arguments: Sequence[Any], scanned: tuple[int, ...] = ()) -> "Session":
+        """A session in which so many steps can be run, some at a time. It has to be ended.
 
         Parameters
         ----------
@@ -189,19 +188,29 @@ class Steps:
             repetition = idle.pop()
         except IndexError:
             repetition = Repetition(self._executable, self._avals, scanned)
-        session = Session(self, repetition)
+        session = Session(self, repetition, idle)
         try:
             repetition.begin(arguments, times)
-            yield session
-        finally:
-            session.results = repetition.end()
-            idle.append(repetition)
+        except BaseException:
+            session.end()
+            raise
+        return session
 
     def run(self, times: int, arguments: Sequence[Any], scanned: tuple[int, ...] = ()) -> Any:
-        """The stacked results of so many steps; the parameters are those of `session`."""
-        with self.session(times, arguments, scanned) as session:
+        """The stacked results of so many steps; the parameters are those of `begin`."""
+        session = self.begin(times, arguments, scanned)
+        try:
             session.run(times, _step_of)
+        finally:
+            session.end()
         return self.placed(session.results)
+
+    @property
+    def result_bytes(self) -> int:
+        """What the results of a step take."""
+        return sum(
+            math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in self._executable.kernel.layout.outputs
+        )
 
 
 class Session:
@@ -209,21 +218,35 @@ class Session:
 
     Attributes
     ----------
+    steps : Steps
+        What is run.
+    repetition : Repetition
+        What runs it.
     done : int
         How many steps have been run.
-    results : list of ndarray
-        After the block: the stacked results, of which the first `done` rows are there.
     """
 
-    __slots__ = ("_repetition", "_steps", "done", "results")
+    __slots__ = ("_idle", "_results", "done", "repetition", "steps")
 
-    def __init__(self, steps: Steps, repetition: Repetition) -> None:
-        self._steps = steps
-        self._repetition = repetition
+    def __init__(self, steps: Steps, repetition: Repetition, idle: list[Repetition]) -> None:
+        self.steps = steps
+        self.repetition = repetition
         self.done = 0
-        self.results: list[np.ndarray] = []
+        self._idle = idle
+        self._results: list[np.ndarray] | None = None
 
-    def run(self, count: int, label: Callable[[int], str]) -> None:
+    @property
+    def results(self) -> list[np.ndarray]:
+        """The stacked results, of which the first `done` rows are there."""
+        return self.repetition.results if self._results is None else self._results
+
+    def end(self) -> None:
+        """Give back what runs the steps; the results stay."""
+        if self._results is None:
+            self._results = self.repetition.end()
+            self._idle.append(self.repetition)
+
+    def run(self, count: int, label: Callable[[int], str], heard: Callable[[], object] | None = None) -> None:
         """The next steps, in chunks; the locks are free between them, and other threads get a moment to take them.
 
         Parameters
@@ -231,9 +254,11 @@ class Session:
         count : int
             How many; at least one.
         label : callable
-            What to call the step of a number, counted from 0 in the block, where it fails.
+            What to call the step of a number, counted from 0 in the session, where it fails.
+        heard : callable, optional
+            Called between chunks.
         """
-        steps, repetition, end = self._steps, self._repetition, self.done + count
+        steps, repetition, end = self.steps, self.repetition, self.done + count
         while True:
             chunk = min(steps.chunk, end - self.done)
             started = time.perf_counter()
@@ -243,25 +268,36 @@ class Session:
                 self.done += repetition.done
             taken = time.perf_counter() - started
             if status:
-                _fail(repetition, status, label(self.done))
-            if chunk == steps.chunk or taken > CHUNK_SECONDS:
-                steps.chunk = max(1, min(GROWTH * chunk, int(chunk * CHUNK_SECONDS / max(taken, 1e-9))))
+                self.fail(status, label)
+            self.took(chunk, taken)
             if self.done == end:
                 return
-            if taken > _PAUSE_AFTER and active_count() > 1:
-                time.sleep(_PAUSE)
+            if heard is not None:
+                heard()
+            pause_after(taken)
+
+    def took(self, count: int, seconds: float) -> None:
+        """Note how long so many steps took, for the length of the next chunks."""
+        steps = self.steps
+        if 2 * count > steps.chunk or seconds > CHUNK_SECONDS:
+            steps.chunk = max(1, min(GROWTH * count, int(count * CHUNK_SECONDS / max(seconds, 1e-9))))
+
+    def fail(self, status: int, label: Callable[[int], str]) -> None:
+        """Raise what the kernel says of the step that failed, with the step's name."""
+        try:
+            self.repetition.fail(status)
+        except (TapejitError, np.linalg.LinAlgError) as error:
+            raise type(error)(f"{label(self.done)}: {error}") from None
+
+
+def pause_after(seconds: float) -> None:
+    """Let other threads take the locks after so long a time."""
+    if seconds > _PAUSE_AFTER and active_count() > 1:
+        time.sleep(_PAUSE)
 
 
 def _step_of(number: int) -> str:
     return f"step {number}"
-
-
-def _fail(repetition: Repetition, status: int, step: str) -> None:
-    """Raise what the kernel says, with the step's name."""
-    try:
-        repetition.fail(status)
-    except (TapejitError, np.linalg.LinAlgError) as error:
-        raise type(error)(f"{step}: {error}") from None
 
 
 def _repeated(step: Loopable, times: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -302,8 +338,13 @@ def _scanned(step: Loopable, args: tuple[Any, ...], kwargs: dict[str, Any], para
     return steps.run(times, values, positions)
 
 
-def batches_of(operation: str, leaves: Sequence[Any], paths: Callable[[], list[str]]) -> tuple[frozenset[int], int]:
-    """Which leaves have rows, and how many; `paths` gives the names of the leaves."""
+def batches_of(
+    operation: str,
+    leaves: Sequence[Any],
+    paths: Callable[[], list[str]],
+    way_out: str = "step.repeat(times, …) needs none",
+) -> tuple[frozenset[int], int]:
+    """Which leaves have rows, and how many; `paths` gives the names of the leaves, `way_out` is for none with rows."""
     found: dict[int, int] = {}
     for place, leaf in enumerate(leaves):
         if isinstance(leaf, (np.ndarray, Value)):
@@ -316,7 +357,7 @@ def batches_of(operation: str, leaves: Sequence[Any], paths: Callable[[], list[s
                 )
             found[place] = leaf.shape[0]
     if not found:
-        raise ShapeError(at_user_line(f"{operation}: no argument is an array; step.repeat(times, …) needs none"))
+        raise ShapeError(at_user_line(f"{operation}: no argument is an array; {way_out}"))
     first, times = next(iter(found.items()))
     for place, length in found.items():
         if length != times:

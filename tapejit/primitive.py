@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import field
 from enum import Enum
-from inspect import signature
+from inspect import CO_VARARGS, CO_VARKEYWORDS, signature
+from types import FunctionType
 from typing import Any, Protocol, final
 
 import numpy as np
@@ -79,6 +80,9 @@ class Flow(Enum):
     MIXING = "elements mix: the mask ends here"
 
 
+_VARIADIC = CO_VARARGS | CO_VARKEYWORDS
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """The reverse rule of one input: ``function(ct, …)``, given what its parameter names ask for.
@@ -96,7 +100,16 @@ class Rule:
     @classmethod
     def of(cls, function: Callable[..., Any], flow: Flow = Flow.MIXING, mask: "Rule | None" = None) -> "Rule":
         """The rule whose needs are the parameter names of `function`."""
-        return cls(function, tuple(signature(function).parameters), flow, mask)
+        return cls(function, parameter_names(function), flow, mask)
+
+
+def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the parameters of a rule or a declaration; there are hundreds, and asking `inspect` takes longer."""
+    plain = isinstance(function, FunctionType) and not hasattr(function, "__wrapped__")
+    if not plain or function.__code__.co_flags & _VARIADIC:
+        return tuple(signature(function).parameters)
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 @dataclass(frozen=True, slots=True)

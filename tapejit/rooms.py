@@ -13,6 +13,11 @@ from typing import Any
 from .spellings import advice
 
 
+def enter(room: str) -> None:
+    """Import a room that claims a role, before an operation asks for that role."""
+    import_module(f"tapejit.{room}")
+
+
 def opening(package: str, rooms: Mapping[str, Iterable[str]]) -> Callable[[str], Any]:
     """The ``__getattr__`` of a package that imports its modules when one of their names is first asked for.
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from .data import Dataset
 from .errors import WeightsError, at_user_line
+from .nn.members import all_members
 from .nn.module import Module
 from .optimizers import Optimizer
 from .random import Generator
@@ -38,9 +39,9 @@ def save_weights(path: str | os.PathLike[str], target: Any) -> None:
     path : path_like
         Of the file, by convention with the suffix ``.safetensors``.
     target : Module, Optimizer, Generator, Dataset, Variable, or dict, list or tuple of them
-        What is saved, with all that is in it: weights, slots, states of generators and of shuffling. What is needed to
-        go on training as if it had not been stopped is ``{"model": model, "optimizer": optimizer}``, and the data set
-        if it is shuffled.
+        What is saved, with all that is in it: weights, slots, states of generators and of shuffling, also of optimizers
+        and data sets that are attributes of a module. What is needed to go on training as if it had not been stopped is
+        ``{"model": model, "optimizer": optimizer}``, and the data set if it is shuffled.
 
     Raises
     ------
@@ -162,6 +163,7 @@ def _safetensors() -> Any:
 def _way_out(target: Any, more: list[str]) -> str:
     """What may have been forgotten if the file has variables that are not here yet."""
     parts = list(_parts(target))
+    parts += [value for part in parts if isinstance(part, Module) for value in vars(part).values()]
     if more and any(isinstance(part, Module) and not part.variables for part in parts):
         return "a model has its weights after a call, or with an input_shape"
     slots = any("slots/" in name for name in more)
@@ -211,6 +213,8 @@ def _walk(target: Any, path: str) -> Iterator[tuple[str, Variable]]:
     elif isinstance(target, (Module, Optimizer, Dataset)):
         for name, variable in target.named_variables():
             yield prefix + name.replace(".", "/"), variable
+        if isinstance(target, Module):
+            yield from _beside_variables(target, prefix)
     elif isinstance(target, (dict, list, tuple)):
         pairs = target.items() if isinstance(target, dict) else enumerate(target)
         for key, each in pairs:
@@ -222,3 +226,13 @@ def _walk(target: Any, path: str) -> Iterator[tuple[str, Variable]]:
                 f"tuples of them; got {type(target).__name__}{f' for {path}' if path else ''}"
             )
         )
+
+
+def _beside_variables(module: Module, prefix: str) -> Iterator[tuple[str, Variable]]:
+    """The state of optimizers and data sets that are attributes of a module, or of modules in it."""
+    within = [(where, thing) for where, thing in all_members(module) if isinstance(thing, Module)]
+    for where, part in [("", module), *within]:
+        for name, value in vars(part).items():
+            if isinstance(value, (Optimizer, Dataset)):
+                inside = f"{where}.{name}".lstrip(".").replace(".", "/")
+                yield from _walk(value, prefix + inside)

@@ -27,7 +27,9 @@ fill: tj.full
 empty: tj.zeros
 identity: tj.eye for a matrix, tj.constant for a copy
 clip_by_value clamp: tj.clip
-clip_by_norm clip_by_global_norm: clipnorm= or global_clipnorm= of an optimizer
+clip_by_norm: tj.optimizers.clip_by_norm
+clip_by_global_norm: tj.optimizers.clip_by_global_norm
+global_norm: tj.optimizers.global_norm
 gather_nd: t[i, j]
 scatter_nd tensor_scatter_nd_add: tj.scatter_add
 tensor_scatter_nd_update: tj.scatter_set
@@ -82,9 +84,6 @@ train: tj.save_weights and tj.load_weights for checkpoints
 set_seed manual_seed PRNGKey key: tj.random.Generator(seed)
 """
 _NN = """
-relu leaky_relu elu gelu silu sigmoid softplus softmax log_softmax: the operation of this name, as in tj.relu
-swish: tj.silu
-tanh: tj.tanh
 conv1d conv2d conv3d convolution: tj.conv
 conv2d_transpose: tj.conv_transpose
 depthwise_conv2d: tj.depthwise_conv
@@ -97,6 +96,16 @@ dropout: tj.nn.Dropout
 embedding_lookup: tj.take
 layers: tj.nn itself, which has the layers
 Model: tj.nn.Module
+Lambda: the function itself, which tj.nn.Sequential takes as a layer
+Concatenate: tj.concat
+Add Subtract Multiply: the operator
+Permute: tj.permute_dims
+RepeatVector UpSampling1D UpSampling2D: tj.repeat
+ZeroPadding1D ZeroPadding2D: tj.pad
+Rescaling: scale * x + offset
+TimeDistributed: the layer itself, if it is a tj.nn.Dense, or tj.vmap
+Bidirectional: two layers, one with go_backwards=True, and tj.concat
+GRUCell LSTMCell SimpleRNNCell RNN: tj.scan
 """
 _LINALG = """
 logdet: tj.linalg.slogdet, whose second result it is

@@ -151,7 +151,7 @@ class CompiledStep(Trainable, Portable):
             [np.empty((0, *node.aval.shape), node.aval.dtype) for node in traced.graph.outputs]
         )
 
-    def looped_rows(self, args: tuple[Any, ...]) -> Looped | None:
+    def looped_rows(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Looped | None:
         """See `Trainable`."""
         if self._eager_because is not None:
             return None
@@ -161,7 +161,7 @@ class CompiledStep(Trainable, Portable):
             gathering.parameters = ("order", *self.parameters)
             self._gathering = gathering
         gathering = self._gathering
-        found = gathering.looped(args, {})
+        found = gathering.looped(args, kwargs)
         self._eager_because = gathering._eager_because  # noqa: SLF001 (of a step of its own)
         self._last, self._entry = gathering._last or self._last, None  # noqa: SLF001
         return None if callable(found) else found
@@ -424,6 +424,14 @@ def compile(  # noqa: A001 (the name that users know from TensorFlow's and PyTor
     -------
     CompiledStep
         Called like the function. Without `function` a decorator.
+
+    Notes
+    -----
+    Python runs when the step is traced: at its first call, and again for arguments of other shapes, dtypes or static
+    values (booleans, strings, tuples of ints and other hashables), and when something that it reads by name has
+    changed. Arrays and Python numbers are inputs, and so are captured arrays and variables. A step that looks at a
+    value of a tensor runs eagerly, with a warning. ``step.source()``, ``step.report()`` and ``step.explain()`` show the
+    kernel, its costs, and why it was traced.
 
     Examples
     --------

@@ -150,6 +150,12 @@ def quietly(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
             return function(*args, **kwargs)
 
 
+BEFORE_ASSIGNING: contextvars.ContextVar[Callable[[Any], None] | None] = contextvars.ContextVar(
+    "tapejit_before_assigning", default=None
+)
+"""Who is told of each variable that is about to be assigned eagerly."""
+
+
 class Eager:
     """The base interpreter: NumPy computes each operation when it is bound."""
 
@@ -198,6 +204,9 @@ class Eager:
 
     def assign(self, variable: Any, value: Any) -> None:
         """Let the variable hold the value's array from now on."""
+        told = BEFORE_ASSIGNING.get()
+        if told is not None:
+            told(variable)
         variable.replace(value.array, exposed=True)
 
     def create(self, variable: Any, initial: Any) -> None:

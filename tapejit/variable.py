@@ -13,6 +13,7 @@ import numpy as np
 
 from . import ops
 from .aval import PYTHON_NUMBERS, Aval, Shape, parse_dtype
+from .configurable import Configurable
 from .errors import DtypeError, ShapeError, at_user_line
 from .families import ALL, as_array
 from .families.operands import number_dtype
@@ -24,6 +25,9 @@ from .tensor import Tensor
 AT_WORK: list[None] = []
 """One entry for each thread that works with locked variables at the moment. While it is empty, code that keeps the GIL
 may take variables as they are."""
+
+TRAINED = Configurable()
+"""Counts how often the `trainable` of any variable was set: a trace may depend on it, and says so with `rely`."""
 
 _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "floating", "U": "string", "S": "string"}
 
@@ -54,15 +58,16 @@ class Variable(Operators):
     array(2., dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_aval", "buffer", "exposed", "key", "lock", "name", "trainable")
+    __slots__ = ("__weakref__", "_aval", "buffer", "exposed", "key", "lock", "name", "trained")
     buffer: np.ndarray
     exposed: bool
+    trained: bool  # for tapes, which say once that they rely on it
     __hash__ = object.__hash__
 
     def __init__(self, value: Any, trainable: bool = True, dtype: Any = None, name: str | None = None) -> None:
         initial = as_array(value) if dtype is None else ops.asarray(value, parse_dtype("Variable", dtype))
         self._aval = Aval(initial.shape, initial.dtype)
-        self.trainable = bool(trainable)
+        self.trained = bool(trainable)
         self.name = name
         self.key = new_key()
         self.lock = lock(Rank.VARIABLE)
@@ -96,6 +101,17 @@ class Variable(Operators):
                 AT_WORK.pop()
 
     # What a user does with it
+
+    @property
+    def trainable(self) -> bool:
+        """Whether tapes watch it by themselves when it is read; to be set, too."""
+        TRAINED.rely()
+        return self.trained
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.trained = bool(value)
+        TRAINED.touch()
 
     @property
     def aval(self) -> Aval:

@@ -4,6 +4,7 @@ import gc
 import os
 import tempfile
 from collections.abc import Iterator
+from importlib import import_module
 
 import hypothesis
 import numpy as np
@@ -24,6 +25,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(f"TAPEJIT_{name}", None)
     os.environ["TAPEJIT_CACHE_DIR"] = store.name
     os.environ["TAPEJIT_CHECK"] = "1"
+    tapejit = import_module("tapejit")  # only now, as it reads its settings
+    for room in tapejit.__all__:  # may have primitives: tests that run over all find all, alone and together
+        getattr(tapejit, room)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -40,7 +40,7 @@ FLOORS = (
     ("custom",),
     ("guards",),
     ("graph_function",),
-    ("arguments", "results"),
+    ("arguments", "history", "progress", "results"),
     ("finite", "loops", "portable", "retraces"),
     ("epochs",),
     ("entry",),

@@ -261,6 +261,8 @@ def test_an_axis_named_twice_or_no_int() -> None:
 def test_shapes_of_creation() -> None:
     assert checked_shape("zeros", 3) == (3,)
     assert checked_shape("zeros", [2, np.int32(3)]) == (2, 3)
+    assert checked_shape("zeros", np.array([2, 3])) == (2, 3)
+    assert checked_shape("zeros", np.array(3)) == (3,)
     with pytest.raises(ShapeError, match="zeros: negative length in shape"):
         checked_shape("zeros", (2, -1))
     with pytest.raises(DtypeError, match="zeros: a shape is made of ints"):

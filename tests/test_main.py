@@ -46,12 +46,12 @@ def test_the_demo_fills_the_store_and_the_next_one_uses_it(tmp_path: Path) -> No
         right, wrong = re.findall(r"([\d.]+)% of 450 held-out .* these; (\d+) are not", done.stdout)[0]
         assert float(right) >= 98
         assert done.stdout.count(" read as ") == min(int(wrong), 5)
-        assert "epoch 100 of 100, mean loss 0.00" in done.stdout
+        assert "epoch 200 of 200, mean loss 0.0" in done.stdout
         assert len(re.findall(r"[\d.]+ .s a step", done.stdout)) == 4
         assert "def fit_data(real_x, real_y):" in done.stdout
         assert "def fit_data(table, stage, lo, hi):" in done.stdout
         assert "def train_step(images, labels):" in done.stdout
-        assert re.search(r"\n      for i in range\(.*\n(    .*\n)+ +conv2d_kernel_next_2\[", done.stdout)
+        assert re.search(r"\n      for i in range\(.*\n(    .*\n)+ +conv2d_1_kernel_next\[", done.stdout)
         assert len(re.findall(r"loop_nests +\d", done.stdout)) == 1
     assert first.stdout.count("compiled now") == 2
     assert second.stdout.count("from the kernel store") == 2

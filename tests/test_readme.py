@@ -53,6 +53,16 @@ def test_every_operation_is_listed_once() -> None:
             assert all(hasattr(owner, name) for name in names_in(names))
 
 
+def test_every_layer_loss_metric_and_optimizer_is_listed() -> None:
+    rows = re.findall(r"^\| [\w ]+ \| `(tj\.[\w.]+)` \| (.*) \|$", section("Training"), re.MULTILINE)
+    assert {"tj.nn", "tj.losses", "tj.metrics", "tj.optimizers"} < {owner for owner, _ in rows}
+    for owner, names in rows:
+        module, listed = eval(owner, {"tj": tj}), names_in(names)
+        assert all(hasattr(module, name) for name in listed)
+        public = getattr(module, "__all__", listed)
+        assert {name for name in public if isinstance(getattr(module, name), type)} <= listed, owner
+
+
 def test_what_runs_eagerly_is_listed() -> None:
     not_lowered = {name for name, primitive in REGISTRY.items() if primitive.lowering is None}
     listed = names_in(section("Limits today").partition("\n* Kernels")[0])
@@ -68,4 +78,8 @@ def test_the_settings_are_those_of_the_package() -> None:
 
 @pytest.mark.parametrize("path", re.findall(r"\]\(([^)]+)\)", README))
 def test_a_link_leads_somewhere(path: str) -> None:
-    assert (Path(__file__).resolve().parents[1] / path).exists()
+    if path.startswith("#"):
+        headings = re.findall(r"^## (.*)$", README, re.MULTILINE)
+        assert path[1:] in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    else:
+        assert (Path(__file__).resolve().parents[1] / path).exists()

@@ -108,6 +108,30 @@ def test_what_fits_of_a_file(tmp_path: Path) -> None:
         tj.load_weights(path, {"another": tj.Variable(1.0)}, strict=False)
 
 
+class Trainer(tj.nn.Module):
+    """A module with an optimizer and a data set in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = tj.nn.Dense(1, input_shape=(2,))
+        self._optimizer = tj.optimizers.Adam()
+        self.data = tj.data.Dataset.range(4).shuffle(4)
+
+
+def test_optimizers_and_data_sets_in_modules_are_saved(tmp_path: Path) -> None:
+    first, second, path = Trainer(), Trainer(), tmp_path / "w.safetensors"
+    first._optimizer.apply_gradients(zip([np.ones((2, 1)), np.ones(1)], first.layer.weights, strict=True))
+    list(first.data)
+    tj.save_weights(path, {"trainer": [first]})
+    with pytest.raises(WeightsError, match=r"trainer/0/_optimizer/slots/0/momentum.*call optimizer.build"):
+        tj.load_weights(path, {"trainer": [second]})
+    second._optimizer.build(second.layer.weights)
+    assert tj.load_weights(path, {"trainer": [second]}) == []
+    assert int(second._optimizer.iterations) == 1
+    np.testing.assert_array_equal(second._optimizer.variables[2], first._optimizer.variables[2])
+    assert list(map(int, second.data)) == list(map(int, first.data))
+
+
 class Two(tj.nn.Module):
     """Attributes that differ in an underscore only."""
 
@@ -235,6 +259,13 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
         tj.save_weights(path, w)
     assert path.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_without_safetensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapejit.saving.safetensors", None)
+    for function in (tj.save_weights, tj.load_weights):
+        with pytest.raises(ModuleNotFoundError, match=r"python -m pip install 'tapejit\[save\]'"):
+            function(tmp_path / "w", tj.Variable(1.0))
 
 
 def test_what_has_no_weights(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -102,7 +103,8 @@ def result(store: Path, **settings: str) -> dict[str, Any]:
 def test_a_second_process_runs_both_steps_without_numba(tmp_path: Path) -> None:
     first, second = result(tmp_path / "kernels"), result(tmp_path / "kernels")
     assert first["loaded"] == ["llvmlite", "numba"]
-    assert second["loaded"] == ["llvmlite"]
+    plain = sys.platform == "linux" and platform.machine() == "x86_64"  # what `kernel.elf` loads
+    assert second["loaded"] == ([] if plain else ["llvmlite"])
     for report in first["reports"]:
         assert (report["compilations"], report["from_cache"]) == (1, 0)
     for report in second["reports"]:
@@ -117,7 +119,9 @@ def test_processes_that_start_together_agree(tmp_path: Path) -> None:
     found.append(result(tmp_path / "kernels"))
     assert all(one["values"] == found[0]["values"] for one in found)
     assert all(report["from_cache"] == 1 for report in found[-1]["reports"])
-    assert len(list((tmp_path / "kernels").iterdir())) == 3  # two kernels, and what runs one many times
+    kept = [path.suffix for path in (tmp_path / "kernels").iterdir()]
+    assert kept.count(".kernel") == 3  # two kernels, and what runs one many times
+    assert kept.count(".note") == len(kept) - 3 <= 1
 
 
 def test_a_store_that_is_off_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_what_is_advised_is_there_and_what_is_not_there_is_advised(owner: str) -
     [
         ("tapejit", "reduce_sum", "tj.sum"),
         ("tapejit", "function", "tj.compile"),
-        ("tapejit.nn", "relu", "the operation of this name, as in tj.relu"),
+        ("tapejit.nn", "conv2d", "tj.conv"),
         ("tapejit.random", "normal", "the methods of a generator, as in tj.random.Generator(seed).normal(shape)"),
         ("tapejit.ops.linalg", "matvec", "tj.matmul"),
     ],

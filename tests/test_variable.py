@@ -321,3 +321,19 @@ def test_a_subclass_of_variable_is_an_operand_too() -> None:
     with tj.GradientTape() as tape:
         y = w * x + x * w + w
     np.testing.assert_array_equal(tape.gradient(y, w).numpy(), [7.0, 9.0])
+
+
+def test_a_variable_that_is_no_longer_trained_counts_in_a_compiled_step() -> None:
+    w = tj.Variable(2.0)
+
+    @tj.compile(strict=True)
+    def slope(x: float) -> Any:
+        with tj.GradientTape() as tape:
+            y = w * w * x
+        return tape.gradient(y, w, unconnected_gradients="zero")
+
+    assert float(slope(1.0)) == 4.0
+    w.trainable = False
+    assert float(slope(1.0)) == 0.0
+    w.trainable = True
+    assert float(slope(1.0)) == 4.0

@@ -132,7 +132,7 @@ WORKLOADS = (
                 "tapejit_epochs",
                 "tapejit_steps_alone",
                 1.1,
-                "the rows are gathered from 340 kB, which the L1 cache does not hold; 2 to 3 % are outside of kernels",
+                "the rows are gathered from 340 kB, which the L1 cache does not hold; 1 to 2 % are outside of kernels",
             ),
             Target("tapejit_epochs", "tapejit_calls", 1.0),
         ),

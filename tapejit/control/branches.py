@@ -22,7 +22,7 @@ Traced = tuple[RegionTrace, list[Any], TreeDef]
 """A function's trace, and the leaves and the nest of what it gives."""
 
 
-def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], /, *operands: Any) -> Any:
+def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], *operands: Any) -> Any:
     """``true_fn(*operands) if pred else false_fn(*operands)``.
 
     In eager mode, and where `pred` is a Python bool, this is Python's ``if``. In a compiled step with a traced `pred`
@@ -70,7 +70,7 @@ def cond(pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], /
     return _as_operation(branches, names, place_of(value), "cond")
 
 
-def switch(index: Any, branches: Sequence[Callable[..., Any]], /, *operands: Any) -> Any:
+def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
     """``branches[index](*operands)``, with the index clamped to those that there are.
 
     Parameters

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import index as as_int
 from typing import Any
 
-from ..errors import at_user_line
+from ..errors import ConcretizationError, at_user_line
+from ..primitive import current
 from ..pytree import flatten
 from ..variable import Variable
 from .elements import as_element, sliced
@@ -21,6 +22,7 @@ from .streams import (
     Cached,
     Chained,
     Chosen,
+    Flattened,
     Generated,
     Mapped,
     Numbered,
@@ -163,21 +165,25 @@ class Dataset:
         """The elements as they were the first time that all of them were gone through, kept in memory."""
         return self._rows_or_elements(Cached)
 
-    def map(self, function: Callable[..., Any], num_parallel_calls: int | None = None) -> "Dataset":
+    def map(self, map_func: Callable[..., Any], num_parallel_calls: int | None = None) -> "Dataset":
         """What a function makes of each element; of a tuple the parts are its arguments.
 
         Parameters
         ----------
-        function : callable
+        map_func : callable
             Of NumPy arrays; what it returns is a nest of arrays, tensors or numbers.
         num_parallel_calls : int, optional
             In how many threads it is called at once, `AUTOTUNE` for as many as there are processors; the order stays.
             It pays where that waits for files, or does work that releases the GIL.
         """
         if num_parallel_calls is None:
-            return Dataset(Mapped(self.stream, function))
+            return Dataset(Mapped(self.stream, map_func))
         calls = (os.cpu_count() or 1) if num_parallel_calls == AUTOTUNE else num_parallel_calls
-        return Dataset(MappedAtOnce(self.stream, function, _positive("map", "num_parallel_calls", calls)))
+        return Dataset(MappedAtOnce(self.stream, map_func, _positive("map", "num_parallel_calls", calls)))
+
+    def flat_map(self, map_func: Callable[..., Any]) -> "Dataset":
+        """The elements of the data sets that a function makes of each element, one after the other."""
+        return Dataset(Flattened(self.stream, map_func))
 
     def filter(self, predicate: Callable[..., Any]) -> "Dataset":
         """The elements for which a function says True; of a tuple the parts are its arguments."""
@@ -212,7 +218,7 @@ class Dataset:
         """The rows of each element, one by one."""
         return Dataset(Unbatched(self.stream))
 
-    def prefetch(self, buffer_size: int) -> "Dataset":
+    def prefetch(self, buffer_size: int = AUTOTUNE) -> "Dataset":
         """The same elements, of which a thread prepares up to `buffer_size` while others are used (`AUTOTUNE`: two).
 
         It pays where that waits for something else than Python: files, or work that releases the GIL.
@@ -257,6 +263,20 @@ class Dataset:
         return Dataset(stream.of(derived(stream.numbers)) if isinstance(stream, Slices) else derived(stream))
 
     def __iter__(self) -> Iterator[Any]:
+        """Go through the elements.
+
+        Raises
+        ------
+        ConcretizationError
+            In a step that is being traced, which then runs eagerly: the elements would be constants of it.
+        """
+        if current().interpreter.traces:
+            raise ConcretizationError(
+                at_user_line(
+                    "a compiled step runs no Python, which makes the elements of a data set: go through it outside, "
+                    "and pass its elements as arguments"
+                )
+            )
         return iter(self.stream)
 
     def __len__(self) -> int:

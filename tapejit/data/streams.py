@@ -105,8 +105,7 @@ class Shuffled(Derived):
     Attributes
     ----------
     state : Variable, shape (2,), uint64
-        The seed, and how many orders there were. It is a variable so that it can be saved; and that a compiled step
-        which goes through the items can't take them for constants.
+        The seed, and how many orders there were; a variable, so that it can be saved.
     """
 
     def __init__(self, source: Stream, buffer_size: int, seed: int, reshuffle: bool) -> None:
@@ -220,6 +219,22 @@ class Chosen(Derived):
 
     def __iter__(self) -> Iterator[Any]:
         return (element for element in self._source if bool(called(self._function, element)))
+
+    @property
+    def size(self) -> None:
+        """See `Stream`."""
+        return
+
+
+class Flattened(Derived):
+    """The items of what a function makes of each element."""
+
+    def __init__(self, source: Stream, function: Callable[..., Any]) -> None:
+        super().__init__(source)
+        self._function = function
+
+    def __iter__(self) -> Iterator[Any]:
+        return chain.from_iterable(called(self._function, element) for element in self._source)
 
     @property
     def size(self) -> None:

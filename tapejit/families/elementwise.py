@@ -5,7 +5,6 @@ summed over the axes along which x was broadcast (the reverse pass does that for
 """
 
 from collections.abc import Callable, Mapping
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from ..aval import PYTHON_NUMBERS, Aval, Resolver, as_ufunc, broadcast_shapes, common_dtype, floating_dtype
 from ..errors import DtypeError, at_user_line
 from ..lowering import Pointwise
-from ..primitive import BASE, NO_PARAMS, READERS, STATE, Flow, Primitive, Rule, bind, claim, register
+from ..primitive import BASE, NO_PARAMS, READERS, STATE, Flow, Primitive, Rule, bind, claim, parameter_names, register
 from .batching import aligned
 from .cases import Sample
 from .naming import named_as
@@ -98,7 +97,7 @@ def elementwise(
 
     def declare(function: Function) -> Function:
         name = function.__name__
-        names = tuple(signature(function).parameters)
+        names = parameter_names(function)
         each = samples if isinstance(samples, tuple) else (samples,) * len(names)
         chosen = resolve or (as_ufunc(impl) if isinstance(impl, np.ufunc) else common_dtype)
         primitive = register(
@@ -223,7 +222,7 @@ def _scaled(partial: Function | float, mask: Rule | None) -> Rule:
         if partial == -1:
             return Rule(lambda ct: -ct, ("ct",), Flow.POINTWISE, mask)
         return Rule(lambda ct: ct * partial, ("ct",), Flow.POINTWISE, mask)
-    names = ("ct", *signature(partial).parameters)
+    names = ("ct", *parameter_names(partial))
     if len(names) == 2:
         return Rule(lambda ct, value: ct * partial(value), names, Flow.POINTWISE, mask)
     return Rule(lambda ct, *values: ct * partial(*values), names, Flow.POINTWISE, mask)

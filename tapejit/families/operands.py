@@ -56,14 +56,12 @@ def coerce(operation: str, operands: tuple[Any, ...], resolver: Resolver) -> tup
         If NumPy has no such promotion.
     """
     eager = BASE[1]
-    values: list[Any] = []
-    kinds: list[Any] = []
+    values, kinds = list(operands), list(operands)
     weak = True
-    for operand in operands:
+    for position, operand in enumerate(operands):
         cls = type(operand)
         if cls in PYTHON_NUMBERS:
-            values.append(operand)
-            kinds.append(cls)
+            kinds[position] = cls
             continue
         if cls is eager or isinstance(operand, Value):
             value = operand
@@ -74,8 +72,7 @@ def coerce(operation: str, operands: tuple[Any, ...], resolver: Resolver) -> tup
             value = convert(operand) if convert is not None else current().interpreter.lift(operand, True)
         kind = value.array.dtype if type(value) is eager else _kind(value)
         weak = weak and type(kind) is type
-        values.append(value)
-        kinds.append(kind)
+        values[position], kinds[position] = value, kind
     if weak:
         # Where one is a float they all are in `floatx`: with int64 for the ints, float32 would become float64.
         widest = float if float in kinds else None

@@ -80,8 +80,10 @@ def grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -
 
     Notes
     -----
-    An argument that the result does not depend on has the gradient 0, while a tape says None. A Variable among the
-    arguments stands for its value.
+    An argument that the result does not depend on has the gradient 0, while a tape says None. So it is with what leaves
+    the tape (``float(x)``, ``x.numpy()``, `math`), but a `numpy_function` without a gradient is an error. A Variable
+    among the arguments stands for its value. A list of numbers is a nest of numbers, as `f` gets it; a compiled step,
+    ``tj.compile(tj.grad(f))``, makes an array of it first, and the gradient is one then.
 
     Examples
     --------

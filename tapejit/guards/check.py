@@ -23,6 +23,10 @@ from ..dataclass import dataclass
 __all__ = ["Change", "Guard", "GuardSet"]
 
 
+SETTINGS = "settings"
+"""The kind of a count that goes up whenever one of an object's settings is set: its numbers mean nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A value that is no longer what it was when the function was traced.
@@ -55,6 +59,10 @@ class Change:
 
     def __str__(self) -> str:
         """Return one line for a message."""
+        if self.kind == SETTINGS:
+            return f"{self.path} changed"
+        if not self.kind:
+            return f"{self.path}: {self.before!r} → {self.after!r}"
         where = f"{self.kind} read by {self.function}, line {self.line}"
         return f"{self.path}: {self.before!r} → {self.after!r} ({where})"
 

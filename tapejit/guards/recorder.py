@@ -17,7 +17,7 @@ import numpy as np
 
 from tapejit.configurable import Relied, collecting
 from tapejit.guards.bytecode import ANY, Chain, Reads, Step, analyse
-from tapejit.guards.check import Guard, GuardSet
+from tapejit.guards.check import SETTINGS, Guard, GuardSet
 from tapejit.guards.collect import Changed, Collected, Collector, Site, Unguarded
 from tapejit.guards.origin import Origin, Origins
 from tapejit.guards.paths import GlobalRoot, Location, ObjectRoot, step_into
@@ -165,8 +165,8 @@ class Recorder:
     def _unchanged(self, thing: object, name: str) -> Guard:
         """The guard that holds as long as an attribute on which the library relies stays as it was."""
         owner = type(thing).__name__
-        shown = f"the settings of {owner}" if name == "settings_made" else f"{name} of {owner}"
-        location = Location(ObjectRoot.to(thing), (Step.attribute(name),), shown, "")
+        shown, kind = (f"the settings of {owner}", SETTINGS) if name == "settings_made" else (f"{name} of {owner}", "")
+        location = Location(ObjectRoot.to(thing), (Step.attribute(name),), shown, kind)
         return Guard(location, capture(getattr(thing, name), self._opaque), owner, 0)
 
     @contextmanager

@@ -42,7 +42,7 @@ class CFunction:
         return f"<C function {self.signature} at {self.address:#x}>"
 
 
-def to_cfunc(function: Callable[..., Any], signature: Any, /, *examples: Any) -> CFunction:
+def to_cfunc(function: Callable[..., Any], signature: Any, /, *examples: Any, freeze: bool = False) -> CFunction:
     """A C function of a function of tapejit's.
 
     Parameters
@@ -59,6 +59,8 @@ def to_cfunc(function: Callable[..., Any], signature: Any, /, *examples: Any) ->
         them: ``"float64(intc, CPointer(float64))"``. A last ``CPointer(void)`` is ignored.
     *examples : array_like
         Arguments like those that it will get, of their shapes; left out, all are numbers.
+    freeze : bool
+        Whether Variables that the function reads keep the values that they have now.
 
     Returns
     -------
@@ -68,7 +70,7 @@ def to_cfunc(function: Callable[..., Any], signature: Any, /, *examples: Any) ->
     Raises
     ------
     TapejitError
-        If the signature does not fit the function.
+        If the signature does not fit the function, or that reads a Variable without `freeze`, or assigns one.
     CompileError
         If a part of the function can't be compiled.
 
@@ -106,7 +108,7 @@ def to_cfunc(function: Callable[..., Any], signature: Any, /, *examples: Any) ->
         ) from None
     if not examples:
         examples = _numbers(text, function, parameters)
-    compiled, found = made_for("to_cfunc", function, examples, out=True)
+    compiled, found = made_for("to_cfunc", function, examples, out=True, freeze=freeze)
     fit = _Fit.found(text, result, parameters, found)
     made = calls.c_function(compiled, signature, fit.entry())
     HELD.append(made)

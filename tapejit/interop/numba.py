@@ -15,7 +15,7 @@ HELD: list[Any] = []
 """What machine code refers to that may be in anybody's compiled code: it lives as long as the process."""
 
 
-def to_numba(function: Callable[..., Any], /, *examples: Any, out: bool = False) -> Any:
+def to_numba(function: Callable[..., Any], /, *examples: Any, out: bool = False, freeze: bool = False) -> Any:
     """A function that runs inside your own ``@njit`` code.
 
     Parameters
@@ -23,12 +23,14 @@ def to_numba(function: Callable[..., Any], /, *examples: Any, out: bool = False)
     function : callable
         Written with tapejit's operations, such as ``tj.value_and_grad(f)``. Its results, in order, are what the new
         function returns, nests flattened.
-    *examples : array_like
+    *examples : array_like, TensorSpec, or nests of them
         Arguments like those that it will get: of their shapes and dtypes; Python floats stand for float64 numbers, ints
-        for int64.
+        for int64. A nest is as many parameters as it has leaves.
     out : bool
         Whether results that are arrays are written into arrays of the caller's, which follow the arguments, instead of
         new ones. Then a call allocates nothing, unless it needs more than 64 KiB of workspace.
+    freeze : bool
+        Whether Variables that the function reads, such as the weights of a model, keep the values that they have now.
 
     Returns
     -------
@@ -41,7 +43,7 @@ def to_numba(function: Callable[..., Any], /, *examples: Any, out: bool = False)
     CompileError
         If a part of the function can't be compiled.
     TapejitError
-        If the function assigns or reads a Variable: pass its value as an argument.
+        If the function assigns a Variable, or reads one without `freeze`.
 
     Notes
     -----
@@ -65,17 +67,20 @@ def to_numba(function: Callable[..., Any], /, *examples: Any, out: bool = False)
     >>> round(climb(np.zeros(3), 50), 6)
     3.0
     """
-    return made_for("to_numba", function, examples, out=out)[0]
+    return made_for("to_numba", function, examples, out=out, freeze=freeze)[0]
 
 
-def made_for(caller: str, function: Callable[..., Any], examples: Sequence[Any], *, out: bool) -> tuple[Any, Function]:
+def made_for(
+    caller: str, function: Callable[..., Any], examples: Sequence[Any], *, out: bool, freeze: bool
+) -> tuple[Any, Function]:
     """What `to_numba` returns, and what it was made from; messages name the `caller`."""
     found = traced(caller, function, examples)
-    if found.executable.variables:
+    if found.executable.variables and not freeze:
         name = found.executable.variables[0].name or "a Variable"
         raise TapejitError(
             at_user_line(
-                f"{caller}: {found.title} uses {name}, which compiled code can't follow; pass its value as an argument"
+                f"{caller}: {found.title} uses {name}, which compiled code can't follow; pass its value as an "
+                "argument, or freeze=True to keep the value that it has now"
             )
         )
     HELD.append(found)
@@ -99,6 +104,8 @@ def _plan(found: Function) -> Any:
             fixed[index] = blas.address(slot.name)
         elif slot.kind in ("numbers", "capture"):
             fixed[index] = int(table[index]) or _address_of_copy(found, slot)
+        elif slot.kind == "variable":
+            fixed[index] = _address_of_copy(found, slot)
     return calls.Plan(
         found.title,
         found.executable.kernel.loaded.address,
@@ -113,7 +120,7 @@ def _plan(found: Function) -> Any:
 
 
 def _address_of_copy(found: Function, slot: Slot) -> int:
-    """Where a contiguous copy of a captured array is, which is not contiguous itself."""
+    """Where a copy is of a captured array that is not contiguous, or of a variable."""
     array = found.executable.contents(slot)
     assert array is not None
     HELD.append(np.array(array, array.dtype.newbyteorder("="), order="C"))

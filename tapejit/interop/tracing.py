@@ -185,7 +185,6 @@ def _example(caller: str, name: str, value: Any) -> np.ndarray:
         value = value.numpy()
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
-        raise DtypeError(
-            at_user_line(f"{caller}: {name} must be an array of numbers or a number, got {array.dtype} ({value!r:.40})")
-        )
-    return array
+        got = f"an array of {array.dtype}" if array.shape else f"{value!r:.40}"
+        raise DtypeError(at_user_line(f"{caller}: {name} must be an array of real numbers or a number, got {got}"))
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -278,10 +278,7 @@ def _resolve_routine(name: str, dtype: str) -> Resolve:
         write = {**lapack.ROUTINES, **sorting.ROUTINES}[name]
         return own_function(b, f"{name}_{dtype}", values, lambda inner, *given: write(inner, dtype, *given))
 
-    def resolve(*given: Any) -> Typed:
-        return types.int64, given, lower
-
-    return resolve
+    return lambda *given: (types.int64, given, lower)
 
 
 def _resolve_user(function: ScalarFunction, linked: dict[str, str], failures: list[CompileError]) -> Resolve:

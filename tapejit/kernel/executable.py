@@ -70,6 +70,8 @@ class Executable:
     exclusively : callable
         ``exclusively(function, *args, **kwargs)`` calls a function while no other thread is in the kernel, or changes
         its variables.
+    lock : threading.Lock
+        The kernel's own; it is taken before those of variables.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class Executable:
         self.kernel = kernel
         self.variables = tuple(variables)
         self._captures = tuple(captures)
-        self._lock = lock(Rank.KERNEL, threading.Lock)
+        self.lock = lock(Rank.KERNEL, threading.Lock)
         self._call = kernel.loaded.run
         self.stages = stages_for(kernel.loaded.call, layout)
         """What shares the kernel out over threads; None where that never pays."""
@@ -105,7 +107,7 @@ class Executable:
         self._outputs: list[tuple[int, np.ndarray | None, Recycled | None]] = []
         # Variables are locked in the order of their making, the same for every step, so that steps can't deadlock.
         variable_locks = [variable.lock for variable in sorted(self.variables, key=lambda variable: variable.key)]
-        self.exclusively = with_locks([self._lock, *variable_locks])
+        self.exclusively = with_locks([self.lock, *variable_locks])
         self._detail: int | None = None
         for index, slot in enumerate(layout.slots):
             self._FILL[slot.kind](self, index, slot)

@@ -122,7 +122,7 @@ def source_of(graph: Graph, name: str, names: Mapping[Node, str]) -> "Emitted":
 
 def _found(signature: str, graph: Graph) -> Kernel | None:
     started = time.perf_counter()
-    entry = store().get(make_key(signature))
+    entry = store().get(make_key(signature, store()))
     if entry is None:
         return None
     header = entry.header
@@ -154,7 +154,7 @@ def _built(signature: str, graph: Graph, name: str, names: Mapping[Node, str], c
     compiled = time.perf_counter() - started
     if cache:
         header = {"symbol": symbol, "symbols": list(built.symbols), "layout": emitted.layout.to_json(), "name": name}
-        store().put(make_key(signature), header, built.code)
+        store().put(make_key(signature, store()), header, built.code)
     loaded = objects.load(built.code, symbol, built.symbols)
     return Kernel(loaded, emitted.layout, False, compiled, loaded.seconds)
 
@@ -194,7 +194,7 @@ def stored(signature: str, symbol: str, build: Callable[[], Any]) -> Any:
     LoadedKernel
     """
     with _KERNELS.lock:  # only one thread builds
-        key = make_key(signature) if source_is_known() else None
+        key = make_key(signature, store()) if source_is_known() else None
         entry = store().get(key) if key is not None else None
         if entry is not None:
             try:

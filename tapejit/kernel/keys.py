@@ -14,18 +14,23 @@ from pathlib import Path
 
 from ..errors import warn
 from . import door, host
+from .store import KernelStore
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _IMPORTED = time.time_ns()
+_SETTLED = 2_000_000_000
+"""Nanoseconds after which a changed file has another time if it is changed again, on any file system."""
 
 
-def make_key(signature: str) -> str:
+def make_key(signature: str, notes: KernelStore | None = None) -> str:
     """The key of a kernel.
 
     Parameters
     ----------
     signature : str
         What the kernel computes, and by which of the settings that change how it is compiled.
+    notes : KernelStore, optional
+        Where it is noted what the source was like when it was last read.
 
     Returns
     -------
@@ -33,13 +38,34 @@ def make_key(signature: str) -> str:
         Hexadecimal SHA-256 over it, the platform, the CPU's name and features, the versions of Numba and llvmlite,
         and tapejit's own source (which stands for its version).
     """
-    return hashlib.sha256(json.dumps([signature, *_surroundings()]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([signature, *_surroundings(notes)]).encode()).hexdigest()
 
 
 @functools.cache
-def _surroundings() -> tuple[str, ...]:
+def _surroundings(notes: KernelStore | None) -> tuple[str, ...]:
     versions = [door.version_text(package) for package in ("numba", "llvmlite")]
-    return *host.description(), *versions, source_digest()
+    return *host.description(), *versions, _noted_digest(notes)
+
+
+def _noted_digest(notes: KernelStore | None) -> str:
+    """`source_digest`, without reading files that are as they were when it was noted.
+
+    Besides sizes and times of edits, which a checkout may keep, the system's own times of changes tell that, which
+    nobody can set. A file that was changed just now could be changed once more without another time.
+    """
+    if notes is None or os.name != "posix":
+        return source_digest()
+    found = [(item.path, item.stat()) for item in _sources(_PACKAGE)]
+    told = [(path, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns) for path, at in found]
+    state = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    key = hashlib.sha256(f"source {_PACKAGE}".encode()).hexdigest()
+    note = notes.note(key) or {}
+    if note.get("state") == state:
+        return str(note["digest"])
+    digest = source_digest()
+    if time.time_ns() - max(at.st_ctime_ns for _, at in found) > _SETTLED:
+        notes.keep_note(key, {"state": state, "digest": digest})
+    return digest
 
 
 def source_digest() -> str:

@@ -46,7 +46,9 @@ def template(message: Message) -> str:
 
 
 def filled(text: str, details: Sequence[int]) -> str:
-    """What a `template` says of these details."""
+    """What a `template` says of these details; without any it is said as it stands."""
+    if not details:
+        return text
 
     def number(found: re.Match[str]) -> str:
         detail, divisor, modulus = map(int, found.groups())

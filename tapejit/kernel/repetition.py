@@ -1,10 +1,10 @@
 """A kernel that is called many times in a row, with what each of the calls reads and writes.
 
 A `Repetition` has a table of its own, so it does not disturb single calls of the same `Executable`; the workspace is
-shared, under the executable's lock. Start reading at `Repetition.run`.
+shared, under the executable's lock. Start reading at `Repetition.run`; `rounds` has several that take turns.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -71,9 +71,18 @@ class _Held:
             self.variable.replace(current, exposed=False)
         self.current, self.spare = current, spare
 
+    def own(self) -> None:
+        """See to it that nobody else holds the buffer of a variable that is written."""
+        variable = self.variable
+        if self.update >= 0 and variable.exposed:
+            variable.replace(variable.buffer.copy(order="C"), exposed=False)
+
 
 _Buffers = tuple[np.ndarray, np.ndarray | None]
 """What is read before the first step, and what it writes instead."""
+
+Bound = list[tuple[_Held, _Buffers]]
+"""The variables that have to be settled after a run."""
 
 
 class Repetition:
@@ -87,20 +96,27 @@ class Repetition:
         The types of the arguments of one step.
     scanned : collection of int
         The positions of the arguments of which each step takes a row.
+
+    Attributes
+    ----------
+    executable : Executable
+        The kernel.
+    results : list of ndarray
+        The stacked results of the steps since `begin`.
     """
 
     def __init__(self, executable: Executable, avals: Sequence[Aval], scanned: Collection[int]) -> None:
-        self._executable = executable
+        self.executable = executable
         layout = executable.kernel.layout
         self._staged: list[tuple[int, np.ndarray]] = []
         self._passed: list[tuple[int, int, np.dtype]] = []
         self._rows: list[tuple[int, int, np.dtype]] = []
         self._scattered: list[tuple[int, np.ndarray, np.dtype]] = []
         self._outputs: list[tuple[int, Shape, np.dtype]] = []
-        self._results: list[np.ndarray] = []
+        self.results: list[np.ndarray] = []
         self._borrowed: list[np.ndarray] = []  # what the table points to and nobody else may hold
         self._held = [_Held(variable) for variable in executable.variables]
-        self._table = np.concatenate([executable.table(), np.zeros(len(self._held), np.int64)])
+        self._table = np.concatenate([executable.table(), np.zeros(len(self._held) + 1, np.int64)])
         for index, slot in enumerate(layout.slots):
             if slot.kind == "argument":
                 self._take_argument(index, slot.position, avals[slot.position], slot.position in scanned)
@@ -113,7 +129,7 @@ class Repetition:
                 self._take_capture(index, executable.captures[slot.position])
         for position, (shape, dtype) in enumerate(layout.outputs):
             self._outputs.append((layout.position("output", position), shape, np.dtype(dtype)))
-        self._program = self._programmed(len(layout.slots))
+        self.program = self._programmed(len(layout.slots))
 
     def _take_argument(self, index: int, position: int, aval: Aval, scanned: bool) -> None:
         if scanned:
@@ -139,7 +155,7 @@ class Repetition:
                 if held.read < 0:
                     held.read = size + place
                 swapped.append((held.read, held.update))
-        program = Program(self._executable.kernel.loaded.address, self._table, moved, swapped)
+        program = Program(self.executable.kernel.loaded.address, self._table, moved, swapped)
         for place, (_, shape, dtype) in enumerate(self._outputs, len(self._rows)):
             program.stride(place, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
         return program
@@ -154,6 +170,15 @@ class Repetition:
         times : int
             How many steps there will be.
         """
+        self.take(arguments)
+        for index, shape, dtype in self._outputs:
+            result = np.empty((times, *shape), dtype)
+            self._table[index] = address_of(result)
+            self.results.append(result)
+
+    def take(self, arguments: Sequence[Any]) -> None:
+        """Take arguments for the steps from now on; the parameter is that of `begin`."""
+        self._borrowed.clear()
         for position, buffer in self._staged:
             try:
                 buffer[...] = arguments[position]
@@ -166,11 +191,22 @@ class Repetition:
         for place, (index, position, dtype) in enumerate(self._rows):
             rows = arguments[position]
             whole = rows.flags.aligned and addressable(rows[0, ...], dtype)
-            self._program.stride(place, self._borrow(index, rows, dtype, whole).strides[0])
-        for index, shape, dtype in self._outputs:
-            result = np.empty((times, *shape), dtype)
-            self._table[index] = address_of(result)
-            self._results.append(result)
+            self.program.stride(place, self._borrow(index, rows, dtype, whole).strides[0])
+
+    def _slot(self, position: int) -> int:
+        """Which number of the table is the address of a scanned argument's next row; one that nobody reads if none."""
+        for index, other, _ in self._rows:
+            if other == position:
+                return index
+        return len(self._table) - 1
+
+    def slot_address(self, position: int) -> int:
+        """Where the address of a scanned argument's next row is."""
+        return address_of(self._table) + self._table.itemsize * self._slot(position)
+
+    def place(self, position: int, address: int) -> None:
+        """Let the next row of a scanned argument be there; the rows after it as far apart as they were."""
+        self._table[self._slot(position)] = address
 
     def _borrow(self, index: int, array: np.ndarray, dtype: np.dtype, as_it_is: bool) -> np.ndarray:
         """Put an array's address, or that of a contiguous copy, into the table."""
@@ -188,44 +224,69 @@ class Repetition:
         int
             The kernel's status, 0 where all steps succeeded; `done` says how many did.
         """
-        self._program.prepare()
-        status: int = self._executable.exclusively(self._locked, count)
+        self.program.prepare()
+        status: int = self.executable.exclusively(self._locked, count)
         return status
 
     def _locked(self, count: int) -> int:
-        program, table = self._program, self._table
-        bound = [(held, buffers) for held in self._held if (buffers := held.bind(table)) is not None]
-        try:
-            status = self._stepped(count)
-            for held, buffers in bound:
-                held.settle(buffers, program.done)
-        except BaseException:  # Ctrl-C, which comes after the steps or between two variables
-            for held, buffers in bound:
-                held.settle(buffers, program.done)
-            raise
-        return status
+        program = self.program
+        return settling(self.bound(), partial(self._stepped, count), lambda: program.done)
+
+    def own(self) -> None:
+        """See to it that nobody else holds the buffers that are written."""
+        for held in self._held:
+            held.own()
+
+    def bound(self) -> Bound:
+        """Put the addresses of all variables into the table; those that have to be settled after the run."""
+        table = self._table
+        return [(held, buffers) for held in self._held if (buffers := held.bind(table)) is not None]
+
+    @property
+    def writes_in_place(self) -> bool:
+        """Whether no variable has a second buffer."""
+        return all(held.fits for held in self._held)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether one thread makes the steps."""
+        stages = self.executable.stages
+        return stages is None or stages.threads() == 1
 
     def _stepped(self, count: int) -> int:
         """The status of so many steps: by the driver, or each of them shared out over threads."""
-        stages = self._executable.stages
+        stages = self.executable.stages
         threads = 1 if stages is None else stages.threads()
         if stages is None or threads == 1:
-            return self._program.run(count)
+            return self.program.run(count)
         step = partial(stages.run_shared, self._table, threads)
-        return lead(partial(self._program.run_by, step, count))
+        return lead(partial(self.program.run_by, step, count))
 
     @property
     def done(self) -> int:
         """How many steps of the latest run succeeded."""
-        return self._program.done
+        return self.program.done
 
     def fail(self, status: int) -> None:
         """Raise what a status other than 0 means."""
-        self._executable.fail(status, self._table)
+        self.executable.fail(status, self._table)
 
     def end(self) -> list[np.ndarray]:
         """The stacked results; what was borrowed is given back."""
-        results = self._results
-        self._results = []
+        results = self.results
+        self.results = []
         self._borrowed.clear()
         return results
+
+
+def settling(bound: Bound, run: Callable[[], int], done: Callable[[], int]) -> int:
+    """The status of a run, after which variables have what so many steps as are done have made of them."""
+    try:
+        status = run()
+        for held, buffers in bound:
+            held.settle(buffers, done())
+    except BaseException:  # Ctrl-C, which comes after the steps or between two variables
+        for held, buffers in bound:
+            held.settle(buffers, done())
+        raise
+    return status

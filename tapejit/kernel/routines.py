@@ -253,7 +253,7 @@ def _tiles(dtype: np.dtype, h: int, w: int, c: int, p: int, d: int) -> Scratch:
     return ("spread", dtype, p * apart(tiles * c, dtype.name)), ("products", dtype, p * apart(tiles * d, dtype.name))
 
 
-def _tiles_by_kernel(dtype: np.dtype, h: int, w: int, c: int, i: int, j: int, d: int) -> Scratch:
+def _tiles_by_kernel(dtype: np.dtype, _h: int, _w: int, c: int, i: int, j: int, d: int) -> Scratch:
     tiles = block_of_rows(i, j, c, d, dtype.name) * transforms.tiles_along(j)
     counts = {"spread": tiles * c, "scattered": tiles * d, "totals": c * d}
     return tuple((name, dtype, transforms.PLACES * apart(count, dtype.name)) for name, count in counts.items())

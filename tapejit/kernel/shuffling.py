@@ -1,8 +1,9 @@
 """Random orders in machine code, in a fraction of the time that NumPy takes.
 
-Given as LLVM text, as the loop in `driver` is. Each row is shuffled by R. Durstenfeld's algorithm (Algorithm 235, Comm.
-ACM 7, 1964), with the numbers of SplitMix64 (G. L. Steele, D. Lea and C. H. Flood, "Fast splittable pseudorandom number
-generators", OOPSLA 2014) scaled to the range, which prefers none of n places by more than n/2^64.
+Given as LLVM text, as the loops in `driver` are. Each order grows by R. Durstenfeld's algorithm (Algorithm 235, Comm.
+ACM 7, 1964) turned inside out: the next number goes to a random place, and what stood there to the end. The random
+numbers are those of SplitMix64 (G. L. Steele, D. Lea and C. H. Flood, "Fast splittable pseudorandom number generators",
+OOPSLA 2014) scaled to the range, which prefers none of n places by more than n/2^64.
 """
 
 from functools import cache
@@ -13,30 +14,25 @@ import numpy as np
 from .kernels import machine_code
 from .memory import address_of
 
-_TEXT = """
-define i64 @tapejit_shuffle(ptr noalias %rows, i64 %count, i64 %length, i64 %seed) {
+ORDER_TEXT = """
+define i64 @tapejit_order(ptr noalias %order, i64 %unused, i64 %unused_too, i64 %unused_as_well) {
 start:
-  br label %row
-
-row:
-  %number = phi i64 [ 0, %start ], [ %next_row, %end_row ]
-  %first_state = phi i64 [ %seed, %start ], [ %state, %end_row ]
-  %wanted = icmp slt i64 %number, %count
-  br i1 %wanted, label %shuffle, label %end
-
-shuffle:
-  %offset = mul i64 %number, %length
-  %order = getelementptr i64, ptr %rows, i64 %offset
-  br label %place
+  %rows = load ptr, ptr %order
+  %length_at = getelementptr i64, ptr %order, i64 1
+  %length = load i64, ptr %length_at
+  %state_at = getelementptr i64, ptr %order, i64 2
+  %first_state = load i64, ptr %state_at
+  %fixed = icmp eq ptr %rows, null
+  br i1 %fixed, label %end, label %place
 
 place:
-  %left = phi i64 [ %length, %shuffle ], [ %last, %swap ]
-  %state = phi i64 [ %first_state, %shuffle ], [ %next_state, %swap ]
-  %more = icmp sgt i64 %left, 1
-  br i1 %more, label %swap, label %end_row
+  %last = phi i64 [ 0, %start ], [ %size, %put ]
+  %state = phi i64 [ %first_state, %start ], [ %next_state, %put ]
+  %more = icmp slt i64 %last, %length
+  br i1 %more, label %put, label %keep
 
-swap:
-  %last = sub i64 %left, 1
+put:
+  %size = add i64 %last, 1
   %next_state = add i64 %state, -7046029254386353131
   %shifted_30 = lshr i64 %next_state, 30
   %mixed_30 = xor i64 %next_state, %shifted_30
@@ -47,42 +43,59 @@ swap:
   %shifted_31 = lshr i64 %second_product, 31
   %random = xor i64 %second_product, %shifted_31
   %wide_random = zext i64 %random to i128
-  %wide_left = zext i64 %left to i128
-  %wide = mul i128 %wide_random, %wide_left
+  %wide_size = zext i64 %size to i128
+  %wide = mul i128 %wide_random, %wide_size
   %high = lshr i128 %wide, 64
   %chosen = trunc i128 %high to i64
-  %last_at = getelementptr i64, ptr %order, i64 %last
-  %chosen_at = getelementptr i64, ptr %order, i64 %chosen
-  %last_value = load i64, ptr %last_at
-  %chosen_value = load i64, ptr %chosen_at
-  store i64 %chosen_value, ptr %last_at
-  store i64 %last_value, ptr %chosen_at
+  %last_at = getelementptr i64, ptr %rows, i64 %last
+  %chosen_at = getelementptr i64, ptr %rows, i64 %chosen
+  %moved = load i64, ptr %chosen_at
+  store i64 %moved, ptr %last_at
+  store i64 %last, ptr %chosen_at
   br label %place
 
-end_row:
-  %next_row = add i64 %number, 1
-  br label %row
+keep:
+  store i64 %state, ptr %state_at
+  br label %end
 
 end:
   ret i64 0
 }
 """
+"""Makes the next order of what an `Order` has at its address: where the rows are, or 0; how many; the state."""
 
 
 @cache
-def _shuffler() -> Any:
-    return machine_code(_TEXT, "tapejit_shuffle")
+def _shuffle() -> Any:
+    return machine_code(ORDER_TEXT, "tapejit_order").call
 
 
-def shuffle_rows(orders: np.ndarray, seed: int) -> None:
-    """Put each row of a contiguous array of int64 into a random order, which the seed determines.
+class Order:
+    """The numbers of rows, each time in another random order; or always in their own.
 
     Parameters
     ----------
-    orders : ndarray of int64, shape (count, length)
-        What is shuffled.
-    seed : int
-        0 to 2^63 - 1.
+    length : int
+        How many rows there are.
+    state : int, optional
+        0 to 2^63 - 1, decides on all orders; without it the rows stay as they come.
+
+    Attributes
+    ----------
+    rows : ndarray of int64
+        The latest order.
+    address : int
+        Where machine code finds what it needs to make the next one.
     """
-    count, length = orders.shape
-    _shuffler().call(address_of(orders), count, length, seed)
+
+    __slots__ = ("_numbers", "address", "rows")
+
+    def __init__(self, length: int, state: int | None) -> None:
+        self.rows = np.arange(length, dtype=np.int64)
+        self._numbers = np.array([0 if state is None else address_of(self.rows), length, state or 0], np.int64)
+        self.address = address_of(self._numbers)
+
+    def move_on(self) -> np.ndarray:
+        """Make the next order, in the same memory."""
+        _shuffle()(self.address, 0, 0, 0)
+        return self.rows

@@ -23,6 +23,7 @@ from . import door
 
 MAGIC = b"tapejit2"
 SUFFIX = ".kernel"
+NOTE = ".note"
 MEMORY_LIMIT = 64 << 20
 """Bytes that entries may take in memory, where there is no folder for them."""
 _LENGTH = struct.Struct("<Q")
@@ -199,6 +200,21 @@ class KernelStore:
             return
         self._shrink(len(data))
 
+    def note(self, key: str) -> Mapping[str, Any] | None:
+        """What was last noted under a key; None if nothing was, or it can't be read."""
+        if not self._reads or not self._usable(create=False):
+            return None
+        try:
+            return _unpack(key, _read(self.path / (key + NOTE))).header
+        except (OSError, ValueError):
+            return None
+
+    def keep_note(self, key: str, note: Mapping[str, Any]) -> None:
+        """Note something beside the kernels, in the place of what was noted under this key, if the folder allows."""
+        if self._writes and self._usable(create=True):
+            with contextlib.suppress(OSError):
+                self._write(self.path / (key + NOTE), _pack(key, note, b""))
+
     def entries(self) -> list[Listing]:
         """The table of contents of the folder, the most recently used first."""
         if not self._reads or not self._usable(create=False):
@@ -248,7 +264,7 @@ class KernelStore:
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         with contextlib.suppress(FileNotFoundError), os.scandir(self.path) as listing:
             for item in listing:
-                if item.name.endswith((SUFFIX, SUFFIX + ".part")):
+                if item.name.endswith((SUFFIX, SUFFIX + ".part", NOTE)):
                     with contextlib.suppress(FileNotFoundError):  # evicted by another process meanwhile
                         yield Path(item.path), item.stat(follow_symlinks=False)
 

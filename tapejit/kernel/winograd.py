@@ -10,12 +10,13 @@ llvmlite's `ir` alone. Start reading at `ROUTINES`, at the end.
 # mypy: disable-error-code="no-untyped-call,attr-defined"
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from llvmlite import ir
 
 from ..dataclass import dataclass
 from ..ops.winograd import PLACES, tiles_along
-from .instructions import FLOATS, I64, Value, extreme, own_function
+from .instructions import FLOATS, I1, I64, Value, extreme, own_function
 from .straight import literal
 from .tile_shape import Target
 from .tiles import tiled_product
@@ -136,37 +137,42 @@ def _along_both(square: Square, one: Callable[[Sequence[Value]], list[Value]]) -
     return [value for row in zip(*columns, strict=True) for value in one(row)]
 
 
-def _square(values: Sequence[Value]) -> Square:
-    """What comes by rows as a tile."""
-    return [list(values[row * 4 : row * 4 + 4]) for row in range(4)]
-
-
 def _origin(b: ir.IRBuilder, index: Value, length: int) -> Value:
     """Where a tile begins along an axis of the result of so many places."""
     doubled = times(b, index, 2)
     return extreme("minimum")(b, "int64", doubled, I64(length - 2)) if length % 2 else doubled
 
 
-def _each_tile(
-    b: ir.IRBuilder, first: Value, rows: int, size: tuple[int, int], body: Callable[[Value, Value, Value], None]
-) -> None:
-    """Emit ``body(number, row, column)`` for the tiles of `rows` rows of tiles, given where they begin in a result."""
-    across = tiles_along(size[1])
-
-    def row(i: Value) -> None:
-        begin = _origin(b, b.add(first, i), size[0])
-
-        def tile(j: Value) -> None:
-            body(b.add(times(b, i, across), j), begin, _origin(b, j, size[1]))
-
-        counted(b, across, tile)
-
-    counted(b, rows, row)
-
-
 @dataclass(frozen=True, slots=True)
-class _Input:
-    """An array of shape (h, w, c): where it begins, its strides, how many channels it has."""
+class _Tiles:
+    """Rows of tiles of a result of a `size`: which one comes first, and how many rows they are."""
+
+    first: Value
+    rows: int
+    size: tuple[int, int]
+
+    @property
+    def count(self) -> int:
+        """How many tiles they are."""
+        return self.rows * tiles_along(self.size[1])
+
+    def each(self, b: ir.IRBuilder, body: Callable[[Value, Value, Value], None]) -> None:
+        """Emit ``body(number, row, column)`` for each of them, given where in the result it begins."""
+        across = tiles_along(self.size[1])
+
+        def row(i: Value) -> None:
+            begin = _origin(b, b.add(self.first, i), self.size[0])
+
+            def tile(j: Value) -> None:
+                body(b.add(times(b, i, across), j), begin, _origin(b, j, self.size[1]))
+
+            counted(b, across, tile)
+
+        counted(b, self.rows, row)
+
+
+class _Places(NamedTuple):
+    """Places of an array of shape (h, w, channels): where it begins, its strides, how many channels it has."""
 
     pointer: Value
     down: int
@@ -178,23 +184,84 @@ class _Input:
         return b.gep(self.pointer, [b.add(b.add(times(b, row, self.down), times(b, column, self.across)), channel)])
 
 
-def _spread(v: _Lanes, x: _Input, to: Value, first: Value, rows: int, size: tuple[int, int], distance: int) -> None:
-    """Rows of tiles of the input, transformed: 16 matrices with a row for each tile, so far from one another."""
+class _Matrices(NamedTuple):
+    """One matrix for each place of a tile, in scratch: by rows, so far from one another."""
+
+    pointer: Value
+    distance: int
+    columns: int
+
+    @classmethod
+    def of(cls, pointer: Value, rows: int, columns: int, dtype: str) -> "_Matrices":
+        """Matrices of so many rows and columns."""
+        return cls(pointer, apart(rows * columns, dtype), columns)
+
+    def matrix(self, b: ir.IRBuilder, place: Value) -> Matrix:
+        """The matrix of a place."""
+        return Matrix(b.gep(self.pointer, [times(b, place, self.distance)]), self.columns, 1)
+
+    def at(self, b: ir.IRBuilder, row: Value, column: Value) -> Value:
+        """The address of an element of the first matrix."""
+        return b.gep(self.pointer, [b.add(times(b, row, self.columns), column)])
+
+    def load(self, v: _Lanes, row: Value, column: Value, mask: Value | None) -> Square:
+        """A vector of each matrix."""
+        return v.load_square(self.at(v.b, row, column), 4, 4 * self.distance, self.distance, mask)
+
+
+def _spread(v: _Lanes, x: _Places, to: _Matrices, tiles: _Tiles) -> None:
+    """Tiles of the input, transformed: a row of each matrix for each tile."""
     b = v.b
 
     def tile(number: Value, row: Value, column: Value) -> None:
         def vector(channel: Value, mask: Value | None) -> None:
             places = v.load_square(x.at(b, row, column, channel), 4, x.down, x.across, mask)
-            at = b.gep(to, [b.add(times(b, number, x.channels), channel)])
-            v.store(_along_both(places, v.spread), at, distance, mask)
+            v.store(_along_both(places, v.spread), to.at(b, number, channel), to.distance, mask)
 
         v.each(x.channels, vector)
 
-    _each_tile(b, first, rows, size, tile)
+    tiles.each(b, tile)
 
 
-def _each_place(b: ir.IRBuilder, product: Callable[[Value], None]) -> None:
-    counted(b, PLACES, product)
+def _gather(v: _Lanes, products: _Matrices, out: _Places, tiles: _Tiles) -> None:
+    """What products of matrices transform to, where it goes in the result."""
+    b = v.b
+
+    def tile(number: Value, row: Value, column: Value) -> None:
+        def vector(channel: Value, mask: Value | None) -> None:
+            found = _along_both(products.load(v, number, channel, mask), v.gathered)
+            at = out.at(b, row, column, channel)
+            v.store(found[:2], at, out.across, mask)
+            v.store(found[2:], b.gep(at, [I64(out.down)]), out.across, mask)
+
+        v.each(out.channels, vector)
+
+    tiles.each(b, tile)
+
+
+def _scatter(v: _Lanes, ct: _Places, to: _Matrices, tiles: _Tiles) -> None:
+    """Tiles of a cotangent, transformed; what a tile shares with the one before is 0."""
+    b, zero = v.b, zeros(v.dtype, v.lanes)
+
+    def tile(number: Value, row: Value, column: Value) -> None:
+        begins = zip((row, column), tiles.size, strict=True)
+        shared = [b.trunc(begin, I1) if length % 2 else None for begin, length in begins]
+
+        def vector(channel: Value, mask: Value | None) -> None:
+            places = v.load_square(ct.at(b, row, column, channel), 2, ct.down, ct.across, mask)
+            for other in range(2):
+                if shared[0] is not None:
+                    places[0][other] = b.select(shared[0], zero, places[0][other])
+                if shared[1] is not None:
+                    places[other][0] = b.select(shared[1], zero, places[other][0])
+            v.store(_along_both(places, v.scattered), to.at(b, number, channel), to.distance, mask)
+
+        v.each(ct.channels, vector)
+
+    tiles.each(b, tile)
+
+
+# --- the routines ---------------------------------------------------------------------------------------------
 
 
 def _convolution(
@@ -203,41 +270,28 @@ def _convolution(
     x, kernel, out, spread, products = pointers
     down, across, _, kernel_place, kernel_down, kernel_across, h, w, c, _, d = numbers
     size = h - 2, w - 2
-    count = tiles_along(size[0])
     v = _Lanes(b, dtype, target.lanes(dtype))
-    rows = rows_at_once(*size, c, d, dtype)
-    tiles = rows * tiles_along(size[1])
-    near, far = apart(tiles * c, dtype), apart(tiles * d, dtype)
+    count, rows = tiles_along(size[0]), rows_at_once(*size, c, d, dtype)
 
     def block(index: Value) -> None:
         # The last block begins where it has all its rows: some of them are computed twice.
-        first = extreme("minimum")(b, "int64", times(b, index, rows), I64(count - rows))
-        _spread(v, _Input(x, down, across, c), spread, first, rows, size, near)
+        tiles = _Tiles(extreme("minimum")(b, "int64", times(b, index, rows), I64(count - rows)), rows, size)
+        left, results = (
+            _Matrices.of(each, tiles.count, columns, dtype) for each, columns in ((spread, c), (products, d))
+        )
+        _spread(v, _Places(x, down, across, c), left, tiles)
 
         def product(place: Value) -> None:
-            left = Matrix(b.gep(spread, [times(b, place, near)]), c, 1)
             right = Matrix(b.gep(kernel, [times(b, place, kernel_place)]), kernel_down, kernel_across)
-            result = Matrix(b.gep(products, [times(b, place, far)]), d, 1)
+            result = results.matrix(b, place)
 
             def store(b: ir.IRBuilder, row: Value, column: Value, value: Value, _: int, mask: Value | None) -> None:
                 store_vector(b, dtype, value, result.at(b, row, column), mask)
 
-            tiled_product(b, dtype, (tiles, d, c), left, right, store, target)
+            tiled_product(b, dtype, (tiles.count, d, c), left.matrix(b, place), right, store, target)
 
-        _each_place(b, product)
-
-        def tile(number: Value, row: Value, column: Value) -> None:
-            def vector(channel: Value, mask: Value | None) -> None:
-                begin = b.gep(products, [b.add(times(b, number, d), channel)])
-                found = v.load_square(begin, 4, 4 * far, far, mask)
-                places = _along_both(found, v.gathered)
-                to = _Input(out, size[1] * d, d, d).at(b, row, column, channel)
-                for line in range(2):
-                    v.store(places[2 * line : 2 * line + 2], b.gep(to, [I64(line * size[1] * d)]), d, mask)
-
-            v.each(d, vector)
-
-        _each_tile(b, first, rows, size, tile)
+        counted(b, PLACES, product)
+        _gather(v, results, _Places(out, size[1] * d, d, d), tiles)
 
     counted(b, -(-count // rows), block)
 
@@ -246,12 +300,13 @@ def _kernel(b: ir.IRBuilder, dtype: str, target: Target, pointers: Sequence[Valu
     kernel, out = pointers
     down, across, channel_in, channel_out, _, _, c, d = numbers
     v = _Lanes(b, dtype, target.lanes(dtype) if channel_out == 1 else _FEW_LANES)
+    to = _Matrices(out, c * d, d)
 
     def row(i: Value) -> None:
         def vector(j: Value, mask: Value | None) -> None:
             at = b.gep(kernel, [b.add(times(b, i, channel_in), times(b, j, channel_out))])
             places = v.load_square(at, 3, down, across, mask, channel_out)
-            v.store(_along_both(places, v.weights), b.gep(out, [b.add(times(b, i, d), j)]), c * d, mask)
+            v.store(_along_both(places, v.weights), to.at(b, i, j), to.distance, mask)
 
         v.each(d, vector)
 
@@ -263,20 +318,19 @@ def _by_kernel(b: ir.IRBuilder, dtype: str, target: Target, pointers: Sequence[V
     down, across, _, ct_down, ct_across, _, h, w, c, _, _, d = numbers
     size = h - 2, w - 2
     v = _Lanes(b, dtype, target.lanes(dtype))
-    own = _Input(ct, ct_down, ct_across, d)
-    far = apart(c * d, dtype)
+    results = _Matrices.of(totals, c, d, dtype)
 
     def add_up(first: Value, rows: int) -> None:
-        tiles = rows * tiles_along(size[1])
+        tiles = _Tiles(first, rows, size)
+        left, right = (
+            _Matrices.of(each, tiles.count, columns, dtype) for each, columns in ((spread, c), (scattered, d))
+        )
+        _spread(v, _Places(x, down, across, c), left, tiles)
+        _scatter(v, _Places(ct, ct_down, ct_across, d), right, tiles)
         fresh = b.icmp_signed("==", first, I64(0))
-        near, beside = apart(tiles * c, dtype), apart(tiles * d, dtype)
-        _spread(v, _Input(x, down, across, c), spread, first, rows, size, near)
-        _scatter(v, own, scattered, first, rows, size, beside)
 
         def product(place: Value) -> None:
-            left = Matrix(b.gep(spread, [times(b, place, near)]), 1, c)
-            right = Matrix(b.gep(scattered, [times(b, place, beside)]), d, 1)
-            result = Matrix(b.gep(totals, [times(b, place, far)]), d, 1)
+            result = results.matrix(b, place)
 
             def add(b: ir.IRBuilder, row: Value, column: Value, value: Value, lanes: int, mask: Value | None) -> None:
                 at = result.at(b, row, column)
@@ -284,9 +338,10 @@ def _by_kernel(b: ir.IRBuilder, dtype: str, target: Target, pointers: Sequence[V
                 before = b.select(fresh, zeros(dtype, lanes), load_vector(b, dtype, at, lanes, mask))
                 store_vector(b, dtype, b.fadd(before, value), at, mask)
 
-            tiled_product(b, dtype, (c, d, tiles), left, right, add, target)
+            operands = left.matrix(b, place).transposed, right.matrix(b, place)
+            tiled_product(b, dtype, (c, d, tiles.count), *operands, add, target)
 
-        _each_place(b, product)
+        counted(b, PLACES, product)
 
     count, rows = tiles_along(size[0]), block_of_rows(*size, c, d, dtype)
     counted(b, count // rows, lambda index: add_up(times(b, index, rows), rows))
@@ -295,38 +350,12 @@ def _by_kernel(b: ir.IRBuilder, dtype: str, target: Target, pointers: Sequence[V
 
     def row(i: Value) -> None:
         def vector(j: Value, mask: Value | None) -> None:
-            place = b.add(times(b, i, d), j)
-            found = v.load_square(b.gep(totals, [place]), 4, 4 * far, far, mask)
-            v.store(_along_both(found, v.weights_back), b.gep(out, [place]), c * d, mask)
+            at = b.gep(out, [b.add(times(b, i, d), j)])
+            v.store(_along_both(results.load(v, i, j, mask), v.weights_back), at, c * d, mask)
 
         v.each(d, vector)
 
     counted(b, c, row)
-
-
-def _scatter(v: _Lanes, ct: _Input, to: Value, first: Value, rows: int, size: tuple[int, int], distance: int) -> None:
-    """Rows of tiles of a cotangent, transformed; what a tile shares with the one before is 0."""
-    b, zero = v.b, zeros(v.dtype, v.lanes)
-
-    def tile(number: Value, row: Value, column: Value) -> None:
-        shared = [
-            b.trunc(begin, ir.IntType(1)) if length % 2 else None
-            for begin, length in zip((row, column), size, strict=True)
-        ]
-
-        def vector(channel: Value, mask: Value | None) -> None:
-            places = v.load_square(ct.at(b, row, column, channel), 2, ct.down, ct.across, mask)
-            for other in range(2):
-                if shared[0] is not None:
-                    places[0][other] = b.select(shared[0], zero, places[0][other])
-                if shared[1] is not None:
-                    places[other][0] = b.select(shared[1], zero, places[other][0])
-            at = b.gep(to, [b.add(times(b, number, ct.channels), channel)])
-            v.store(_along_both(places, v.scattered), at, distance, mask)
-
-        v.each(ct.channels, vector)
-
-    _each_tile(b, first, rows, size, tile)
 
 
 ROUTINES: Mapping[str, Lower] = {

@@ -10,13 +10,13 @@ from ..ops.winograd import PLACES, tiles_along
 FEW_TILES = 16
 """Rows of a register tile, about: more tiles of the result at a time leave the first cache."""
 
-MANY_TILES = 100
+MANY_TILES = 50
 """A large transformed kernel, which comes from far each time, is used for so many of them."""
 
 LARGE_KERNEL = 1 << 18
 """Bytes of a transformed kernel."""
 
-NEAR = 1 << 18
+NEAR = 1 << 19
 """Bytes of both operands that are transformed at a time, of a gradient by a kernel: they stay in the second cache."""
 
 _SAME_SET = 1024

@@ -49,6 +49,7 @@ def binary_crossentropy(
     [0.0]
     """
     given, predicted = in_common("binary_crossentropy", y_true, y_pred)
+    _check_smoothing("binary_crossentropy", label_smoothing)
     if label_smoothing:
         given = given * (1.0 - label_smoothing) + 0.5 * label_smoothing
     if from_logits:
@@ -85,6 +86,7 @@ def categorical_crossentropy(
         Without that axis.
     """
     given, predicted = in_common("categorical_crossentropy", y_true, y_pred, _INSTEAD["numbers"])
+    _check_smoothing("categorical_crossentropy", label_smoothing)
     if label_smoothing:
         given = given * (1.0 - label_smoothing) + label_smoothing / given.shape[axis]
     return -ops.sum(given * _log_probabilities(predicted, from_logits, axis), axis=axis)
@@ -171,6 +173,11 @@ def kl_divergence(y_true: Any, y_pred: Any) -> Tensor:
     given, predicted = in_common("kl_divergence", y_true, y_pred)
     given, predicted = ops.clip(given, TINY, 1.0), ops.clip(predicted, TINY, 1.0)
     return ops.sum(given * ops.log(given / predicted), axis=-1)
+
+
+def _check_smoothing(title: str, label_smoothing: float) -> None:
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(at_user_line(f"{title}: label_smoothing is from 0 to 1, got {label_smoothing}"))
 
 
 def _log_probabilities(predicted: Tensor, from_logits: bool, axis: int) -> Tensor:

@@ -42,10 +42,8 @@ class Loss(Configurable):
     def __init__(
         self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None
     ) -> None:
-        if reduction not in REDUCTIONS:
-            words = ", ".join(map(repr, REDUCTIONS))
-            raise ValueError(at_user_line(f"{type(self).__name__}: reduction is one of {words}; got {reduction!r}"))
         self.reduction = reduction
+        self._check_reduction()
         self.name = name or type(self).__name__
         self.dtype = None if dtype is None else parse_dtype(type(self).__name__, dtype)
 
@@ -76,6 +74,7 @@ class Loss(Configurable):
             If targets, predictions and weights don't fit, or there is no example to take the mean of.
         """
         self.rely()
+        self._check_reduction()  # it may have been set since
         title = type(self).__name__
         y_true, y_pred = as_tensors(y_true), as_tensors(y_pred, self.dtype)
         if self.reduction not in ("none", None, "sum") and _is_empty(y_pred):
@@ -92,6 +91,13 @@ class Loss(Configurable):
         if self.reduction in ("none", None):
             return values
         return ops.sum(values) if self.reduction == "sum" else self._mean(values, weights, self.counted(y_true))
+
+    def _check_reduction(self) -> None:
+        if self.reduction not in REDUCTIONS:
+            words = ", ".join(map(repr, REDUCTIONS))
+            raise ValueError(
+                at_user_line(f"{type(self).__name__}: reduction is one of {words}; got {self.reduction!r}")
+            )
 
     def _mean(self, values: Tensor, weights: Tensor | None, counted: Any) -> Tensor:
         """The sum of the weighted values over what counts."""
@@ -168,7 +174,9 @@ def of_one_rank(given: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def in_common(title: str, y_true: Any, y_pred: Any, instead: str = "") -> tuple[Tensor, Tensor]:
-    """Targets and predictions of one shape, see `of_one_rank`, the targets in the dtype of the predictions.
+    """Targets and predictions of one shape, see `of_one_rank`, and of the dtype of the predictions.
+
+    Where predictions are integers, it is that of the targets.
 
     Parameters
     ----------
@@ -184,10 +192,9 @@ def in_common(title: str, y_true: Any, y_pred: Any, instead: str = "") -> tuple[
     ShapeError
         If they don't fit.
     """
-    predicted = ops.asarray(y_pred)
+    predicted, given = ops.asarray(y_pred), ops.asarray(y_true)
     if predicted.dtype.kind != "f":
-        predicted = ops.astype(predicted, floatx())
-    given = ops.asarray(y_true)
+        predicted = ops.astype(predicted, given.dtype if given.dtype.kind == "f" else floatx())
     given = given if given.dtype == predicted.dtype else ops.astype(given, predicted.dtype)
     given, predicted = of_one_rank(given, predicted)
     if given.shape != predicted.shape:

@@ -3,6 +3,8 @@
 from typing import Any
 
 from .. import ops
+from ..aval import PYTHON_NUMBERS
+from ..errors import at_user_line
 from ..tensor import Tensor
 from .loss import FunctionLoss, in_common, mean_of_last
 
@@ -67,6 +69,8 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Tensor:
     Tensor, shape (...)
         In the dtype of the predictions.
     """
+    if type(delta) in PYTHON_NUMBERS and not delta >= 0:
+        raise ValueError(at_user_line(f"huber: delta is at least 0, got {delta}"))
     given, predicted = in_common("huber", y_true, y_pred)
     size = ops.abs(predicted - given)
     inner = ops.minimum(size, delta)

@@ -1,5 +1,6 @@
 """Shares of right answers."""
 
+from math import inf
 from typing import Any
 
 from .. import ops
@@ -85,6 +86,57 @@ class SparseCategoricalAccuracy(Accuracy):
             labels = ops.squeeze(labels, -1)
         check_shapes(type(self).__name__, (*labels.shape, *predicted.shape[-1:]), predicted.shape)
         return ops.astype(labels, "int64") == ops.argmax(predicted, axis=-1)
+
+
+class SparseTopKCategoricalAccuracy(Accuracy):
+    """How often the prediction of the target's class is among the k largest; as large as the last of them counts.
+
+    Parameters
+    ----------
+    k : int
+        How many.
+    name, dtype
+        See `Metric`.
+
+    Examples
+    --------
+    >>> accuracy = tj.metrics.SparseTopKCategoricalAccuracy(k=2)
+    >>> float(accuracy([2, 0], [[0.5, 0.2, 0.3], [0.1, 0.2, 0.7]]))
+    0.5
+    """
+
+    def __init__(self, k: int = 5, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(name, dtype)
+        self.k = k
+
+    def matches(self, y_true: Any, y_pred: Any) -> Tensor:
+        """See `Accuracy`."""
+        labels, predicted = ops.asarray(y_true), ops.asarray(y_pred)
+        if len(labels.shape) == len(predicted.shape) and labels.shape[-1:] == (1,):
+            labels = ops.squeeze(labels, -1)
+        check_shapes(type(self).__name__, (*labels.shape, *predicted.shape[-1:]), predicted.shape)
+        is_own = ops.arange(predicted.shape[-1]) == ops.expand_dims(ops.astype(labels, "int64"), -1)
+        own = ops.max(ops.where(is_own, predicted, -inf), axis=-1, keepdims=True)
+        larger = ops.sum(predicted > own, axis=-1)
+        return ops.logical_and(ops.any(is_own, axis=-1), larger < self.k)
+
+
+class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
+    """How often the class with the largest target is among those with the k largest predictions.
+
+    Parameters
+    ----------
+    k : int
+        How many.
+    name, dtype
+        See `Metric`.
+    """
+
+    def matches(self, y_true: Any, y_pred: Any) -> Tensor:
+        """See `Accuracy`."""
+        given = ops.asarray(y_true)
+        check_shapes(type(self).__name__, given.shape, ops.asarray(y_pred).shape)
+        return super().matches(ops.argmax(given, axis=-1), y_pred)
 
 
 def alike(title: str, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:

@@ -9,22 +9,6 @@ from ..rooms import opening
 
 if TYPE_CHECKING:
     from . import activations, initializers, regularizers
-    from .activations import (
-        elu,
-        gelu,
-        leaky_relu,
-        log_softmax,
-        relu,
-        relu6,
-        selu,
-        sigmoid,
-        silu,
-        softmax,
-        softplus,
-        softsign,
-        swish,
-        tanh,
-    )
     from .attention import MultiHeadAttention
     from .convolutional import Conv1D, Conv2D, Conv2DTranspose, Conv3D, DepthwiseConv2D
     from .dense import ELU, Activation, Dense, Flatten, LeakyReLU, ReLU, Reshape, Softmax
@@ -57,22 +41,7 @@ else:
     __getattr__ = opening(
         __name__,
         {
-            "activations": (
-                "elu",
-                "gelu",
-                "leaky_relu",
-                "log_softmax",
-                "relu",
-                "relu6",
-                "selu",
-                "sigmoid",
-                "silu",
-                "softmax",
-                "softplus",
-                "softsign",
-                "swish",
-                "tanh",
-            ),
+            "activations": (),
             "attention": ("MultiHeadAttention",),
             "convolutional": ("Conv1D", "Conv2D", "Conv2DTranspose", "Conv3D", "DepthwiseConv2D"),
             "dense": ("ELU", "Activation", "Dense", "Flatten", "LeakyReLU", "ReLU", "Reshape", "Softmax"),
@@ -150,22 +119,8 @@ __all__ = [
     "SimpleRNN",
     "Softmax",
     "activations",
-    "elu",
-    "gelu",
     "initializers",
-    "leaky_relu",
-    "log_softmax",
     "regularizers",
-    "relu",
-    "relu6",
-    "selu",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "softplus",
-    "softsign",
-    "swish",
-    "tanh",
 ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
-from inspect import Parameter, signature
+from inspect import Parameter, signature, unwrap
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -67,7 +67,8 @@ class Form:
 
     def __init__(self, method: Callable[..., Any]) -> None:
         parameters = list(signature(method).parameters.values())[1:]
-        self.own = is_library(method.__code__.co_filename)
+        code = getattr(unwrap(method), "__code__", None)  # of a compiled method that of the function in it
+        self.own = code is not None and is_library(code.co_filename)
         self._names = [each.name for each in parameters if each.kind is Parameter.POSITIONAL_OR_KEYWORD]
         found = next((each for each in parameters if each.name == "training"), None)
         self._takes_training = found is not None
@@ -128,4 +129,5 @@ def followed(method: Callable[..., Any], name: str, after: Callable[[Any], None]
             after(self)
         return result
 
+    both.then = after  # type: ignore[attr-defined]
     return both

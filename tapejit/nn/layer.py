@@ -78,7 +78,7 @@ class Layer(Module):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "__init__" in vars(cls):
+        if not hasattr(cls.__init__, "then"):  # its own, or one of a class that is no layer
             cls.__init__ = followed(cls.__init__, "__init__", _build_for_given)  # type: ignore[method-assign]
 
     @property
@@ -286,8 +286,8 @@ def _given_shape(title: str, input_shape: Any, others: dict[str, Any]) -> Partia
         input_shape = (length,)
     if input_shape is None:
         return None
-    lengths = (int, np.integer, type(None))
-    if not isinstance(input_shape, (list, tuple)) or any(not isinstance(each, lengths) for each in input_shape):
+    lengths = input_shape if isinstance(input_shape, (list, tuple)) else ("",)
+    if any(each is not None and (not isinstance(each, (int, np.integer)) or each < 0) for each in lengths):
         hint = f"; ({input_shape},) has one axis" if isinstance(input_shape, int) else ""
         raise ValueError(
             at_user_line(f"{title}: input_shape is a tuple of lengths and None, got {input_shape!r}{hint}")

@@ -14,6 +14,7 @@ import numpy as np
 from .. import ops
 from ..aval import Shape, parse_dtype
 from ..config import floatx
+from ..dataclass import dataclass
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..random import Generator
 from ..tensor import Tensor
@@ -22,6 +23,14 @@ from . import initializers, regularizers
 from .calls import Added, calling, followed, form_of, running
 from .members import Members, Part, all_members, members
 from .summary import table
+
+
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """A weight and what is added to the loss for it; no nest, so that the weight is found where its layer has it."""
+
+    regularizer: Any
+    weight: Variable
 
 
 class Module(Part):
@@ -54,7 +63,7 @@ class Module(Part):
     named = False
     built = False
     _trainable = True
-    _penalties: tuple[tuple[Any, Variable], ...] = ()
+    _penalties: tuple[Penalty, ...] = ()
     added_losses: Added | None = None
 
     def __init__(self, name: str | None = None) -> None:
@@ -164,8 +173,9 @@ class Module(Part):
         """
         given, variables = list(weights), self.weights
         if len(given) != len(variables):
+            hint = "" if variables else "; they are made at the first call, by build, or from an input_shape"
             raise ValueError(
-                at_user_line(f"set_weights: {self.name} has {len(variables)} weights, got {len(given)} values")
+                at_user_line(f"set_weights: {self.name} has {len(variables)} weights, got {len(given)} values{hint}")
             )
         values = [ops.asarray(value) for value in given]
         for place, (variable, value) in enumerate(zip(variables, values, strict=True)):
@@ -233,7 +243,7 @@ class Module(Part):
         made = _first_value(title, given, parse_dtype("add_weight", dtype or getattr(self, "dtype", None) or floatx()))
         variable: Variable = Variable(made, trainable=trainable, name=f"{self.name}/{given['name'] or 'weight'}")
         if regularizer is not None:
-            self.keep("_penalties", (*self._penalties, (regularizers.get(regularizer), variable)))
+            self.keep("_penalties", (*self._penalties, Penalty(regularizers.get(regularizer), variable)))
         return variable
 
     @property
@@ -244,7 +254,8 @@ class Module(Part):
     def own_losses(self) -> list[Tensor]:
         """The penalties on the module's own weights, those that are trained."""
         self.rely()
-        return [penalty(weight) for penalty, weight in self._penalties if self.trainable and weight.trainable]
+        penalties = [each for each in self._penalties if self.trainable and each.weight.trainable]
+        return [each.regularizer(each.weight) for each in penalties]
 
     def add_loss(self, loss: Any) -> None:
         """Add to `losses`, for as long as the module is not called again; to be called in ``call``.

@@ -82,6 +82,8 @@ class Sequential(Module):
         super().__init__(name)
         self._layers: tuple[Any, ...] = ()
         self._input_shape: PartialShape | None = None
+        if not isinstance(layers, (Iterable, type(None))):
+            raise TypeError(at_user_line(f"Sequential takes a list of layers, got {type(layers).__name__}"))
         for layer in layers or ():
             self.add(layer)
         if not trainable:
@@ -129,9 +131,11 @@ class Sequential(Module):
         shape = self._shape_after()
         if shape is None and not self._layers:
             shape = self._input_shape = _given_shape(layer)
-        if shape is not None and isinstance(layer, (Layer, Sequential)):
+        known = shape is not None and isinstance(layer, (Layer, Sequential))
+        if known:
             layer.build_for(shape)
         self._layers = (*self._layers, layer)
+        self.keep("built", known)
 
     def pop(self) -> Any:
         """Take the last layer away, and return it.

@@ -3,9 +3,9 @@
 
 Floor 4. From the ground: `comparison`, `arithmetic`, `conversion`, `elementwise`, `bases`, `activations`, `gammas`,
 `powers`; then `reductions`, `moments`, `exponential_families`; then `shaping`, `slicing`, `joining`,
-`product_reduction`, `indexing`, `products`, `windowing`, `convolution`, `winograd`, `depthwise`, `pooling`, `einsum`, `values`,
-`creation`, `sorting`, `linalg`, `random`, `gamma_draws`, `poisson_draws`, `quantiles`, `opaque`. All that is public is
-exported here, under the Array API's names. NumPy's own functions reach them through `numpy_names`.
+`product_reduction`, `indexing`, `products`, `windowing`, `convolution`, `winograd`, `depthwise`, `pooling`, `einsum`,
+`values`, `creation`, `sorting`, `linalg`, `random`, `gamma_draws`, `poisson_draws`, `quantiles`, `opaque`. All that is
+public is exported here, under the Array API's names. NumPy's own functions reach them through `numpy_names`.
 """
 
 from . import linalg as linalg

@@ -136,9 +136,9 @@ def log1p(x: ArrayLike, /) -> "Tensor":
 
 @elementwise(
     impl=np.sqrt, kernel="sqrt(x)", dtypes=FLOATING, samples=uniform(0.2, 4), cost=8,
-    vjp={"x": lambda ct, out: 0.5 * ct / out},
+    vjp={"x": lambda ct, out: 0.5 * ct / (out + 0.0)},  # the slope at -0.0 is that at 0.0
     special=((0.0, 0.0), (-0.0, -0.0), (-1.0, _NAN), (_INF, _INF)),
-    slopes=((0.0, _INF), (4.0, 0.25), (_INF, 0.0)),
+    slopes=((0.0, _INF), (-0.0, _INF), (4.0, 0.25), (_INF, 0.0)),
 )  # fmt: skip
 def sqrt(x: ArrayLike, /) -> "Tensor":
     """Square root, element by element.

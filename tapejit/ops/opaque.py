@@ -17,6 +17,7 @@ from ..families import Case, as_array, library_call, normal
 from ..lowering import Opaque
 from ..primitive import BatchRule, Params, in_role, new_key
 from ..pytree import LEAF, TreeDef, flatten, flatten_up_to, unflatten
+from ..rooms import enter
 from .annotations import ArrayLike
 from .shaping import Apply
 
@@ -175,8 +176,9 @@ def numpy_function(
     Notes
     -----
     Without a gradient none flows through it: a source that a tape reaches only through it is not connected (``None``),
-    and `grad`, `jvp` and the other transforms of functions, which have no None, say so in an error. A compiled step is split there: a kernel up to the call, the call, a kernel after it; variables are assigned when all
-    of them have succeeded, and a call whose result nobody uses is left out. The source of the name is TensorFlow's
+    and `grad`, `jvp` and the other transforms of functions, which have no None, say so in an error. A compiled step is
+    split there: a kernel up to the call, the call, a kernel after it; variables are assigned when all of them have
+    succeeded, and a call whose result nobody uses is left out. The source of the name is TensorFlow's
     ``tf.numpy_function``.
 
     Examples
@@ -211,6 +213,7 @@ def numpy_function(
 
     if gradient is None and numpy_gradient is None:
         return call(*values)  # type: ignore[no-any-return]
+    enter("custom")
     return in_role("opaque_gradient")(called, values, call, gradient, numpy_gradient)  # type: ignore[no-any-return]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..aval import Aval, Shape, checked_shape, normalize_axes, normalize_axis
+from ..aval import Aval, Shape, checked_shape, lengths_of, normalize_axes, normalize_axis
 from ..errors import DtypeError, ShapeError, at_user_line
 from ..families import Case, as_array, normal, view
 from ..families.batching import after, shifted, with_rank
@@ -119,9 +119,9 @@ def reshape(x: ArrayLike, /, shape: int | Sequence[int]) -> "Tensor":
 
 def _completed(old: Shape, shape: int | Sequence[int]) -> Shape:
     """`shape` with -1 replaced by the length that is left."""
-    lengths = shape if isinstance(shape, (tuple, list)) else (shape,)
+    lengths = lengths_of(shape)
     if -1 not in lengths:
-        return checked_shape("reshape", shape)
+        return checked_shape("reshape", lengths)
     place = lengths.index(-1)
     others = checked_shape("reshape", [*lengths[:place], *lengths[place + 1 :]])
     size, known = prod(old), prod(others)

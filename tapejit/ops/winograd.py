@@ -7,9 +7,10 @@ where there are many channels. The compiler takes these operations in place of `
 for when. Nobody else sees them, so they have no derivatives.
 
 The transforms are those of F(2, 3) of A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks" (CVPR
-2016, section 4.1), along both axes: ``(B' d B)``, ``(G g G')``, ``(A' m A)``. Each result depends on the 3×3 places that
-the definition names alone. Sums are those of a quarter of the terms, so that rounding errors are about as large as those
-of the definition.
+2016, section 4.1), along both axes: ``B' d B``, ``G g G'``, ``A' m A``. Each result depends on the 3×3 places alone
+that the definition names, and its rounding error is about as large as that of the definition (a third in tests), since
+sums have a ninth of the terms: but it is relative to the largest of these places, not to each. Where one is infinite
+the result may be NaN, as differences of places are taken.
 """
 
 import itertools
@@ -60,7 +61,7 @@ def _tiles(x: np.ndarray, size: int, rows: np.ndarray, columns: np.ndarray) -> n
 
 
 def convolved(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """What `winograd_conv` computes: of (..., h, w, c) and transformed (..., 16, c, d) the result (..., h - 2, w - 2, d)."""
+    """What `winograd_conv` computes: of (..., h, w, c) and matrices (..., 16, c, d) those (..., h - 2, w - 2, d)."""
     lead, (h, w, c), d = x.shape[:-3], x.shape[-3:], weights.shape[-1]
     rows, columns = _origins(h - 2), _origins(w - 2)
     spread = _both(SPREAD, _tiles(x, 4, rows, columns))

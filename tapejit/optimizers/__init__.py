@@ -1,7 +1,8 @@
 """Optimizers: from gradients to the next values of variables, with the names and defaults of Keras.
 
 Written with the public API only. `optimizer` has what all share (start there), `schedules` learning rates that
-change, `clipping` what bounds gradients; the other modules hold one family of published update rules each.
+change, `rates` and `pairs` what an optimizer is given, `clipping` what bounds gradients; the other modules hold one
+family of published update rules each.
 """
 
 from typing import TYPE_CHECKING

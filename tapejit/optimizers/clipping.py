@@ -42,31 +42,31 @@ def global_norm(gradients: Gradients) -> Tensor:
     return ops.sqrt(total)
 
 
-def clip_by_norm(gradient: Any, norm: float) -> Tensor:
-    """A gradient, scaled down where its own Euclidean norm is larger than `norm`.
+def clip_by_norm(gradient: Any, clip_norm: float) -> Tensor:
+    """A gradient, scaled down where its own Euclidean norm is larger than `clip_norm`.
 
     Parameters
     ----------
     gradient : array_like, floating
         Of any shape.
-    norm : float
+    clip_norm : float
         The bound, above 0.
 
     Returns
     -------
     Tensor
-        ``gradient * norm / max(norm, |gradient|)``.
+        ``gradient * clip_norm / max(clip_norm, |gradient|)``.
 
     Examples
     --------
     >>> tj.optimizers.clip_by_norm(tj.constant([3.0, 4.0]), 1.0).tolist()
     [0.6000000238418579, 0.800000011920929]
     """
-    return _scaled(gradient, norm, global_norm([gradient]))
+    return _scaled(gradient, clip_norm, global_norm([gradient]))
 
 
-def clip_by_global_norm(gradients: Gradients, norm: float) -> list[Any]:
-    """Gradients, all scaled down alike where their common norm is larger than `norm`.
+def clip_by_global_norm(gradients: Gradients, clip_norm: float) -> tuple[list[Any], Tensor]:
+    """Gradients, all scaled down alike where their common norm is larger than `clip_norm`.
 
     R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural networks", 2013, section 3.2.
 
@@ -74,21 +74,24 @@ def clip_by_global_norm(gradients: Gradients, norm: float) -> list[Any]:
     ----------
     gradients : sequence of array_like or None
         Of any shapes; None stays None.
-    norm : float
+    clip_norm : float
         The bound, above 0.
 
     Returns
     -------
     list of Tensor or None
-        Each ``gradient * norm / max(norm, global_norm)``.
+        Each ``gradient * clip_norm / max(clip_norm, global_norm)``.
+    Tensor, shape ()
+        Their `global_norm`, as in TensorFlow.
 
     Examples
     --------
-    >>> [t.tolist() for t in tj.optimizers.clip_by_global_norm([tj.constant([3.0]), tj.constant([4.0])], 10.0)]
-    [[3.0], [4.0]]
+    >>> gradients, norm = tj.optimizers.clip_by_global_norm([tj.constant([3.0]), tj.constant([4.0])], 10.0)
+    >>> [t.tolist() for t in gradients], float(norm)
+    ([[3.0], [4.0]], 5.0)
     """
     total = global_norm(gradients)
-    return [None if each is None else _scaled(each, norm, total) for each in gradients]
+    return [None if each is None else _scaled(each, clip_norm, total) for each in gradients], total
 
 
 def _scaled(gradient: Any, norm: float, measured: Tensor) -> Tensor:

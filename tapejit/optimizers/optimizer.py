@@ -6,8 +6,7 @@ and a checkpoint holds it.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from inspect import Parameter, signature
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,21 +19,10 @@ from ..tape import GradientTape
 from ..tensor import Tensor
 from ..variable import Variable
 from .clipping import clip_by_global_norm, clip_by_norm
-from .schedules import LearningRateSchedule
+from .pairs import checked_pairs, label_of, with_gradient
+from .rates import Rate, takes_step
 
 Slots = dict[str, Variable]
-
-
-class Rate(Variable):
-    """A learning rate as an optimizer has it: ``optimizer.learning_rate *= 0.5`` assigns the product."""
-
-    __slots__ = ()
-
-    def __imul__(self, other: Any) -> Any:  # type: ignore[misc]
-        """Leave it to ``*``, and to the optimizer to assign what comes of it."""
-        return NotImplemented
-
-    __iadd__ = __isub__ = __itruediv__ = __ipow__ = __imul__
 
 
 class Optimizer(Configurable):
@@ -131,10 +119,14 @@ class Optimizer(Configurable):
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
         if isinstance(value, Variable) or callable(value):
-            self._rate, self._takes_step = value, callable(value) and _takes_step(value)
+            self._rate, self._takes_step = value, callable(value) and takes_step(value)
             return
         if type(value) in PYTHON_NUMBERS:
             _check_not_negative(self._title(), "learning_rate", value)
+        if value is None or isinstance(value, str):
+            raise TypeError(
+                at_user_line(f"{self._title()}: learning_rate is a number, a variable or a function, got {value!r}")
+            )
         number = ops.asarray(value, np.float64)
         if number.shape:
             raise ShapeError(
@@ -204,23 +196,28 @@ class Optimizer(Configurable):
         DtypeError
             If one is not floating.
         """
+        wanted: dict[str, float | None] = {**self.slots(), **({_AVERAGE: None} if self.use_ema else {})}
         for variable in variables:
-            if not isinstance(variable, Variable):
-                raise TypeError(at_user_line(f"{self._title()}.build takes variables, got {type(variable).__name__}"))
-            if variable in self._slots:
-                continue
-            if not is_floating(variable.dtype):
-                raise DtypeError(
-                    at_user_line(f"{self._title()}: a variable of dtype {variable.dtype.name} can't be trained")
+            slots = self._slots.get(variable)
+            if slots is None:
+                self._check_trainable(variable)
+                slots = self._slots[variable] = {}
+            missing = [name for name in wanted if name not in slots]  # all, or after a change such as of momentum
+            for name in missing:
+                # An average begins with the value as it is now, also where a step is being traced.
+                begins = variable.buffer if wanted[name] is None else np.full(variable.shape, wanted[name])
+                label = variable.name or f"variable_{len(self._slots) - 1}"
+                slots[name] = Variable(
+                    begins.astype(variable.dtype), trainable=False, name=f"{self.name}/{label}/{name}"
                 )
-            wanted = {name: np.full(variable.shape, number) for name, number in self.slots().items()}
-            if self.use_ema:
-                wanted[_AVERAGE] = variable.buffer  # as it is now, also where a step is being traced
-            label = variable.name or f"variable_{len(self._slots)}"
-            self._slots[variable] = {
-                name: Variable(value.astype(variable.dtype), trainable=False, name=f"{self.name}/{label}/{name}")
-                for name, value in wanted.items()
-            }
+
+    def _check_trainable(self, variable: Any) -> None:
+        if not isinstance(variable, Variable):
+            raise TypeError(at_user_line(f"{self._title()}.build takes variables, got {type(variable).__name__}"))
+        if not is_floating(variable.dtype):
+            raise DtypeError(
+                at_user_line(f"{self._title()}: a variable of dtype {variable.dtype.name} can't be trained")
+            )
 
     @property
     def built(self) -> bool:
@@ -299,8 +296,8 @@ class Optimizer(Configurable):
         0.5
         """
         self.rely()
-        given = self._pairs(grads_and_vars)
-        pairs = self._with_gradient(given)
+        given = checked_pairs(self._title(), grads_and_vars)
+        pairs = with_gradient(self._title(), given)
         variables = [variable for _, variable in pairs]
         self.build(variable for gradient, variable in given if gradient is not None or is_floating(variable.dtype))
         gradients = self._clipped([gradient for gradient, _ in pairs])
@@ -316,7 +313,7 @@ class Optimizer(Configurable):
             self.update(variable, gradient, scalars[dtype], self._slots[variable])
         self.iterations.assign_add(1)
         if self.use_ema:
-            self._average(list(self._slots))
+            self._average([variable for variable, slots in self._slots.items() if _AVERAGE in slots])
 
     def apply(self, grads: Iterable[Any], trainable_variables: Iterable[Variable] | None = None) -> None:
         """Make one step, as `apply_gradients` does.
@@ -374,65 +371,16 @@ class Optimizer(Configurable):
             raise ValueError(at_user_line(f"{self._title()}: no averages are kept; make it with use_ema=True"))
         for variable in var_list:
             if variable not in self._slots:
-                raise ValueError(at_user_line(f"{self._title()}: there is no average of {_label(variable)} yet"))
+                raise ValueError(at_user_line(f"{self._title()}: there is no average of {label_of(variable)} yet"))
             variable.assign(self._slots[variable][_AVERAGE].read_value())
 
     # The parts of a step
-
-    def _pairs(self, grads_and_vars: Iterable[Any]) -> list[tuple[Any, Variable]]:
-        """The pairs, of which each has a variable of its own."""
-        pairs, seen = list(grads_and_vars), set[int]()
-        for pair in pairs:
-            is_pair = isinstance(pair, (tuple, list)) and len(pair) == 2
-            if not (is_pair and isinstance(pair[1], Variable)):
-                what = f"{type(pair[1]).__name__} for a variable" if is_pair else type(pair).__name__
-                raise TypeError(
-                    at_user_line(
-                        f"{self._title()}.apply_gradients takes pairs of gradient and variable, got {what}; "
-                        "zip(gradients, variables) makes them"
-                    )
-                )
-            if pair[1].key in seen:
-                raise ValueError(at_user_line(f"{self._title()}: {_label(pair[1])} comes twice"))
-            seen.add(pair[1].key)
-        if not pairs:
-            raise ValueError(
-                at_user_line(
-                    f"{self._title()}: there is no gradient and no variable; a zip that was gone through has no more"
-                )
-            )
-        return pairs
-
-    def _with_gradient(self, pairs: list[tuple[Any, Variable]]) -> list[tuple[Tensor, Variable]]:
-        """The pairs that have a gradient."""
-        found = []
-        for gradient, variable in pairs:
-            if gradient is None:
-                continue
-            value = ops.asarray(gradient, variable.dtype)
-            if value.shape != variable.shape:
-                raise ShapeError(
-                    at_user_line(
-                        f"{self._title()}: a gradient of shape {value.shape} for {_label(variable)} of shape "
-                        f"{variable.shape}"
-                    )
-                )
-            found.append((value, variable))
-        if not found:
-            names = ", ".join(_label(variable) for _, variable in pairs)
-            raise ValueError(
-                at_user_line(
-                    f"{self._title()}: no gradient for any variable ({names}); was the loss computed inside the tape, "
-                    "from these variables?"
-                )
-            )
-        return found
 
     def _clipped(self, gradients: list[Tensor]) -> list[Tensor]:
         if self.clipnorm is not None:
             return [clip_by_norm(each, self.clipnorm) for each in gradients]
         if self.global_clipnorm is not None:
-            return clip_by_global_norm(gradients, self.global_clipnorm)
+            return clip_by_global_norm(gradients, self.global_clipnorm)[0]
         if self.clipvalue is not None:
             return [ops.clip(each, -self.clipvalue, self.clipvalue) for each in gradients]
         return gradients
@@ -463,20 +411,6 @@ def _dtypes(variables: Iterable[Variable]) -> Iterable[np.dtype]:
 def as_scalars(dtype: np.dtype, *numbers: float) -> tuple[Tensor, ...]:
     """Settings of a rule as tensors of shape (), for `Optimizer.scalars`."""
     return tuple(ops.asarray(number, dtype) for number in numbers)
-
-
-def _takes_step(rate: Callable[..., Any]) -> bool:
-    """Whether a function of the user's takes the number of steps, or nothing."""
-    if isinstance(rate, LearningRateSchedule):
-        return True
-    kinds = [parameter.kind for parameter in signature(rate).parameters.values()]
-    return any(
-        kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.VAR_POSITIONAL) for kind in kinds
-    )
-
-
-def _label(variable: Variable) -> str:
-    return f"variable {variable.name!r}" if variable.name else f"a variable of shape {variable.shape}"
 
 
 def _check_positive(title: str, name: str, number: Any) -> None:

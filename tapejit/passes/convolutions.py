@@ -19,6 +19,7 @@ input, kernel, stride                       forward       by kernel     by input
 ==========================================  ============  ============  ============
 
 So tiles are the better choice but where they would read a large kernel in long steps, again for each row of places.
+Those of 3×3 places, without strides, are mostly not made so any more: see `winograd`.
 """
 
 from collections.abc import Callable
@@ -26,13 +27,12 @@ from math import prod
 from typing import Any
 
 from ..aval import Shape
-from ..config import transforms_enabled
 from ..graph import Builder, Node
 from ..lowering import Affine, Convolution, IndexMap
-from ..ops.winograd import PLACES, tiles_along
 from ..primitive import in_role
 from .access import Dot, Load
 from .composing import traced
+from .winograd import transforms
 
 FEW_COLUMNS = 2
 """Fewer channels than this fill too little of a vector."""
@@ -51,15 +51,6 @@ LONG_SUM = 1024
 
 LEAST_PART = 64
 """Sums over one example are not worth it where they have fewer terms than this."""
-
-MANY_CHANNELS = 8
-"""Fewer channels, in or out, are not worth Winograd's transforms."""
-
-WORTH_TRANSFORMS = 1.5
-"""By how many times there have to be fewer multiplications: tiles stick out of results of few places."""
-
-MANY_TILES = 25
-"""So many tiles have to be added up in an example before the matrices of a kernel's gradient are worth transforming."""
 
 _TALL = 24
 """The most rows of a tile, about."""
@@ -181,10 +172,9 @@ def convolutions(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node
 
 
 def _expansion(node: Node, lowering: Convolution) -> Callable[..., Any] | None:
-    if in_transforms(node):
-        return _transformed
-    if in_transforms_by_kernel(node):
-        return _transformed_by_kernel
+    transformed = transforms(node)
+    if transformed is not None:
+        return transformed
     if not in_window_tiles(node):
         return lowering.expand
     kernel, terms = node.inputs[1].aval, _terms(node)
@@ -192,49 +182,6 @@ def _expansion(node: Node, lowering: Convolution) -> Callable[..., Any] | None:
     if kernel.size > node.aval.size and terms > LONG_SUM and 1 < channels <= terms // LEAST_PART:
         return _example_by_example
     return None
-
-
-def in_transforms(node: Node) -> bool:
-    """Whether a convolution is computed with fewer multiplications, by Winograd's transforms."""
-    *size, c, d = node.inputs[1].aval.shape
-    if not _is_plain(node) or size != [3, 3] or min(c, d) < MANY_CHANNELS:
-        return False
-    if PLACES * c * d * node.aval.dtype.itemsize > LARGE_KERNEL:
-        return False
-    height, width = node.aval.shape[1:-1]
-    return 9 * height * width >= WORTH_TRANSFORMS * PLACES * _tiles(height, width)
-
-
-def in_transforms_by_kernel(node: Node) -> bool:
-    """Whether it is the gradient of such a convolution by its kernel."""
-    c, *places, d = node.aval.shape
-    if not _is_plain(node) or places != [3, 3] or min(c, d) < MANY_CHANNELS:
-        return False
-    return _tiles(*node.inputs[1].aval.shape[:2]) >= MANY_TILES
-
-
-def _is_plain(node: Node) -> bool:
-    """Whether it is over two axes of space, without strides, and of one stack of inputs."""
-    params = dict(node.params)
-    if not transforms_enabled() or len(node.aval.shape) != 4 or node.aval.size == 0:
-        return False
-    steps = params["strides"], params["dilations"]
-    return steps == ((1, 1), (1, 1)) and node.aval.dtype.kind == "f" and node.aval.dtype.itemsize in {4, 8}
-
-
-def _tiles(height: int, width: int) -> int:
-    return tiles_along(height) * tiles_along(width)
-
-
-def _transformed(x: Any, kernel: Any, **_: Any) -> Any:
-    return in_role("winograd")(x, kernel)
-
-
-def _transformed_by_kernel(x: Any, kernel: Any, **_: Any) -> Any:
-    """The channels of `x` are its first axis, its examples the last one; those of the kernel are before its last."""
-    permute = in_role("permute")
-    parts = in_role("winograd_by_kernel")(permute(x, (3, 1, 2, 0)), permute(kernel, (2, 0, 1, 3)))
-    return permute(in_role("sum")(parts, (0,)), (2, 0, 1, 3))
 
 
 def _example_by_example(x: Any, kernel: Any, *, strides: tuple[int, ...], dilations: tuple[int, ...]) -> Any:

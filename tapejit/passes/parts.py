@@ -4,6 +4,7 @@ A statement that would ask at each index which piece it is in becomes several, o
 which the answer is the same. Start reading at `statements_for`.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from itertools import pairwise
@@ -25,6 +26,9 @@ MOST_PARTS = 9
 
 In bodies of region operations parts are made in any case: they are short, and run often. The gradient of Lorenz's
 system of 32 equations takes a third of the time."""
+
+FEW_SUMS = 3
+"""Sums that ask for each element of an array made of pieces where it is."""
 
 MOST_VALUES = 500
 """Nor are parts made of long statements, unless most of what they compute is for one part only."""
@@ -138,9 +142,16 @@ def _borders(condition: Condition) -> tuple[int, tuple[int, ...]]:
 
 
 def costly_pieces(leaves: Iterable[Leaf], stored: Collection[Node]) -> set[Node]:
-    """What has to be stored because statements that can't be done in parts would compute much under a condition."""
+    """What has to be stored because statements that can't be done in parts would compute much under a condition.
+
+    So has what sums ask for at many places, each time where it is: the loops of stored pieces don't.
+    """
     more: set[Node] = set()
+    asked: Counter[Node] = Counter()
     for leaf in leaves:
+        if leaf.statement.reduced:
+            choices = (each for each in leaf.statement.values.values() if isinstance(each, Choose))
+            asked.update(each.node for each in choices if each.node not in stored)
         for expression in leaf.statement.values.values():
             if not isinstance(expression, Choose):
                 continue
@@ -148,7 +159,7 @@ def costly_pieces(leaves: Iterable[Leaf], stored: Collection[Node]) -> set[Node]
             joined = expression.node
             nothing_else = sum(value.aval.size for value in joined.inputs) == joined.aval.size
             more.update([joined] if costly and nothing_else and joined not in stored else costly)
-    return more
+    return more | {node for node, count in asked.items() if count > FEW_SUMS}
 
 
 def _is_costly(wanted: Key, values: Values) -> bool:

@@ -13,7 +13,7 @@ from ..families import ALL
 from ..primitive import Value, add_tape, current, in_role, remove_tape
 from ..pytree import LEAF, TreeDef, flatten, flatten_up_to, unflatten
 from ..tensor import Ones
-from ..variable import Variable
+from ..variable import TRAINED, Variable
 from .jacobians import batch_jacobian_rows, checked_chunk, jacobian_rows
 from .recording import Recording
 from .requests import flat, tensor_or_variable, wants_zeros
@@ -55,6 +55,7 @@ class GradientTape:
             raise ValueError(at_user_line("the tape is recording already: it can be entered again after it was left"))
         if self._freed:
             self._recording, self._freed = Recording(self._watch_accessed), False
+        TRAINED.rely()
         self._resume()
         return self
 
@@ -92,7 +93,7 @@ class GradientTape:
         """
         if self._freed:
             raise TapeError(at_user_line("GradientTape.watch: the tape's records were freed; enter it again first"))
-        for value in flat("watch", tensor)[0]:
+        for value in flat("GradientTape.watch: what you watch", tensor)[0]:
             if is_floating(value.dtype):
                 self._recording.watch(value)
             else:

@@ -117,7 +117,7 @@ class Recording:
         key = variable.key
         active = self._active
         if key not in active:
-            if not (self.watch_accessed and variable.trainable and is_floating(variable.dtype)):
+            if not (self.watch_accessed and variable.trained and is_floating(variable.dtype)):
                 return
             active.add(key)
             self.variables[key] = variable

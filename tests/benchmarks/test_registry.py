@@ -10,6 +10,7 @@ HELD = {
     "mlp_epoch": ("numpy", "tapejit_epochs"),
     "njit_gradient_loop": ("njit_by_hand", "tapejit_to_numba"),
     "njit_hmc_sampler": ("njit_by_hand", "tapejit_to_numba"),
+    "njit_newton": ("njit_by_hand", "tapejit_to_numba"),
 }
 HERE = {"numpy", "scipy", "numba", "tapejit"}
 

@@ -24,6 +24,15 @@ def test_cond() -> None:
         check_gradients(lambda x, w: tj.sum(program(x, w)["y"] ** 2), x, W, kernels=0, unconnected="zero")
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_functions_may_be_named(compiled: bool) -> None:
+    def choose(x: Any) -> Any:
+        return tj.cond(x > 1, true_fn=lambda: 2 * x, false_fn=lambda: -x)
+
+    call = tj.compile(choose, strict=True) if compiled else choose
+    assert [float(call(np.array(x))) for x in (3.0, 0.5)] == [6.0, -0.5]
+
+
 def test_a_number_as_condition_is_true_if_it_is_not_zero() -> None:
     for number in (0, 2, 0.0, -0.5, True, False, np.array(0.0), np.array(3)):
         found = check(lambda x, n=number: tj.cond(tj.asarray(n), tj.sin, tj.cos, x), X)

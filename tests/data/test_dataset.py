@@ -157,6 +157,7 @@ def test_what_tensorflow_calls_them() -> None:
     np.testing.assert_array_equal(whole[0], X)
     assert slices().reduce(0, lambda total, number: total + number) == 45
     assert numbers(slices().apply(lambda dataset: dataset.take(2))) == [0, 1]
+    assert numbers(elements().take(4).flat_map(lambda n: Dataset.range(n))) == [0, 0, 1, 0, 1, 2]
     counts = [d.cardinality() for d in (slices().batch(3), slices().repeat(), slices().filter(bool))]
     assert counts == [4, tj.data.INFINITE_CARDINALITY, tj.data.UNKNOWN_CARDINALITY]
 
@@ -173,6 +174,7 @@ def test_a_function_in_several_threads_keeps_the_order() -> None:
     assert numbers(dataset) == list(range(0, 18, 2))
     assert numbers(elements().map(lambda n: n, num_parallel_calls=tj.data.AUTOTUNE).take(3)) == [0, 1, 2]
     assert len(dataset) == 9
+    assert numbers(Dataset.range(3).repeat().take(4).prefetch()) == [0, 1, 2, 0]
 
     def fail(number: Any) -> Any:
         if number >= 4:
@@ -218,16 +220,19 @@ def test_orders_go_on_where_they_were_saved() -> None:
     assert [numbers(again), numbers(again)] == expected
 
 
-def test_a_compiled_step_does_not_take_an_order_for_a_constant() -> None:
-    dataset, eager = (Dataset.from_tensor_slices(X).shuffle(10, seed=0).take(2) for _ in range(2))
+def test_a_compiled_step_does_not_take_elements_for_constants() -> None:
+    rows = X.copy()
+    dataset, eager = (Dataset.from_tensor_slices(rows).shuffle(10, seed=0).batch(3).take(2) for _ in range(2))
 
     def total() -> Any:
-        return tj.stack([2 * row for row in dataset])
+        return tj.stack([2 * batch for batch in dataset])
 
     step = tj.compile(total)
-    with pytest.warns(TapejitWarning, match="runs eagerly"):
-        found = [step().tolist() for _ in range(3)]
-    assert found == [[(2 * row).tolist() for row in eager] for _ in range(3)]
+    with pytest.warns(TapejitWarning, match="go through it outside, and pass its elements as arguments"):
+        step()
+    next(iter(eager))
+    rows[:] += 1
+    assert step().tolist() == [(2 * batch).tolist() for batch in eager]
 
 
 def test_generators_are_called_again() -> None:

@@ -52,7 +52,7 @@ def test_a_derivative_with_a_parameter_under_an_integral() -> None:
     volume, _ = dblquad(LowLevelCallable(slope.ctypes), 1, 2, 0, 1)
     np.testing.assert_allclose(volume, dblquad(lambda x, a: -x * x * np.exp(-a * x * x), 1, 2, 0, 1)[0], rtol=1e-10)
     assert np.isnan(slope.ctypes(3, (ctypes.c_double * 3)()))
-    same = tj.to_cfunc(lambda x: x * x, "float64(intc, CPointer(float64), voidptr)", 0.0)
+    same = tj.to_cfunc(lambda x: x * x, "double(intc, CPointer(double), voidptr)", 0.0)
     assert same.ctypes(1, (ctypes.c_double * 1)(3), None) == 9
 
 
@@ -62,7 +62,6 @@ def test_a_signature_may_be_of_numbas_types() -> None:
     slope = ctypes.c_double()
     assert (square.ctypes(3.0, ctypes.byref(slope)), slope.value) == (9.0, 6.0)
     assert repr(square).startswith("<C function (float64, float64*) -> float64 at 0x")
-    assert tj.to_cfunc(lambda x: x * x, "double(double)").ctypes(3.0) == 9.0
 
 
 def test_generic_filter() -> None:
@@ -117,13 +116,11 @@ def test_lengths_are_told_from_numbers() -> None:
 
     pointer, example = "CPointer(float64)", (np.zeros(3), 2)
     given = (ctypes.c_double * 3)(1, 2, 3)
-    assert tj.to_cfunc(power, f"float64({pointer}, int64)", *example).ctypes(given, 2) == 14
     assert tj.to_cfunc(power, f"float64({pointer}, intc, int64)", *example).ctypes(given, 3, 2) == 14
     assert tj.to_cfunc(power, f"float64(int64, {pointer}, int64)", *example).ctypes(3, given, 2) == 14
     counted = tj.to_cfunc(power, f"float64({pointer}, int64, int64)", *example)
     assert counted.ctypes(given, 3, 2) == 14
     assert np.isnan(counted.ctypes(given, 4, 2))
-    assert tj.to_cfunc(lambda k: k + 1, "int64(int64)").ctypes(2**40) == 2**40 + 1
 
 
 def test_the_code_outlives_its_object() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tapejit.errors import TapejitWarning
-from tapejit.kernel import door, host, keys
+from tapejit.kernel import door, host, keys, store
 
 PACKAGE = Path(keys.__file__).resolve().parents[1]
 
@@ -155,3 +155,66 @@ def test_an_edited_checkout_gets_no_code_of_the_one_before(tmp_path: Path) -> No
     os.utime(path, (time.time() - 10,) * 2)
     assert run("reads") == "2 0\n"
     assert run("reads") == "2 1\n"
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows with each reading of the source; files count as settled at once."""
+    done: list[str] = []
+    read = keys.source_digest
+
+    def reading() -> str:
+        done.append(read())
+        return done[-1]
+
+    monkeypatch.setattr(keys, "source_digest", reading)
+    monkeypatch.setattr(keys, "_SETTLED", -1)
+    return done
+
+
+@pytest.mark.skipif(os.name != "posix", reason="where the system tells when a file was changed")
+def test_a_source_is_read_again_only_when_it_was_changed(checkout: Path, readings: list[str], tmp_path: Path) -> None:
+    notes = store.KernelStore(tmp_path / "kernels")
+
+    def key() -> str:
+        keys._surroundings.cache_clear()
+        return keys.make_key("graph", notes)
+
+    first = key()
+    assert key() == first == keys.make_key("graph")
+    assert len(readings) == 2  # the last one had no notes
+    (checkout / "step.py").write_text("one = 2\n")  # as long as before
+    os.utime(checkout / "step.py", (1e9, 1e9))  # and as old
+    second = key()
+    assert second != first
+    assert key() == second
+    assert len(readings) == 3
+    (checkout / "step.py").write_text("one = 1\n")
+    assert key() == first
+    assert (len(readings), len(notes.entries())) == (4, 0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="where the system tells when a file was changed")
+def test_what_was_noted_is_not_trusted_blindly(checkout: Path, readings: list[str], tmp_path: Path) -> None:
+    notes = store.KernelStore(tmp_path / "kernels")
+    keys._noted_digest(notes)
+    (path,) = notes.path.iterdir()
+    for spoil in (
+        lambda: path.write_bytes(path.read_bytes()[:-1]),
+        lambda: path.chmod(0o666),
+        lambda: path.write_bytes(b""),
+        path.unlink,
+    ):
+        spoil()
+        before = len(readings)
+        assert keys._noted_digest(notes) == readings[0]
+        assert len(readings) == before + 1
+        path.chmod(0o600)
+    assert notes.clear() == 0
+    assert not list(notes.path.iterdir())
+
+
+def test_a_source_that_was_changed_just_now_is_not_noted(checkout: Path, tmp_path: Path) -> None:
+    notes = store.KernelStore(tmp_path / "kernels")
+    assert keys._noted_digest(notes) == keys.source_digest()
+    assert not notes.path.exists()

@@ -149,6 +149,11 @@ def test_a_setting_that_changes_takes_effect_in_a_compiled_step() -> None:
     assert float(step(t, p)) == 1.25
     loss.delta = 4.0
     assert float(step(t, p)) == 2.25
+    loss.reduction = "none"
+    assert step(t, p).shape == ()
+    loss.reduction = "average"
+    with pytest.raises(ValueError, match=r"reduction is one of .*; got 'average'"):
+        step(t, p)
 
 
 def test_a_label_that_is_no_class_is_an_error() -> None:
@@ -193,6 +198,12 @@ def test_a_label_that_is_no_class_in_a_loop() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
+        (lambda: tj.losses.Huber(-1.0)(np.ones(2), np.ones(2)), ValueError, "delta is at least 0, got -1.0"),
+        (
+            lambda: tj.losses.BinaryCrossentropy(label_smoothing=1.5)(np.ones(2), np.ones(2)),
+            ValueError,
+            "label_smoothing is from 0 to 1, got 1.5",
+        ),
         (lambda: tj.losses.MeanSquaredError(reduction="all"), ValueError, "reduction is one of 'sum_over_batch_size'"),
         (lambda: tj.losses.MeanSquaredError()(np.ones((2, 3)), np.ones((2, 4))), ShapeError, r"\(2, 3\) .*\(2, 4\)"),
         (

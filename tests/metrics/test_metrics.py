@@ -47,7 +47,7 @@ def test_values(kind: Any, arrays: tuple[Any, ...], weights: Any, expected: floa
 def test_the_numbers_of_keras(
     name: str, options: dict[str, Any], targets: Any, predictions: Any, weights: Any, expected: list[Any]
 ) -> None:
-    metric = getattr(tj.metrics, name)(**options)
+    metric, targets, predictions = getattr(tj.metrics, name)(**options), np.array(targets), np.array(predictions)
     np.testing.assert_allclose(metric(targets, predictions, sample_weight=weights), expected[0], rtol=1e-12)
     np.testing.assert_allclose(metric(targets[::-1], predictions), expected[1], rtol=1e-12)
 

@@ -98,7 +98,8 @@ def test_layers_build_from_a_shape_or_at_the_first_call() -> None:
 
 
 def test_weights_are_made_in_the_first_compiled_call() -> None:
-    model = nn.Sequential([nn.Dense(4, "tanh"), nn.Dense(1)])
+    seeds = [nn.initializers.GlorotUniform(seed) for seed in (0, 1)]
+    model = nn.Sequential([nn.Dense(4, "tanh", kernel_initializer=seeds[0]), nn.Dense(1, kernel_initializer=seeds[1])])
     step = tj.compile(lambda x: model(x), strict=True)
     x = np.ones((2, 3), np.float32)
     first = step(x)

@@ -27,6 +27,16 @@ def test_a_learning_rate_that_changes_takes_effect_in_a_compiled_step() -> None:
     assert float(w) == -4.25
 
 
+def test_a_setting_that_changes_is_told() -> None:
+    w, optimizer = tj.Variable(0.0), tj.optimizers.SGD(0.5)
+    step = tj.compile(lambda g: optimizer.apply_gradients([(g, w)]), strict=True)
+    step(1.0)
+    optimizer.clipvalue = 0.5
+    step(1.0)
+    assert float(w) == -0.75
+    assert step.explain().splitlines()[-1] == "2. the settings of SGD changed"
+
+
 def test_the_learning_rate_is_a_variable() -> None:
     w, optimizer = tj.Variable(0.0), tj.optimizers.SGD(1)
 
@@ -193,6 +203,12 @@ def test_settings_out_of_range(options: dict[str, Any], match: str) -> None:
         tj.optimizers.SGD(**options)
 
 
+def test_a_learning_rate_that_is_none() -> None:
+    for rate in (None, "0.1"):
+        with pytest.raises(TypeError, match="SGD: learning_rate is a number, a variable or a function, got"):
+            tj.optimizers.SGD(rate)
+
+
 def test_minimize_and_averages() -> None:
     w = tj.Variable(4.0)
     optimizer = tj.optimizers.SGD(0.25, use_ema=True, ema_momentum=0.5)
@@ -253,6 +269,21 @@ def test_variables_that_do_not_decay(compiled: bool) -> None:
     assert [float(variable) for variable in variables] == [0.5625, 0.75, 0.75]
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_a_setting_needs_is_made_when_it_changes(compiled: bool) -> None:
+    w, other, optimizer = tj.Variable(0.0), tj.Variable(0.0), tj.optimizers.SGD(1.0)
+    optimizer.build([other])
+    run: Any = lambda: optimizer.apply_gradients([(1.0, w)])  # noqa: E731
+    step = tj.compile(run, strict=True) if compiled else run
+    step()
+    optimizer.momentum, optimizer.use_ema, optimizer.ema_momentum = 0.5, True, 0.5
+    step()
+    step()
+    assert float(w) == -3.5
+    optimizer.finalize_variable_values([w])
+    assert float(w) == -2.5  # of -1, -2 and -3.5
+
+
 def test_slots_are_named_and_made_once() -> None:
     w = tj.Variable(np.ones(2, np.float32), name="w")
     optimizer = tj.optimizers.Adam(amsgrad=True)
@@ -267,7 +298,8 @@ def test_slots_are_named_and_made_once() -> None:
 def test_norms_and_clipping() -> None:
     gradients = [tj.constant([3.0]), None, tj.constant([[4.0]])]
     assert float(tj.optimizers.global_norm(gradients)) == 5.0
-    clipped = tj.optimizers.clip_by_global_norm(gradients, 1.0)
+    clipped, norm = tj.optimizers.clip_by_global_norm(gradients, clip_norm=1.0)
+    assert float(norm) == 5.0
     np.testing.assert_allclose(clipped[0].numpy(), [0.6])
     assert clipped[1] is None
     assert tj.optimizers.clip_by_norm(tj.constant([0.0, 0.0]), 1.0).tolist() == [0.0, 0.0]

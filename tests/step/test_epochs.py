@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import tapejit as tj
-from tapejit import epochs as module
-from tapejit.epochs import History
+from tapejit import epochs, progress
 from tapejit.errors import IndexRangeError, ShapeError, TapejitWarning
-from tapejit.kernel.driver import Program
-from tapejit.kernel.shuffling import shuffle_rows
+from tapejit.history import History
+from tapejit.kernel.driver import Program, Turns
+from tapejit.kernel.shuffling import Order
 
 ROWS = 23
 X = np.random.default_rng(0).normal(size=(ROWS, 3)).astype(np.float32)
@@ -42,9 +42,8 @@ def strict(function: Any) -> Any:
 
 def orders(count: int, seed: int) -> np.ndarray:
     """The orders that `epochs` takes, from its own parts."""
-    found = np.tile(np.arange(ROWS), (count, 1))
-    shuffle_rows(found, int(np.random.default_rng(seed).integers(2**63)))
-    return found
+    order = Order(ROWS, int(np.random.default_rng(seed).integers(2**63)))
+    return np.array([order.move_on().copy() for _ in range(count)])
 
 
 def by_hand(model: Model, order: np.ndarray, size: int, drop: bool) -> list[Any]:
@@ -78,8 +77,8 @@ def test_each_epoch_takes_every_row_once_in_another_order() -> None:
     found = orders(200, seed=0)
     assert (np.sort(found) == np.arange(ROWS)).all()
     assert len(np.unique(found, axis=0)) == 200
-    many = np.tile(np.arange(4), (24_000, 1))
-    shuffle_rows(many, 1)
+    order = Order(4, 1)
+    many = np.array([order.move_on().copy() for _ in range(24_000)])
     counts = np.unique(many, axis=0, return_counts=True)[1]
     assert len(counts) == 24
     assert np.sum((counts - 1000) ** 2 / 1000) < 49.7  # chi squared, 23 degrees of freedom, p = 0.001
@@ -92,18 +91,59 @@ def test_seeds_generators_and_no_shuffling() -> None:
     assert losses(1) == losses(1) == losses(np.random.default_rng(1))
     assert losses(1) != losses(2)
     assert losses(True) != losses(True)
+    assert losses(tj.random.Generator(5)) == losses(tj.random.Generator(5)) != losses(tj.random.Generator(6))
+    generator = tj.random.Generator(5)
+    assert losses(generator) != losses(generator)
     assert losses(False) == [X[::5, 0].tolist()] * 2
+    with pytest.raises(TypeError, match="shuffle is a bool, a seed of 0 or more or a generator, got 'yes'"):
+        losses("yes")
+    with pytest.raises(TypeError, match=r"batch_size is an int, got 5\.0"):
+        Model().step.epochs(X, Y, batch_size=5.0)
 
 
-def test_one_call_of_the_driver_runs_epochs_of_full_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_callback_or_other_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(**options: Any) -> tuple[list[Any], list[float]]:
+        model = Model(strict)
+        history = model.step.epochs(X, Y, batch_size=5, epochs=6, shuffle=4, **options)
+        return history.results["loss"].tolist(), model.w.tolist()
+
+    expected = run()
+    assert run(callback=lambda *_: None) == expected
+    monkeypatch.setattr(epochs, "RESULT_BYTES", 100)  # two epochs
+    assert run() == expected
+
+
+def test_arrays_that_change_in_the_callback_are_seen() -> None:
+    x, total = np.ones((4, 2), np.float32), tj.Variable(0.0)
+    scale = np.ones(1)
+
+    def change(epoch: int, _: Any) -> None:
+        x[...] = 10
+        scale[0] = 2
+        total.assign(0.5 * total.read_value())
+
+    step = strict(lambda x: total.assign_add(tj.sum(x) * scale[0]) is None or tj.sum(x))
+    history = step.epochs(x, batch_size=2, epochs=3, shuffle=False, callback=change)
+    assert history.results.tolist() == [[4, 4], [40, 40], [40, 40]]
+    assert float(total) == ((8 / 2 + 160) / 2 + 160) / 2
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_few_calls_run_many_epochs(monkeypatch: pytest.MonkeyPatch, drop: bool) -> None:
+    """The smaller last batch of each epoch, a kernel of its own, among them."""
     counts: list[int] = []
-    run = Program.run
+    run, take_turns = Program.run, Turns.run
+    each = 4 if drop else 5
     monkeypatch.setattr(Program, "run", lambda self, count: counts.append(count) or run(self, count))
-    model = Model(strict)
-    model.step.epochs(X, Y, batch_size=5, epochs=50, drop_remainder=True)
-    assert sum(counts) == 200
-    assert len(counts) < 8  # chunks grow
+    monkeypatch.setattr(Turns, "run", lambda self, count: counts.append(count * each) or take_turns(self, count))
+    model, other = Model(strict), Model(strict)
+    history = model.step.epochs(X, Y, batch_size=5, epochs=50, shuffle=3, drop_remainder=drop)
+    assert sum(counts) == 50 * each
+    assert len(counts) < 10  # chunks grow
     assert "gather" in model.step.source()
+    expected = [by_hand(other, order, 5, drop) for order in orders(50, seed=3)]
+    losses = [[float(step["loss"]) for step in epoch] for epoch in expected]
+    np.testing.assert_allclose(history.results["loss"].numpy(), losses, rtol=1e-4, atol=1e-6)
 
 
 def test_the_callback_hears_means_and_may_stop() -> None:
@@ -136,7 +176,7 @@ def test_nests_tensors_lists_constants_and_mapped_files(tmp_path: Path) -> None:
     history = step.epochs({"x": swapped, "y": (mapped, tj.constant(Y))}, 2.0, "a", batch_size=5)
     assert float(total) == pytest.approx(2 * X.sum() + 2 * Y.sum(), rel=1e-5)
     assert (history.results, history.means) == ("a", "a")
-    step.epochs({"x": X.tolist(), "y": (Y[::-1], Y)}, 2.0, "a", batch_size=5)
+    step.epochs({"x": X.tolist(), "y": (Y[::-1], Y)}, label="a", scale=2.0, batch_size=5)
     assert float(total) == pytest.approx(4 * X.sum() + 4 * Y.sum(), rel=1e-5)
 
 
@@ -188,19 +228,41 @@ def test_an_interrupted_run_keeps_what_was_done(monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(history.results["loss"], done.results["loss"])
     np.testing.assert_array_equal(model.w, other.w)
 
-    run = Program.run
+    take_turns = Turns.run
+
+    def interrupted(self: Turns, rounds: int) -> int:
+        take_turns(self, rounds)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Turns, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        model.step.epochs(X, Y, batch_size=5, epochs=4, shuffle=1)
+    monkeypatch.undo()
+    history = caught.value.history  # type: ignore[attr-defined]
+    assert 1 <= history.epochs <= 4
+    done = other.step.epochs(X, Y, batch_size=5, epochs=history.epochs, shuffle=1, callback=lambda *_: None)
+    np.testing.assert_array_equal(history.results["loss"], done.results["loss"])
+    np.testing.assert_array_equal(model.w, other.w)
+
+
+def test_a_run_that_is_interrupted_between_steps_keeps_those_that_were_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, calls = Program.run, 0
 
     def interrupted(self: Program, count: int) -> int:
+        nonlocal calls
         status = run(self, count)
-        if float(model.w.buffer[0]) != start:
+        calls += 1
+        if calls == 2:
             raise KeyboardInterrupt
         return status
 
-    start = float(model.w.buffer[0])
     monkeypatch.setattr(Program, "run", interrupted)
+    count = tj.Variable(0)
+    step = strict(lambda x: count.assign_add(1) is None or tj.sum(x))
     with pytest.raises(KeyboardInterrupt) as caught:
-        model.step.epochs(X, Y, batch_size=5, epochs=4)
-    assert caught.value.history.epochs <= 1  # type: ignore[attr-defined]
+        step.epochs(X, batch_size=5, epochs=4)
+    assert 0 < int(count) < 5  # one by one at first, and then some more
+    assert caught.value.history.epochs == 0  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -212,6 +274,7 @@ def test_an_interrupted_run_keeps_what_was_done(monkeypatch: pytest.MonkeyPatch)
         ((1.0, 2.0), {}, "no argument is an array"),
         ((X, Y), {"batch_size": 0}, "batch_size is 0, and has to be 1 at least"),
         ((X, Y), {"epochs": -1}, "the number of epochs is -1"),
+        ((X, Y), {"shuffle": -1}, "shuffle is a bool, a seed of 0 or more or a generator, got -1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arrays: tuple[Any, ...], options: dict[str, Any], message: str) -> None:
@@ -220,15 +283,17 @@ def test_what_makes_no_sense_is_refused(arrays: tuple[Any, ...], options: dict[s
 
 
 def test_results_whose_shape_is_the_batchs_want_full_batches() -> None:
-    step = strict(lambda x: 2 * x)
+    count = tj.Variable(0)
+    step = strict(lambda x: count.assign_add(1) is None or 2 * x)
     with pytest.raises(ShapeError, match=r"a result has shape \(5, 3\), in the smaller last batch \(3, 3\)"):
         step.epochs(X, batch_size=5)
+    assert int(count) == 0
     assert step.epochs(X, batch_size=5, drop_remainder=True).results.shape == (1, 4, 5, 3)
     assert Model().step.epochs(X, Y, batch_size=5, epochs=0) == History(None, None, 0)
 
 
 def test_a_bar_is_shown_on_long_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(module, "BAR_AFTER", -1.0)
+    monkeypatch.setattr(progress, "BAR_AFTER", -1.0)
     model = Model()
     model.step.epochs(X, Y, batch_size=5, epochs=4, progress=False)
     model.step.epochs(X, Y, batch_size=5, epochs=4)  # standard error is no terminal
@@ -237,6 +302,10 @@ def test_a_bar_is_shown_on_long_runs(monkeypatch: pytest.MonkeyPatch, capsys: py
     shown = capsys.readouterr().err
     assert "4/4" in shown
     assert f"{float(history.means['loss'][-1]):.4g}" in shown
+    monkeypatch.setattr(progress, "STEPS_AFTER", -1.0)  # in the middle of the first epoch
+    for step in (Model().step, tj.compile(Model().descend, check_finite=True)):
+        step.epochs(X, Y, batch_size=5, epochs=2, progress=True)
+        assert "10/10" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "tqdm", None)
     model.step.epochs(X, Y, batch_size=5, progress=True)
     assert not capsys.readouterr().err

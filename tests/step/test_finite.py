@@ -87,3 +87,33 @@ def test_epochs_are_checked() -> None:
         step.epochs(rows, batch_size=2, shuffle=False)  # type: ignore[attr-defined]
     assert "in epoch 0, step 1" in caught.value.__notes__
     assert np.isfinite(w.numpy()).all()
+
+
+def test_an_eager_step_gives_back_what_it_only_assigned() -> None:
+    w, optimizer = tj.Variable(1.0), tj.optimizers.SGD(0.5)
+    seen = tj.Variable(0.0)
+
+    @tj.compile(check_finite=True)
+    def step(x: Any) -> None:
+        float(x)
+        seen.assign(x)
+        optimizer.apply_gradients([(tj.log(x), w)])
+
+    with pytest.warns(TapejitWarning, match="runs eagerly"):
+        step(np.float32(1.0))
+    with pytest.raises(NotFiniteError, match=r"log at .* gives nan from finite numbers; nothing was assigned"):
+        step(np.float32(-1.0))
+    assert (float(w), float(seen), int(optimizer.iterations)) == (1.0, 1.0, 1)
+
+
+def test_the_operation_in_the_body_of_a_loop_or_a_branch_is_named() -> None:
+    def body(carry: Any, row: Any) -> Any:
+        shown = tj.where(row > 0, tj.log(row), 0.0)  # makes infinities that nobody sees
+        low = tj.cond(row > 2, lambda: tj.sqrt(2.5 - row), lambda: row)
+        return carry + low + 0 * shown, None
+
+    step = tj.compile(lambda rows: tj.scan(body, 0.0, rows)[0], check_finite=True, strict=True)
+    step(np.array([0.0, 1.0, 2.25]))
+    line = body.__code__.co_firstlineno + 2
+    with pytest.raises(NotFiniteError, match=rf"sqrt at .*test_finite.py:{line} gives nan from finite numbers"):
+        step(np.array([0.0, 1.0, 3.0]))

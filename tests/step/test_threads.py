@@ -143,8 +143,8 @@ def test_a_thread_that_raises_leaves_the_step_to_the_others() -> None:
 
     assert together(good, bad, good, bad) == []
     np.testing.assert_array_equal(w.numpy(), np.full(5, 300.0))
-    assert step._last.executable._lock.acquire(blocking=False)
-    step._last.executable._lock.release()
+    assert step._last.executable.lock.acquire(blocking=False)
+    step._last.executable.lock.release()
 
 
 def test_threads_that_trace_at_once() -> None:

@@ -2,7 +2,7 @@
 
 Floor 4. What LAPACK computes is one call over stacks of matrices (`factors`, `triangular`, `systems`, `spectra`); all
 else is made of these and of matrix products. So are the reverse rules: derivatives of any order exist. From the ground:
-`matrices`, `triangular`, `factors`, `systems`, `spectra`, `determinants`, `inverses`, `norms`, `functions`.
+`matrices`, `named`, `triangular`, `factors`, `systems`, `spectra`, `determinants`, `inverses`, `norms`, `functions`.
 
 A factor that is determined but for signs has them chosen, so that eager and compiled numbers agree: see `qr`, `eigh`
 and `svd`.

@@ -23,6 +23,7 @@ from ..reductions import sum as total
 from ..shaping import Apply, expand_dims, reshape
 from ..triangles import diagonal, trace
 from .matrices import check_square, diagonal_matrix, on_diagonal, regular_sample, square_matrices, square_rule
+from .named import SlogdetResult
 from .spectra import decomposed, tall_svd
 from .systems import inverse, solve
 
@@ -77,7 +78,7 @@ _slogdet: Callable[..., Any] = library_call(
 )
 
 
-def slogdet(x: ArrayLike, /) -> "tuple[Tensor, Tensor]":
+def slogdet(x: ArrayLike, /) -> SlogdetResult:
     """Sign of the determinant, and logarithm of its absolute value, which does not overflow.
 
     Parameters
@@ -110,7 +111,7 @@ def slogdet(x: ArrayLike, /) -> "tuple[Tensor, Tensor]":
     (-1.0, 0.0)
     """
     sign, logabsdet = _slogdet(*square_matrices("slogdet", x))
-    return stop_gradient(sign), logabsdet
+    return SlogdetResult(stop_gradient(sign), logabsdet)
 
 
 # det

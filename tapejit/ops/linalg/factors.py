@@ -26,6 +26,7 @@ from .matrices import (
     square_matrices,
     square_rule,
 )
+from .named import QRResult
 from .triangular import solve_lower, solve_upper
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ _qr: Any = library_call(
 )
 
 
-def qr(x: ArrayLike, /) -> "tuple[Tensor, Tensor]":
+def qr(x: ArrayLike, /) -> QRResult:
     """Q with orthonormal columns and upper triangular R with ``Q @ R == x``.
 
     Parameters
@@ -157,9 +158,9 @@ def qr(x: ArrayLike, /) -> "tuple[Tensor, Tensor]":
 
     Returns
     -------
-    q : Tensor, shape (..., m, k)
+    Q : Tensor, shape (..., m, k)
         k is the smaller of m and n: the reduced form.
-    r : Tensor, shape (..., k, n)
+    R : Tensor, shape (..., k, n)
         Its diagonal is not negative, which makes the factors of a matrix of full rank unique. (LAPACK and
         `numpy.linalg.qr` leave signs as they come.)
 
@@ -186,8 +187,8 @@ def qr(x: ArrayLike, /) -> "tuple[Tensor, Tensor]":
     (matrix,) = matrices("qr", x)
     rows, columns = matrix.shape[-2:]
     if rows >= columns:
-        return _qr(matrix)  # type: ignore[no-any-return]
+        return QRResult(*_qr(matrix))
     last = len(matrix.shape) - 1
     q, r = _qr(slice_axis(matrix, last, 0, rows))
     rest = matmul(matrix_transpose(q), slice_axis(matrix, last, rows, columns))
-    return q, concat([r, rest], axis=-1)
+    return QRResult(q, concat([r, rest], axis=-1))

@@ -19,6 +19,7 @@ from ..products import matmul, matrix_transpose
 from ..shaping import expand_dims
 from ..triangles import diagonal
 from .matrices import UNSETTLED, called, diagonal_matrix, matrices, on_diagonal, on_finite, square_matrices
+from .named import EighResult, SVDResult
 
 if TYPE_CHECKING:
     from ...tensor import Tensor
@@ -100,7 +101,7 @@ _eigh: Any = library_call(
 )
 
 
-def eigh(x: ArrayLike, /) -> "tuple[Tensor, Tensor]":
+def eigh(x: ArrayLike, /) -> EighResult:
     """Eigenvalues and eigenvectors of symmetric matrices.
 
     Parameters
@@ -139,7 +140,7 @@ def eigh(x: ArrayLike, /) -> "tuple[Tensor, Tensor]":
     (array([1., 3.], dtype=float32), array([[ 0.7071,  0.7071],
            [-0.7071,  0.7071]], dtype=float32))
     """
-    return _eigh(*square_matrices("eigh", x))  # type: ignore[no-any-return]
+    return EighResult(*_eigh(*square_matrices("eigh", x)))
 
 
 def eigvalsh(x: ArrayLike, /) -> "Tensor":
@@ -265,7 +266,7 @@ def any_svd(x: Any) -> tuple[Any, Any, Any]:
     return matrix_transpose(uh), s, matrix_transpose(v)
 
 
-def svd(x: ArrayLike, /, *, full_matrices: bool = False) -> "tuple[Tensor, Tensor, Tensor]":
+def svd(x: ArrayLike, /, *, full_matrices: bool = False) -> SVDResult:
     """Singular value decomposition ``x == u @ diag(s) @ vh``, reduced.
 
     Parameters
@@ -277,12 +278,12 @@ def svd(x: ArrayLike, /, *, full_matrices: bool = False) -> "tuple[Tensor, Tenso
 
     Returns
     -------
-    u : Tensor, shape (..., m, k)
+    U : Tensor, shape (..., m, k)
         k is the smaller of m and n. Orthonormal columns.
-    s : Tensor, shape (..., k)
+    S : Tensor, shape (..., k)
         Not negative, in descending order.
-    vh : Tensor, shape (..., k, n)
-        Orthonormal rows. Signs are such that in each column of u (in each row of vh, if m < n) the first component
+    Vh : Tensor, shape (..., k, n)
+        Orthonormal rows. Signs are such that in each column of U (in each row of Vh, if m < n) the first component
         which is not small (0.37 of the largest) is positive.
 
     Raises
@@ -313,7 +314,7 @@ def svd(x: ArrayLike, /, *, full_matrices: bool = False) -> "tuple[Tensor, Tenso
                 f"svd has full_matrices=True for square matrices only, got {matrix.aval}; use full_matrices=False"
             )
         )
-    return any_svd(matrix)
+    return SVDResult(*any_svd(matrix))
 
 
 def svdvals(x: ArrayLike, /) -> "Tensor":

@@ -165,3 +165,13 @@ def test_what_is_no_matrix_is_refused(name: str) -> None:
 def test_what_is_not_square_is_refused(name: str) -> None:
     with pytest.raises(ShapeError, match=rf"{name} takes square matrices.*\(3, 2\)"):
         getattr(linalg, name)(np.ones((3, 2)), *([2] if name == "matrix_power" else []))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("name", ["eigh", "qr", "slogdet", "svd"])
+def test_results_have_numpys_names(name: str, compiled: bool) -> None:
+    matrix, ours, numpys = np.array([[2.0, 1.0], [1.0, 3.0]]), getattr(tj.linalg, name), getattr(np.linalg, name)
+    found = (tj.compile(ours) if compiled else ours)(matrix)
+    for label, expected in numpys(matrix)._asdict().items():
+        np.testing.assert_allclose(np.abs(getattr(found, label).numpy()), np.abs(expected), atol=1e-12)
+    assert numpys(tj.constant(matrix))._fields == found._fields
