@@ -210,13 +210,14 @@ def test_every_method_of_every_ufunc_stays_or_says_that_it_does_not(method: str)
     known = {each for each in vars(np).values() if isinstance(each, np.ufunc)}
     ufuncs = {each for each in known if (each.nin, each.nout, each.signature) == (2, 1, None)}
     assert len(ufuncs) > 30
+    refusals: list[tuple[str, str]] = []
     for ufunc in ufuncs:
         t = tj.constant([1, 2, 3] if "shift" in ufunc.__name__ or "bit" in ufunc.__name__ else X[0])
         more = {"reduceat": ([0, 1],), "at": (0, 1.0), "outer": (t,)}.get(method, ())
         try:
             found = getattr(ufunc, method)(t, *more)
         except TypeError as error:
-            assert re.search(rf"np\.{ufunc.__name__}\.{method}.*t\.numpy\(\)", str(error)), error
+            refusals.append((f"np.{ufunc.__name__}.{method}", str(error)))
             continue
         except (RuntimeError, ValueError):  # NumPy has no such method of this ufunc
             continue
@@ -224,6 +225,9 @@ def test_every_method_of_every_ufunc_stays_or_says_that_it_does_not(method: str)
         for one, other in zip(flatten(found)[0], flatten(expected)[0], strict=True):
             assert isinstance(one, tj.Tensor)
             np.testing.assert_allclose(one.numpy(), other, err_msg=ufunc.__name__)
+    for name, message in refusals:
+        assert name in message
+        assert "t.numpy()" in message
 
 
 @pytest.mark.parametrize(
