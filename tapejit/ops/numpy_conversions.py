@@ -46,6 +46,7 @@ def heed_conversion(value: Any, caller: FrameType | None, *, to_array: bool) -> 
             f"{_WAY} (array @ t stays on the tape, array.dot(t) does not)"
         )
         return
+    function = ""
     while caller is not None and _is_numpys(caller):
         function, caller = caller.f_code.co_qualname, caller.f_back
     raise DtypeError(
