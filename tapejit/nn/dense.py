@@ -122,12 +122,14 @@ class LeakyReLU(Layer):
     ----------
     negative_slope : float
         Below 0.
+    alpha : float, optional
+        Another name for it.
     **options
         See `Layer`.
     """
 
-    def __init__(self, negative_slope: float = 0.3, **options: Any) -> None:
-        self.negative_slope = negative_slope
+    def __init__(self, negative_slope: float = 0.3, *, alpha: float | None = None, **options: Any) -> None:
+        self.negative_slope = negative_slope if alpha is None else alpha
         super().__init__(**options)
 
     def call(self, inputs: Any) -> Tensor:

@@ -69,6 +69,8 @@ class Nested(nn.Module):
         (lambda: Nested()(ONES), False),
         (lambda: Nested()(ONES, training=True), True),
         (lambda: nn.Sequential([nn.Dropout(0.5)])(ONES, True), True),
+        (lambda: nn.Sequential([OwnCall()])(ONES, training=True), True),
+        (lambda: nn.Sequential([OwnCall()])(ONES), False),
     ],
 )
 def test_what_says_that_a_call_is_one_for_training(call: Any, expected: bool) -> None:
