@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _demo(chosen.picture) if chosen.command == "demo" else _cache(chosen.action)
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(f"\ntapejit {chosen.command}: interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -43,11 +43,7 @@ def main(picture: Path | None = None) -> int:
         if error.name != "sklearn":
             raise
         return missing("the digits come with scikit-learn", INSTALL)
-    try:
-        show(data, picture)
-    except KeyboardInterrupt:
-        print("\ntapejit demo: interrupted", file=sys.stderr)
-        return 130
+    show(data, picture)
     return 0
 
 
