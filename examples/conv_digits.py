@@ -16,6 +16,7 @@ import gzip
 import sys
 import time
 import warnings
+import zlib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -42,15 +43,29 @@ def digits():
 def read_idx(path):
     """An array from a file in the IDX format, which may be compressed: big-endian lengths, then unsigned bytes."""
     packed = path.with_name(f"{path.name}.gz")
-    data = path.read_bytes() if path.exists() else gzip.decompress(packed.read_bytes())
+    if not path.exists() and not packed.exists():
+        raise SystemExit(f"there is neither {path} nor {packed.name}")
+    data = path.read_bytes() if path.exists() else packed.read_bytes()
+    if not path.exists():
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as error:
+            raise SystemExit(f"{packed} can't be unpacked: {error}") from error
     if data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * data[3]:
-        raise ValueError(f"{path} is no IDX file of bytes")
-    shape = np.frombuffer(data, ">i4", data[3], 4)
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
+        raise SystemExit(f"{path} is no IDX file of bytes: it begins with {data[:4].hex(' ')}")
+    shape, start = np.frombuffer(data, ">i4", data[3], 4), 4 + 4 * data[3]
+    if len(data) != start + shape.prod():
+        raise SystemExit(
+            f"{path} says {shape.prod()} bytes of shape {tuple(shape.tolist())}, and has {len(data) - start}"
+        )
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
 def mnist(folder):
     x_train, y_train, x_test, y_test = (read_idx(Path(folder) / name) for name in MNIST)
+    for images, labels in ((x_train, y_train), (x_test, y_test)):
+        if images.ndim != 3 or labels.shape != images.shape[:1]:
+            raise SystemExit(f"images {images.shape} and labels {labels.shape} in {folder} don't belong together")
     x_train, x_test = (images[..., None].astype(np.float32) / 255 for images in (x_train, x_test))
     return x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64)
 

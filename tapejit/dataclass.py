@@ -1,15 +1,14 @@
 """`dataclass`, as the standard library's, but for the time that it takes: its methods are written when they are needed.
 
 Floor 0. The standard library writes the text of up to six methods for each class and compiles it while the module is
-imported, which for the classes of this package takes as long as all the rest of ``import tapejit``. Here a class gets
-its ``__init__`` when it is first called; the other methods are functions that all classes share the text of. What
-`dataclasses.fields`, `dataclasses.replace` and the like see is the same.
+imported, which for the classes of this package takes as long as all the rest of ``import tapejit``. Here a method is
+written when it is first called, or is a function that all classes share the text of. What `dataclasses.fields`,
+`dataclasses.replace` and the like see is the same.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, FrozenInstanceError
-from operator import attrgetter
 from reprlib import recursive_repr
 from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any
@@ -27,10 +26,11 @@ def _dataclass(
     fields = dataclasses.fields(cls)
     methods: list[Callable[..., Any]] = [_repr(fields)]
     if init:
-        methods.append(_init(cls, fields, frozen=frozen))
+        methods.append(_later(cls, "__init__", lambda: _init(cls, fields, frozen=frozen)))
     if eq:
-        compared = _values([field.name for field in fields if field.compare])
-        methods += [_eq(compared), _hash(compared)] if frozen else [_eq(compared)]
+        methods.append(_later(cls, "__eq__", lambda: _eq(fields)))
+    if eq and frozen:
+        methods.append(_later(cls, "__hash__", lambda: _hash(fields)))
     if frozen:
         methods += _frozen(cls, {field.name for field in fields})
         if layout.get("slots"):
@@ -51,18 +51,27 @@ else:
     dataclass = _dataclass
 
 
-def _init(cls: type, fields: Sequence[Field[Any]], *, frozen: bool) -> Callable[..., None]:
-    """What takes the place of ``__init__`` until the first call."""
-
-    def __init__(self: Any, /, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-        written = _written_init(cls, fields, frozen=frozen)
-        cls.__init__ = written  # type: ignore[misc]
-        written(self, *args, **kwargs)
-
-    return __init__
+_Text = tuple[str, dict[str, Any]]
+"""Of a method: its definition, and what the names in it stand for."""
 
 
-def _written_init(cls: type, fields: Sequence[Field[Any]], *, frozen: bool) -> Callable[..., None]:
+def _later(cls: type, name: str, write: Callable[[], _Text]) -> Callable[..., Any]:
+    """What takes the place of a method until the first call."""
+
+    def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        text, names = write()
+        # As a part of this file, which tells whoever looks at frames that it is the library's own.
+        exec(compile(text, f"{__file__} ({cls.__qualname__})", "exec"), names)
+        written = names[name]
+        written.__module__, written.__qualname__ = cls.__module__, f"{cls.__qualname__}.{name}"
+        setattr(cls, name, written)
+        return written(self, *args, **kwargs)
+
+    method.__name__ = name
+    return method
+
+
+def _init(cls: type, fields: Sequence[Field[Any]], *, frozen: bool) -> _Text:
     names: dict[str, Any] = {"MISSING": MISSING, "put": object.__setattr__}
     parameters: dict[bool, list[str]] = {False: ["self"], True: []}  # by whether they are keywords only
     lines = []
@@ -85,11 +94,7 @@ def _written_init(cls: type, fields: Sequence[Field[Any]], *, frozen: bool) -> C
         lines.append("self.__post_init__()")
     keywords = ["*", *parameters[True]] if parameters[True] else []
     text = f"def __init__({', '.join([*parameters[False], *keywords])}):\n " + "\n ".join(lines or ["pass"])
-    # As a part of this file, which tells whoever looks at frames that it is the library's own.
-    exec(compile(text, f"{__file__} ({cls.__qualname__})", "exec"), names)
-    written: Callable[..., None] = names["__init__"]
-    written.__module__, written.__qualname__ = cls.__module__, f"{cls.__qualname__}.__init__"
-    return written
+    return text, names
 
 
 def _assignment(cls: type, name: str, value: str, names: dict[str, Any]) -> str:
@@ -101,12 +106,19 @@ def _assignment(cls: type, name: str, value: str, names: dict[str, Any]) -> str:
     return f"put_{name}(self, {value})"
 
 
-def _values(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
-    """What gives the values of some fields."""
-    if len(names) > 1:
-        return attrgetter(*names)
-    one = [attrgetter(name) for name in names]
-    return lambda self: tuple([get(self) for get in one])
+def _eq(fields: Sequence[Field[Any]]) -> _Text:
+    mine, others = _values(fields, "self"), _values(fields, "other")
+    text = f"return {mine} == {others} if other.__class__ is self.__class__ else NotImplemented"
+    return f"def __eq__(self, other):\n {text}", {}
+
+
+def _hash(fields: Sequence[Field[Any]]) -> _Text:
+    return f"def __hash__(self):\n return hash({_values(fields, 'self')})", {}
+
+
+def _values(fields: Sequence[Field[Any]], of: str) -> str:
+    """The fields that compare, as a tuple."""
+    return "(" + "".join(f"{of}.{field.name}, " for field in fields if field.compare) + ")"
 
 
 def _repr(fields: Sequence[Field[Any]]) -> Callable[[Any], str]:
@@ -118,20 +130,6 @@ def _repr(fields: Sequence[Field[Any]]) -> Callable[[Any], str]:
         return f"{type(self).__qualname__}({values})"
 
     return __repr__
-
-
-def _eq(values: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any, object], bool]:
-    def __eq__(self: Any, other: object) -> bool:  # noqa: N807
-        return values(self) == values(other) if other.__class__ is self.__class__ else NotImplemented
-
-    return __eq__
-
-
-def _hash(values: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any], int]:
-    def __hash__(self: Any) -> int:  # noqa: N807
-        return hash(values(self))
-
-    return __hash__
 
 
 def _frozen(cls: type, names: set[str]) -> list[Callable[..., None]]:

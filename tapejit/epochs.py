@@ -94,7 +94,7 @@ class Trainable(Loopable):
         Notes
         -----
         The rows of a batch are gathered inside the kernel. As in `repeat`, the loop is compiled and comes back to
-        Python about every 20 ms: Ctrl-C ends it between two steps. The exception that ends a run,
+        Python about every 50 ms: Ctrl-C ends it between two steps. The exception that ends a run,
         KeyboardInterrupt or that of a step that fails, has the attribute ``history`` with the epochs that were done;
         all variables have the values after the last step that was. A step that isn't one kernel runs batch by batch in
         Python.
@@ -120,6 +120,8 @@ class Trainable(Loopable):
 
 class Epochs:
     """One run; see `Trainable.epochs`."""
+
+    bar: Bar
 
     def __init__(
         self,
@@ -149,7 +151,6 @@ class Epochs:
             )
         self.weights = np.array([self.size] * self.full + [self.rest] * (self.rest > 0), np.float64)
         self.order = Order(self.rows, _first_state(shuffle))
-        self.bar = Bar(0, 0, wanted=False)
 
     def run(self, count: int, callback: Callable[[int, Any], Any] | None, progress: bool | None) -> History:
         """Run so many epochs."""
@@ -248,7 +249,7 @@ class Block:
             return False
         fitting = self._parts[0].epochs_in_a_chunk if self._rounds is not None else 0
         if fitting:
-            self._take_turns(1 if alone else left if left < 2 * fitting else fitting)  # no small rest
+            self._take_turns(1 if alone else left if 2 * left <= 3 * fitting else fitting)  # no small rest
             return True
         order = self._run.order.move_on()
         for part in self._parts:

@@ -27,7 +27,7 @@ from .pytree import flatten, unflatten
 from .tensor import Tensor, array_of_numbers
 from .variable import Variable
 
-CHUNK_SECONDS = 0.02
+CHUNK_SECONDS = 0.05
 """How long the driver may be away from Python, about."""
 
 GROWTH = 16
@@ -84,7 +84,7 @@ class Loopable:
         The same numbers as from calls in a loop, to the bit, and the same values of variables and generators. Where a
         step fails, its error names the step, counted from 0; the steps before it are done, and nothing of it is
         assigned. What the function reads by name (a learning rate) is looked at once, before the first step. The loop
-        is compiled, but comes back to Python about every 20 ms: Ctrl-C ends it between two steps, and other threads
+        is compiled, but comes back to Python about every 50 ms: Ctrl-C ends it between two steps, and other threads
         may then use the variables. A step that isn't one kernel, or that a tape records, is called in a Python loop.
         ``tj.fori_loop`` is something else: a loop inside a step, with a value that it carries on and a gradient.
 

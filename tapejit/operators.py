@@ -3,6 +3,7 @@
 Floor 5. Everything here that needs numbers asks `numpy()`.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from . import ops
 from .aval import PYTHON_NUMBERS
 from .errors import DtypeError, ShapeError, at_user_line
 from .families import named_as, parts_of
+from .ops.numpy_conversions import heed_conversion
 from .ops.numpy_names import numpy_function, numpy_ufunc
 from .primitive import Typed
 from .spellings import advice
@@ -130,6 +132,7 @@ class Operators(Typed):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.numpy()
+        heed_conversion(self, sys._getframe(1), to_array=True)
         if dtype is not None and array.dtype != dtype:
             if copy is False:
                 raise ValueError(f"converting {array.dtype.name} to {np.dtype(dtype).name} needs a copy")
@@ -168,12 +171,14 @@ class Operators(Typed):
         return bool(self.numpy().reshape(()))
 
     def __float__(self) -> float:
+        heed_conversion(self, sys._getframe(1), to_array=False)
         return float(self._scalar("float"))
 
     def __int__(self) -> int:
         return int(self._scalar("int"))
 
     def __complex__(self) -> complex:
+        heed_conversion(self, sys._getframe(1), to_array=False)
         return complex(self._scalar("complex"))
 
     def __index__(self) -> int:

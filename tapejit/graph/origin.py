@@ -6,8 +6,8 @@ rules write are literals.
 
 from inspect import CO_VARARGS, CO_VARKEYWORDS
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 # Python numbers that these rooms write are part of an operation's definition, not of the user's program.
@@ -49,16 +49,45 @@ class _Writes(dict[str, bool | None]):
 _WRITES = _Writes()
 
 
-def is_written_here(number: Any, frame: FrameType | None) -> bool:
-    """Whether a number that arrived in `frame` comes from tapejit's own rules rather than from a user's program.
+class Place(NamedTuple):
+    """Where a program writes a number: code, and which of its instructions is at work."""
+
+    code: CodeType
+    instruction: int
+
+
+HERE = Place((lambda: None).__code__, 0)
+"""Stands for all places in tapejit's own rules."""
+
+
+def place_of(number: Any, frame: FrameType | None) -> Place | None:
+    """Where a number that arrived in `frame` was written.
 
     An operation may have been handed the number by its caller: then the caller's caller is asked, and so on.
+
+    Returns
+    -------
+    Place or None
+        `HERE` for a number of tapejit's own rules. Else the number is of the user's program: where its text has it, or
+        None where that has no such number.
     """
     while frame is not None:
-        writes = _WRITES[frame.f_code.co_filename]
-        if writes is False or (writes and not _was_handed(frame, number)):
-            return writes
+        code = frame.f_code
+        writes = _WRITES[code.co_filename]
+        if writes is False:
+            return Place(code, frame.f_lasti) if _is_text(number, code) else None
+        if writes and not _was_handed(frame, number):
+            return HERE
         frame = frame.f_back
+    return None
+
+
+def _is_text(number: Any, code: CodeType) -> bool:
+    """Whether a float stands in the text of a function: other ones are other objects, though they be equal."""
+    if type(number) is float:
+        for constant in code.co_consts:
+            if constant is number:
+                return True
     return False
 
 

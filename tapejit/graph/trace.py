@@ -22,7 +22,7 @@ from ..tensor import Tensor, plain_array, to_tensor
 from ..variable import Variable
 from .evaluate import evaluate
 from .ir import Builder, Graph, Input, Node, in_order
-from .origin import is_written_here
+from .origin import HERE, Place, place_of
 
 READ_AGAIN = Primitive(
     name="read",
@@ -260,6 +260,7 @@ class Trace:
         self.numbers: list[float] = []
         self._inputs: dict[str, list[Node]] = {"variable": [], "capture": [], "number": []}
         self._known: dict[int, Node] = {}
+        self._written: dict[tuple[Place, int, np.dtype], Value] = {}
         self._held: list[Any] = []  # what is known by address must live as long as the trace
         self._values: dict[int, tuple[Variable, Node]] = {}
         self._first: dict[int, Node] = {}  # the inputs of variables, by key
@@ -299,9 +300,16 @@ class Trace:
 
     def number(self, number: float, dtype: np.dtype) -> Value:
         """A literal if tapejit wrote the number, an entry of the constant table if the user did."""
-        if isinstance(number, (bool, np.bool_)) or is_written_here(number, sys._getframe(1)):
+        place = HERE if isinstance(number, (bool, np.bool_)) else place_of(number, sys._getframe(1))
+        if place is HERE:
             return TracedTensor(self, self.builder.literal(number, dtype))
-        return self.user_number(number, dtype)
+        if place is None:
+            return self.user_number(number, dtype)
+        # Written once, as in a loop over variables, it is one number, and what is computed from it is computed once.
+        key = place, id(number), dtype
+        if key not in self._written:
+            self._written[key] = self.user_number(number, dtype)
+        return self._written[key]
 
     def user_number(self, number: float, dtype: np.dtype) -> Value:
         """A number of the user's program."""

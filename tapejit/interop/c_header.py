@@ -70,8 +70,8 @@ class Header:
         The platform that the object is for.
     parameters : sequence of Declared
         In order.
-    workspace : int
-        How many bytes the caller has to pass; 0 for none.
+    workspace, on_stack : int
+        How many bytes the caller has to pass, and how many the function takes of the stack; 0 for none.
     statuses : sequence of (str, str)
         Names of statuses from 0 on, and what they say.
     frozen : sequence of str
@@ -85,6 +85,7 @@ class Header:
     target: str
     parameters: Sequence[Declared]
     workspace: int
+    on_stack: int
     statuses: Sequence[tuple[str, str]]
     frozen: Sequence[str]
     libraries: Sequence[str]
@@ -151,6 +152,8 @@ def _opening(told: Header) -> list[str]:
     lines.append("")
     lines.append("Arrays are contiguous, the last axis moves fastest. No result may overlap an argument or another")
     lines.append("result. Any number of threads may call it at once; it allocates nothing.")
+    if told.on_stack:
+        lines.append(f"Its workspace of {told.on_stack} bytes is on the stack.")
     if told.frozen:
         kept = ", ".join(told.frozen).replace("*/", "* /")
         lines += wrap(f"With the values that these had when it was exported: {kept}.", 100)

@@ -24,6 +24,7 @@ STACK_BYTES = 1 << 16
 
 _OBJECTS = (".o", ".obj")
 _SUFFIXES = (*_OBJECTS, ".h")
+_LIBRARIES = (".a", ".dll", ".dylib", ".lib", ".so")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def export(
     TapejitError
         If the function assigns a variable or draws random numbers.
     ValueError
-        If a name is none in C, or `results` has not as many as there are.
+        If a name is none in C, `results` has not as many as there are, or `path` is that of a library.
     OSError
         If a file can't be written.
 
@@ -138,13 +139,16 @@ def export(
     files = door.object_files()
     size = files.memory_size(found.memory())
     workspace = size + files.ALIGNMENT if size > STACK_BYTES else 0
+    on_stack = 0 if workspace else size
     statuses = _statuses(chosen, found, given=workspace > 0)
     bundled = () if blas else _bundled(found)
     entry = _entry(found, chosen, declared, [message for _, message in statuses], workspace > 0, bundled)
     made = files.object_file(source_of(found.traced.graph, found.title, found.traced.names), entry)
     texts = [(status, shown(message)) for status, message in statuses]
     libraries = sorted({*entry.libraries.values()} - {*bundled})
-    told = Header(chosen, name_of(function), made.target, declared, workspace, texts, _frozen(found), libraries)
+    told = Header(
+        chosen, name_of(function), made.target, declared, workspace, on_stack, texts, _frozen(found), libraries
+    )
     object_path.write_bytes(made.code)
     header_path.write_text(header(told), encoding="utf-8")
     return Exported(object_path, header_path, chosen, made.needs, workspace)
@@ -157,6 +161,12 @@ def _paths(path: str | os.PathLike[str]) -> tuple[Path, Path]:
         raise IsADirectoryError(at_user_line(f"export: {given} is a folder; add the name of the files"))
     if not given.parent.is_dir():
         raise FileNotFoundError(at_user_line(f"export: there is no folder {given.parent}"))
+    if given.suffix in _LIBRARIES:
+        raise ValueError(
+            at_user_line(
+                f"export writes an object file and a header, not {given.name}; cc -shared or ar makes a library of it"
+            )
+        )
     suffix = given.suffix if given.suffix in _SUFFIXES else ""
     stem = given.name.removesuffix(suffix)
     return given.with_name(stem + (suffix if suffix in _OBJECTS else ".o")), given.with_name(f"{stem}.h")

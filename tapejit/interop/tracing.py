@@ -187,4 +187,4 @@ def _example(caller: str, name: str, value: Any) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         got = f"an array of {array.dtype}" if array.shape else f"{value!r:.40}"
         raise DtypeError(at_user_line(f"{caller}: {name} must be an array of real numbers or a number, got {got}"))
-    return array
+    return array.astype(array.dtype.newbyteorder("="), copy=False)

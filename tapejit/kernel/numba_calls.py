@@ -113,21 +113,25 @@ def function_for(plan: Plan, *, out: bool) -> Any:
     arrays = [result for result in plan.results if result.shape]
     scalars = [result for result in plan.results if not result.shape]
     large = [(slot, size) for slot, size in plan.memory if size > STACK_BYTES]
+    # The names of what is not the user's begin with the package's, so that no parameter hides them.
     lines = []
     checked = [*plan.arguments, *(arrays if out else ())]
-    lines.append(f"    place = misfit(({''.join(f'{each.name}, ' for each in checked)}))")
-    lines.append("    if place >= 0:")
-    lines.append("        refuse(place)")
+    lines.append(f"    tapejit_place = tapejit_misfit(({''.join(f'{each.name}, ' for each in checked)}))")
+    lines.append("    if tapejit_place >= 0:")
+    lines.append("        tapejit_refuse(tapejit_place)")
     if not out:
-        lines += [f"    {each.name} = np.empty({each.shape}, np.{each.dtype.name})" for each in arrays]
-    lines += [f"    memory{number} = np.empty({size + _ALIGNMENT}, np.uint8)" for number, (_, size) in enumerate(large)]
+        lines += [f"    {each.name} = tapejit_np.empty({each.shape}, tapejit_np.{each.dtype.name})" for each in arrays]
+    lines += [
+        f"    tapejit_memory{number} = tapejit_np.empty({size + _ALIGNMENT}, tapejit_np.uint8)"
+        for number, (_, size) in enumerate(large)
+    ]
     given = "".join(f"{each.name}, " for each in plan.arguments)
     written = "".join(f"{each.name}, " for each in arrays)
-    held = "".join(f"memory{number}, " for number in range(len(large)))
-    lines.append(f"    found = invoke(({given}), ({written}), ({held}))")
-    lines.append("    if found[0] != 0:")
-    lines.append("        fail(found[0], found[1], found[2])")
-    values = {each.name: f"found[{3 + number}]" for number, each in enumerate(scalars)}
+    held = "".join(f"tapejit_memory{number}, " for number in range(len(large)))
+    lines.append(f"    tapejit_found = tapejit_invoke(({given}), ({written}), ({held}))")
+    lines.append("    if tapejit_found[0] != 0:")
+    lines.append("        tapejit_fail(tapejit_found[0], tapejit_found[1], tapejit_found[2])")
+    values = {each.name: f"tapejit_found[{3 + number}]" for number, each in enumerate(scalars)}
     wanted = [values.get(each.name, each.name) for each in plan.results if not (out and each.shape)]
     lines.append(f"    return {', '.join(wanted) or None}")
     parameters = ", ".join(each.name for each in (*plan.arguments, *(arrays if out else ())))
@@ -136,11 +140,11 @@ def function_for(plan: Plan, *, out: bool) -> Any:
     unfit = [f"{plan.name}: {each.name} must have the shape {each.shape}" for each in checked]
     unfit += [f"{plan.name}: {checked[one].name} overlaps {checked[other].name}" for one, other in pairs]
     scope = {
-        "np": np,
-        "misfit": _misfit(plan.name, checked, len(plan.arguments)),
-        "refuse": _raising("number", [f"ValueError({text!r})" for text in unfit]),
-        "invoke": _invocation(plan, scalars, arrays),
-        "fail": _raising("number, detail, place", ["", *map(_raised, plan.failures)]),
+        "tapejit_np": np,
+        "tapejit_misfit": _misfit(plan.name, checked, len(plan.arguments)),
+        "tapejit_refuse": _raising("number", [f"ValueError({text!r})" for text in unfit]),
+        "tapejit_invoke": _invocation(plan, scalars, arrays),
+        "tapejit_fail": _raising("number, detail, place", ["", *map(_raised, plan.failures)]),
     }
     exec(compile(text, f"<{plan.name} for Numba>", "exec"), scope)
     return numba.njit(nogil=True)(scope[plan.name])

@@ -8,6 +8,7 @@ from typing import Any
 from .. import ops
 from ..aval import Shape
 from ..errors import ShapeError, at_user_line
+from ..random import Generator
 from ..tensor import Tensor
 from . import initializers, regularizers
 from .calls import form_of
@@ -38,8 +39,8 @@ class MultiHeadAttention(Layer):
         See `initializers`; the inputs of a kernel are what it sums over, its outputs the heads together.
     kernel_regularizer, bias_regularizer : str or callable, optional
         See `regularizers`.
-    seed : int, optional
-        Of the generator that draws what is dropped.
+    seed : int or Generator, optional
+        Of the generator that draws what is dropped, or that generator.
     **options
         See `Layer`.
 
@@ -66,7 +67,7 @@ class MultiHeadAttention(Layer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
-        seed: int | None = None,
+        seed: int | Generator | None = None,
         **options: Any,
     ) -> None:
         own = {"num_heads": num_heads, "key_dim": key_dim, "value_dim": key_dim if value_dim is None else value_dim}
@@ -172,6 +173,7 @@ class MultiHeadAttention(Layer):
         masks = [ops.expand_dims(ops.asarray(mask), axis) for mask, axis in sides if mask is not None]
         allowed = self._allowed([*masks, attention_mask], use_causal_mask, q.shape[1], v.shape[1])
         if allowed is not None:
+            self._check_mask(allowed.shape, scores.shape)
             scores = ops.where(allowed, scores, -1e9 if scores.dtype.itemsize > 2 else -3e4)
         weights = ops.softmax(scores, axis=-1)
         if masks or attention_mask is not None:  # someone may not look anywhere
@@ -190,6 +192,13 @@ class MultiHeadAttention(Layer):
         projected = ops.matmul(x, ops.reshape(kernel, (features, heads * length)))
         projected = projected if bias is None else projected + ops.reshape(bias, (heads * length,))
         return ops.permute_dims(ops.reshape(projected, (*x.shape[:2], heads, length)), (0, 2, 1, 3))
+
+    def _check_mask(self, shape: Shape, scores: Shape) -> None:
+        pairs = zip(reversed(shape), reversed(scores), strict=False)
+        if len(shape) > len(scores) or any(one not in (1, other) for one, other in pairs):
+            raise ShapeError(
+                at_user_line(f"{self.described}: masks of shape {shape} for scores (batch, heads, t, s) {scores}")
+            )
 
     @staticmethod
     def _allowed(given: Sequence[Any], causal: bool, times: int, length: int) -> Any:

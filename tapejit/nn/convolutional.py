@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import ops
 from ..errors import ShapeError, at_user_line
 from ..functional import vmap
@@ -27,6 +29,20 @@ def padding_word(title: str, padding: Any, words: tuple[str, ...] = ("valid", "s
     if word not in words:
         raise ValueError(at_user_line(f"{title}: padding is {' or '.join(map(repr, words))}, got {padding!r}"))
     return str(word)
+
+
+def sizes(title: str, name: str, given: Any, rank: int) -> tuple[int, ...]:
+    """An option that is a whole number for each spatial axis, or one for all.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    each = (given,) if isinstance(given, (int, np.integer)) else given
+    if not np.iterable(each) or any(not isinstance(number, (int, np.integer)) for number in each):
+        raise ValueError(at_user_line(f"{title}: {name} are {rank} whole numbers of at least 1, got {given!r}"))
+    return each_axis(title, name, given, rank)
 
 
 def check_data_format(title: str, data_format: Any) -> None:
@@ -106,10 +122,10 @@ class Convolution(Layer):
         if self.filters % self.groups:
             raise ValueError(at_user_line(f"{title}: {filters} filters can't be divided into {groups} groups"))
         check_data_format(title, data_format)
-        self.kernel_size = each_axis(title, "kernel_size", kernel_size, self.spatial)
-        self.strides = each_axis(title, "strides", strides, self.spatial)
+        self.kernel_size = sizes(title, "kernel_size", kernel_size, self.spatial)
+        self.strides = sizes(title, "strides", strides, self.spatial)
         self.padding = padding_word(title, padding, self.paddings)
-        self.dilation_rate = each_axis(title, "dilation_rate", dilation_rate, self.spatial)
+        self.dilation_rate = sizes(title, "dilation_rate", dilation_rate, self.spatial)
         self.activation = activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)

@@ -1,7 +1,7 @@
 """First values of weights: functions of shape and dtype, with the names of Keras.
 
-An initializer with a seed gives the same numbers each time it is called; without one it draws from a stream of its own.
-They compute at once, also where a step is being traced.
+An initializer with a seed gives the same numbers each time it is called; without one it draws from a stream of its own,
+or from the generator that it is given. They compute at once, also where a step is being traced.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from ..random import Generator
 from ..tensor import Tensor
 
 Initializer = Callable[[Shape, Any], Any]
+Seed = int | Generator | None
 
 
 def fans(shape: Shape) -> tuple[float, float]:
@@ -71,14 +72,22 @@ class _Named:
 
 
 class _Seeded(_Named):
-    """An initializer that draws."""
+    """An initializer that draws.
 
-    def __init__(self, seed: int | None = None) -> None:
+    Parameters
+    ----------
+    seed : int or Generator, optional
+        Of a stream of its own, or a generator that it shares with others, from which each call draws new numbers.
+    """
+
+    def __init__(self, seed: Seed = None) -> None:
         self.seed = seed
-        self._generator = Generator(seed)
+        self._generator = seed if isinstance(seed, Generator) else Generator(seed)
 
     def _draws_from(self) -> Generator:
-        return self._generator if self.seed is None else Generator(self.seed)
+        if self.seed is None or isinstance(self.seed, Generator):
+            return self._generator
+        return Generator(self.seed)
 
 
 class Constant(_Named):
@@ -128,7 +137,7 @@ class Identity(_Named):
 class RandomUniform(_Seeded):
     """Uniform on [minval, maxval)."""
 
-    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None) -> None:
+    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: Seed = None) -> None:
         super().__init__(seed)
         self.minval = minval
         self.maxval = maxval
@@ -141,7 +150,7 @@ class RandomUniform(_Seeded):
 class RandomNormal(_Seeded):
     """Normal with a mean and a standard deviation."""
 
-    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Seed = None) -> None:
         super().__init__(seed)
         self.mean = mean
         self.stddev = stddev
@@ -173,8 +182,8 @@ class VarianceScaling(_Seeded):
         What n is.
     distribution : {"truncated_normal", "untruncated_normal", "uniform"}
         What is drawn from.
-    seed : int, optional
-        Of a stream of its own.
+    seed : int or Generator, optional
+        Of a stream of its own, or a generator that it shares with others.
 
     Raises
     ------
@@ -187,7 +196,7 @@ class VarianceScaling(_Seeded):
         scale: float = 1.0,
         mode: str = "fan_in",
         distribution: str = "truncated_normal",
-        seed: int | None = None,
+        seed: Seed = None,
     ) -> None:
         super().__init__(seed)
         if not scale > 0:
@@ -229,11 +238,11 @@ class Orthogonal(_Seeded):
     ----------
     gain : float
         What it is multiplied by.
-    seed : int, optional
-        Of a stream of its own.
+    seed : int or Generator, optional
+        Of a stream of its own, or a generator that it shares with others.
     """
 
-    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+    def __init__(self, gain: float = 1.0, seed: Seed = None) -> None:
         super().__init__(seed)
         self.gain = gain
 
@@ -266,42 +275,42 @@ def _truncated(generator: Generator, shape: Shape, dtype: Any) -> Tensor:
 class GlorotUniform(VarianceScaling):
     """Uniform with the variance ``2 / (inputs + outputs)``."""
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: Seed = None) -> None:
         super().__init__(1.0, "fan_avg", "uniform", seed)
 
 
 class GlorotNormal(VarianceScaling):
     """Truncated normal with the variance ``2 / (inputs + outputs)``."""
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: Seed = None) -> None:
         super().__init__(1.0, "fan_avg", "truncated_normal", seed)
 
 
 class HeUniform(VarianceScaling):
     """Uniform with the variance ``2 / inputs``."""
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: Seed = None) -> None:
         super().__init__(2.0, "fan_in", "uniform", seed)
 
 
 class HeNormal(VarianceScaling):
     """Truncated normal with the variance ``2 / inputs``."""
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: Seed = None) -> None:
         super().__init__(2.0, "fan_in", "truncated_normal", seed)
 
 
 class LecunUniform(VarianceScaling):
     """Uniform with the variance ``1 / inputs``."""
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: Seed = None) -> None:
         super().__init__(1.0, "fan_in", "uniform", seed)
 
 
 class LecunNormal(VarianceScaling):
     """Truncated normal with the variance ``1 / inputs``."""
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: Seed = None) -> None:
         super().__init__(1.0, "fan_in", "truncated_normal", seed)
 
 

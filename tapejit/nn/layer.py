@@ -286,8 +286,8 @@ def _given_shape(title: str, input_shape: Any, others: dict[str, Any]) -> Partia
         input_shape = (length,)
     if input_shape is None:
         return None
-    lengths = (int, np.integer, type(None))
-    if not isinstance(input_shape, (list, tuple)) or any(not isinstance(each, lengths) for each in input_shape):
+    lengths = input_shape if isinstance(input_shape, (list, tuple)) else ("",)
+    if any(each is not None and (not isinstance(each, (int, np.integer)) or each < 0) for each in lengths):
         hint = f"; ({input_shape},) has one axis" if isinstance(input_shape, int) else ""
         raise ValueError(
             at_user_line(f"{title}: input_shape is a tuple of lengths and None, got {input_shape!r}{hint}")

@@ -5,9 +5,8 @@ from typing import Any
 
 from .. import ops
 from ..errors import ShapeError, at_user_line
-from ..ops.convolution import each_axis
 from ..tensor import Tensor
-from .convolutional import check_data_format, padding_word
+from .convolutional import check_data_format, padding_word, sizes
 from .layer import Layer, PartialShape
 
 
@@ -39,8 +38,8 @@ class _Pooling(Layer):
         **options: Any,
     ) -> None:
         title = type(self).__name__
-        self.pool_size = each_axis(title, "pool_size", pool_size, self.spatial)
-        self.strides = self.pool_size if strides is None else each_axis(title, "strides", strides, self.spatial)
+        self.pool_size = sizes(title, "pool_size", pool_size, self.spatial)
+        self.strides = self.pool_size if strides is None else sizes(title, "strides", strides, self.spatial)
         self.padding = padding_word(title, padding)
         check_data_format(title, data_format)
         super().__init__(**options)

@@ -43,8 +43,8 @@ class Recurrent(Layer):
         False: states are kept by `return_state` and the call's ``initial_state``.
     unroll : bool
         Without effect.
-    seed : int, optional
-        Of the generator that draws what is dropped.
+    seed : int or Generator, optional
+        Of the generator that draws what is dropped, or that generator.
     **options
         See `Layer`.
     """
@@ -70,7 +70,7 @@ class Recurrent(Layer):
         go_backwards: bool = False,
         stateful: bool = False,
         unroll: bool = False,  # noqa: ARG002 (loops are loops here)
-        seed: int | None = None,
+        seed: int | Generator | None = None,
         **options: Any,
     ) -> None:
         title = type(self).__name__
@@ -86,7 +86,9 @@ class Recurrent(Layer):
         self.bias_regularizer = regularizers.get(bias_regularizer)
         self.dropout = fraction(title, "dropout", dropout)
         self.recurrent_dropout = fraction(title, "recurrent_dropout", recurrent_dropout)
-        self.generator = Generator(seed) if dropout or recurrent_dropout else None
+        self.generator: Generator | None = None
+        if dropout or recurrent_dropout:
+            self.generator = seed if isinstance(seed, Generator) else Generator(seed)
         self.return_sequences = return_sequences
         self.return_state = return_state
         self.go_backwards = go_backwards

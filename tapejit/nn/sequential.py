@@ -82,6 +82,8 @@ class Sequential(Module):
         super().__init__(name)
         self._layers: tuple[Any, ...] = ()
         self._input_shape: PartialShape | None = None
+        if not isinstance(layers, (Iterable, type(None))):
+            raise TypeError(at_user_line(f"Sequential takes a list of layers, got {type(layers).__name__}"))
         for layer in layers or ():
             self.add(layer)
         if not trainable:

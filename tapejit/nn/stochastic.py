@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import ops
+from ..errors import ShapeError, at_user_line
 from ..random import Generator
 from ..tensor import Tensor
 from .layer import Layer, fraction
@@ -21,8 +22,8 @@ class Dropout(Layer):
         From 0 to below 1.
     noise_shape : sequence of int or None, optional
         Shape of what is drawn, which broadcasts with the input; None stands for the input's length.
-    seed : int, optional
-        Of its generator.
+    seed : int or Generator, optional
+        Of its generator, or a generator that it shares with others.
     **options
         See `Layer`.
 
@@ -33,11 +34,15 @@ class Dropout(Layer):
     """
 
     def __init__(
-        self, rate: float, noise_shape: Sequence[int | None] | None = None, seed: int | None = None, **options: Any
+        self,
+        rate: float,
+        noise_shape: Sequence[int | None] | None = None,
+        seed: int | Generator | None = None,
+        **options: Any,
     ) -> None:
         self.rate = fraction("Dropout", "rate", rate)
         self.noise_shape = None if noise_shape is None else tuple(noise_shape)
-        self.generator = Generator(seed)
+        self.generator = seed if isinstance(seed, Generator) else Generator(seed)
         super().__init__(**options)
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
@@ -55,6 +60,10 @@ class Dropout(Layer):
             return x
         shape = x.shape
         if self.noise_shape is not None:
+            if len(self.noise_shape) != len(shape):
+                raise ShapeError(
+                    at_user_line(f"{self.described}: noise_shape {self.noise_shape} for an input of shape {shape}")
+                )
             shape = tuple(
                 own if wanted is None else wanted for own, wanted in zip(shape, self.noise_shape, strict=True)
             )

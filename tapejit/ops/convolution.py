@@ -20,6 +20,7 @@ from ..lowering import Convolution
 from ..primitive import claim
 from .annotations import ArrayLike
 from .padding import pad
+from .phases import interleaved, spans_of
 from .products import matmul
 from .reductions import sum as added_up
 from .shaping import Apply, permute_dims, reshape
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
     from ..tensor import Tensor
 
 Ints = tuple[int, ...]
-
-
-def spans_of(kernel: Ints, dilations: Ints) -> Ints:
-    """How long a dilated kernel is."""
-    return tuple((length - 1) * dilation + 1 for length, dilation in zip(kernel, dilations, strict=True))
 
 
 def lengths_of(spatial: Ints, kernel: Ints, strides: Ints, dilations: Ints) -> Ints:
@@ -132,25 +128,6 @@ def _by_phases(ct: Any, kernel: Any, x_shape: Shape, strides: Ints, dilations: I
     weights = reshape(permute_dims(weights, order), (*lead, *taps, channels[1], prod(phases) * channels[0]))
     out = _conv(spread, weights, strides=(1,) * rank, dilations=dilations)
     return interleaved(out, phases, strides, x_shape)
-
-
-def interleaved(out: Any, phases: Ints, strides: Ints, x_shape: Shape) -> Any:
-    """An array of `x_shape` whose phases are channels of `out`, those first that are not zeros."""
-    if all(stride == 1 for stride in strides):
-        return out
-    rank, before = len(strides), x_shape[: -1 - len(strides)]
-    lengths, count = out.shape[len(before) : -1], len(before)
-    out = reshape(out, (*before, *lengths, *phases, x_shape[-1]))
-    order = [axis for place in range(count, count + rank) for axis in (place, place + rank)]
-    out = permute_dims(out, (*range(count), *order, count + 2 * rank))
-    widths = [(0, 0)] * len(out.shape)
-    for axis, (stride, phase) in enumerate(zip(strides, phases, strict=True)):
-        widths[count + 2 * axis + 1] = (0, stride - phase)
-    whole = [length * stride for length, stride in zip(lengths, strides, strict=True)]
-    out = reshape(_padded(out, widths), (*before, *whole, x_shape[-1]))
-    if out.shape == x_shape:
-        return out
-    return strided_slice(out, (0,) * len(x_shape), (1,) * len(x_shape), x_shape)
 
 
 def _padded(x: Any, widths: Sequence[tuple[int, int]]) -> Any:

@@ -16,12 +16,13 @@ from ..aval import Aval, Shape
 from ..errors import ShapeError, at_user_line
 from ..families import Case, composite, in_common_dtype, normal
 from .annotations import ArrayLike
-from .convolution import Ints, conv, each_axis, interleaved, lengths_of, pad_widths, spans_of
-from .joining import concat, stack
+from .convolution import Ints, conv, each_axis, lengths_of, pad_widths
+from .joining import stack
 from .padding import pad
+from .phases import phase_by_phase, spans_of
 from .reductions import sum as added_up
 from .shaping import reshape
-from .slicing import strided_slice, unslice
+from .slicing import strided_slice
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -80,38 +81,16 @@ def _rule(x: Aval, kernel: Aval, *, strides: Ints, dilations: Ints) -> Aval:
 
 
 def _by_input(ct: Any, kernel: Any, x_shape: Shape, strides: Ints, dilations: Ints) -> Any:
-    """Phase by phase, as for `conv`: ``x[stride * q + r]`` meets ``ct[q - j]`` under ``kernel[stride * j + r]``."""
-    if any(stride > 1 and dilation > 1 for stride, dilation in zip(strides, dilations, strict=True)):
-        # The cotangent among zeros is one of a convolution without strides.
-        spans = spans_of(kernel.shape[:-2], dilations)
-        lengths = tuple(length - span + 1 for length, span in zip(x_shape[1:-1], spans, strict=True))
-        ct = unslice(ct, (ct.shape[0], *lengths, ct.shape[-1]), (0,) * len(ct.shape), (1, *strides, 1))
-        strides = (1,) * len(strides)
-    phases = tuple(map(min, strides, kernel.shape[:-2]))
-    taps = tuple(-(-size // phase) for size, phase in zip(kernel.shape[:-2], phases, strict=True))
-    lengths = tuple(-(-length // stride) for length, stride in zip(x_shape[1:-1], strides, strict=True))
-    before = [span - 1 for span in spans_of(taps, dilations)]
-    behind = [length - place for length, place in zip(lengths, ct.shape[1:-1], strict=True)]
-    around = ((0, 0), *zip(before, behind, strict=True), (0, 0))
-    ct = pad(ct, around) if any(map(any, around)) else ct
-    ct = reshape(ct, (*ct.shape[:-1], *kernel.shape[-2:]))
-    parts = [_phase(ct, kernel, phase, phases, (before, dilations, lengths)) for phase in product(*map(range, phases))]
-    return interleaved(parts[0] if len(parts) == 1 else concat(parts, axis=-1), phases, strides, x_shape)
-
-
-def _phase(ct: Any, kernel: Any, phase: Ints, phases: Ints, window: tuple[Sequence[int], Ints, Ints]) -> Any:
-    """One phase of the input's cotangent, shape (batch, *lengths, channels), from the result's with zeros around."""
-    before, dilations, lengths = window
-    rank, shape = len(phases), (ct.shape[0], *lengths, *ct.shape[-2:])
-    total: Any = None
-    for place in _places(kernel):
-        if any(at % step != own for at, step, own in zip(place, phases, phase, strict=True)):
-            continue
-        taps = [at // step for at, step in zip(place, phases, strict=True)]
-        starts = [begin - tap * dilation for begin, tap, dilation in zip(before, taps, dilations, strict=True)]
-        term = strided_slice(ct, (0, *starts, 0, 0), (1,) * (rank + 3), shape) * _weights(kernel, place)
-        total = term if total is None else total + term
-    return reshape(total, shape[:-1]) if shape[-1] == 1 else added_up(total, rank + 2)
+    """Each place of the kernel times the cotangents of the windows that it is in."""
+    apart = reshape(ct, (*ct.shape[:-1], *kernel.shape[-2:]))
+    multiplier = len(apart.shape) - 1
+    return phase_by_phase(
+        [(apart, 0)],
+        (kernel.shape[:-2], strides, dilations),
+        x_shape,
+        lambda place, found: found * _weights(kernel, place),
+        lambda total: reshape(total, total.shape[:-1]) if total.shape[-1] == 1 else added_up(total, multiplier),
+    )
 
 
 def _by_kernel(ct: Any, x: Any, kernel: Any, strides: Ints, dilations: Ints) -> Any:

@@ -1,7 +1,8 @@
 """The largest element, or the mean, of windows of arrays with channels last.
 
-Floor 4, above `convolution`, with which windows, strides and padding are shared. Made of slices, one for each place of
-the window, so that they fuse with what comes before and after.
+Floor 4, above `convolution`, with which windows, strides and padding are shared. One step for tapes; for the compiler
+made of slices, one for each place of the window, so that they fuse with what comes before and after, as do the reverse
+rules.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..aval import Aval, Shape
 from ..errors import ShapeError, at_user_line
-from ..families import as_array
+from ..families import Case, as_array, composite, integers, spaced
+from ..primitive import in_role
 from .annotations import ArrayLike
 from .arithmetic import add, divide, maximum
+from .comparison import equal, less_equal, logical_and, logical_not, where
 from .conversion import astype
 from .convolution import each_axis, pad_widths
 from .padding import pad
+from .phases import phase_by_phase
 from .slicing import strided_slice
 from .values import asarray
 
@@ -47,10 +52,99 @@ def _places(
     return size, steps, widths, lengths
 
 
-def _combined(array: Any, size: Ints, steps: Ints, lengths: Ints, combine: Callable[[Any, Any], Any]) -> Any:
-    shape = (array.shape[0], *lengths, array.shape[-1])
-    taps = [strided_slice(array, (0, *place, 0), (1, *steps, 1), shape) for place in product(*map(range, size))]
-    return reduce(combine, taps)
+def _lengths(shape: Shape, size: Ints, strides: Ints) -> Ints:
+    return tuple((length - own) // step + 1 for length, own, step in zip(shape[1:-1], size, strides, strict=True))
+
+
+def _taps(x: Any, size: Ints, strides: Ints) -> list[Any]:
+    """What is at each place of the windows."""
+    shape = (x.shape[0], *_lengths(x.shape, size, strides), x.shape[-1])
+    return [strided_slice(x, (0, *place, 0), (1, *strides, 1), shape) for place in product(*map(range, size))]
+
+
+def _rule(x: Aval, *, size: Ints, strides: Ints) -> Aval:
+    return Aval((x.shape[0], *_lengths(x.shape, size, strides), x.shape[-1]), x.dtype)
+
+
+def _with_numpy(combine: np.ufunc) -> Callable[..., np.ndarray]:
+    def impl(x: np.ndarray, *, size: Ints, strides: Ints) -> np.ndarray:
+        lengths = _lengths(x.shape, size, strides)
+        total: Any = None
+        for place in product(*map(range, size)):
+            index = tuple(
+                slice(at, at + (length - 1) * step + 1, step)
+                for at, length, step in zip(place, lengths, strides, strict=True)
+            )
+            found = x[(slice(None), *index)]
+            total = found.copy() if total is None else combine(total, found, out=total)
+        return total  # type: ignore[no-any-return]
+
+    return impl
+
+
+def _number(place: Ints, size: Ints) -> int:
+    """Which place of a window it is."""
+    return int(np.ravel_multi_index(place, size))
+
+
+def _largest(x: Any, size: Ints, strides: Ints) -> Any:
+    """The number of the place where the largest element of each window is, the first one of equals; or of NaN."""
+    taps = _taps(x, size, strides)
+    best, found = taps[0], in_role("zeros")(taps[0].shape, np.dtype(np.int32))
+    for number, tap in enumerate(taps[1:], start=1):
+        better = logical_and(logical_not(less_equal(tap, best)), equal(best, best))
+        found, best = where(better, number, found), where(better, tap, best)
+    return found
+
+
+def _to_largest(ct: Any, x: Any, size: Ints, strides: Ints) -> Any:
+    return phase_by_phase(
+        [(ct, 0), (_largest(x, size, strides), -1)],
+        (size, strides, (1,) * len(size)),
+        x.shape,
+        lambda place, found, number: where(equal(number, _number(place, size)), found, 0),
+    )
+
+
+def _to_all(ct: Any, x_shape: Shape, size: Ints, strides: Ints) -> Any:
+    return phase_by_phase([(ct, 0)], (size, strides, (1,) * len(size)), x_shape, lambda place, found: found)
+
+
+def _windows(x: Any, pool_size: Any, strides: Any) -> np.ndarray:
+    """All elements of each window, along the last axis."""
+    rank = x.ndim - 2
+    size = (pool_size,) * rank if isinstance(pool_size, int) else pool_size
+    steps = size if strides is None else (strides,) * rank if isinstance(strides, int) else strides
+    under = np.lib.stride_tricks.sliding_window_view(x, size, axis=tuple(range(1, rank + 1)))
+    under = under[(slice(None), *(slice(None, None, step) for step in steps))]
+    return under.reshape(*under.shape[: x.ndim], -1)
+
+
+_CASES = (
+    Case(spaced(1, 4, 6, 2), 2),
+    Case(spaced(2, 7, 2), 3, strides=2),
+    Case(spaced(1, 5, 7, 1), (2, 3), strides=(3, 1)),
+    Case(spaced(1, 7, 2), 2, strides=3),
+)
+_max_pool: Any = composite(
+    "max_pool",
+    impl=_with_numpy(np.maximum),
+    rule=_rule,
+    vjp={"x": _to_largest},
+    expand=lambda x, size, strides: reduce(maximum, _taps(x, size, strides)),
+    cases=(*_CASES, Case(integers(0, 9, 1, 4, 4, 1), 2)),
+    reference=lambda x, pool_size, strides=None: _windows(x, pool_size, strides).max(axis=-1),
+)
+_sum_pool: Any = composite(
+    "average_pool",
+    impl=_with_numpy(np.add),
+    rule=_rule,
+    vjp={"x": _to_all},
+    expand=lambda x, size, strides: reduce(add, _taps(x, size, strides)),
+    cases=_CASES,
+    linear=True,
+    reference=lambda x, pool_size, strides=None: _windows(x, pool_size, strides).mean(axis=-1),
+)
 
 
 def max_pool(
@@ -95,11 +189,11 @@ def max_pool(
     [1.0, 3.0]
     """
     array = as_array(x)
-    size, steps, widths, lengths = _places("max_pool", array, pool_size, strides, padding)
+    size, steps, widths, _ = _places("max_pool", array, pool_size, strides, padding)
     if any(map(sum, widths)):
         lowest = -np.inf if array.dtype.kind == "f" else np.iinfo(array.dtype).min
         array = pad(array, ((0, 0), *widths, (0, 0)), constant_values=lowest)
-    return _combined(array, size, steps, lengths, maximum)  # type: ignore[no-any-return]
+    return _max_pool(array, size=size, strides=steps)  # type: ignore[no-any-return]
 
 
 def average_pool(
@@ -142,8 +236,8 @@ def average_pool(
     array = as_array(x)
     size, steps, widths, lengths = _places("average_pool", array, pool_size, strides, padding)
     if not any(map(sum, widths)):
-        return divide(_combined(array, size, steps, lengths, add), float(prod(size)))  # type: ignore[no-any-return]
-    total = _combined(pad(array, ((0, 0), *widths, (0, 0))), size, steps, lengths, add)
+        return divide(_sum_pool(array, size=size, strides=steps), float(prod(size)))  # type: ignore[no-any-return]
+    total = _sum_pool(pad(array, ((0, 0), *widths, (0, 0))), size=size, strides=steps)
     counts = astype(asarray(_counts(array.shape[1:-1], size, steps, widths, lengths)), total.dtype)
     return divide(total, counts)  # type: ignore[no-any-return]
 

@@ -184,6 +184,31 @@ def test_the_convolution_tutorial(tmp_path: Path) -> None:
     assert (tmp_path / "conv.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("images", None, "there is neither .*images nor images.gz"),
+        ("images", b"\x89PNG", "images is no IDX file of bytes: it begins with 89 50 4e 47"),
+        ("images", b"\0\0\x08\1\0\0\0\5abc", r"says 5 bytes of shape \(5,\), and has 3"),
+        ("images.gz", b"\x1f\x8bnonsense", "images.gz can't be unpacked"),
+    ],
+)
+def test_a_file_of_images_that_is_none(name: str, data: bytes | None, said: str, tmp_path: Path) -> None:
+    program: Any = load("conv_digits")
+    if data is not None:
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(SystemExit, match=said):
+        program.read_idx(tmp_path / "images")
+
+
+def test_images_and_labels_that_do_not_belong_together(tmp_path: Path) -> None:
+    program: Any = load("conv_digits")
+    for name, shape in zip(program.MNIST, ((3, 2, 2), (2,), (1, 2, 2), (1,)), strict=True):
+        write_idx(tmp_path / name, np.zeros(shape))
+    with pytest.raises(SystemExit, match=r"images \(3, 2, 2\) and labels \(2,\)"):
+        program.mnist(tmp_path)
+
+
 def test_a_run_that_was_stopped_goes_on_with_the_same_numbers() -> None:
     results = load("resume").main()
     assert results["losses"] == results["expected"]

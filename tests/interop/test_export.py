@@ -105,7 +105,10 @@ def test_the_header_says_names_types_shapes_and_statuses(folder: Path) -> None:
     )
     assert "PICKED_INDEXING_INDEX = 1 /* indexing: index … is out of range for an axis with length 3 */" in text
     assert 'extern "C" {' in text
-    assert " X, Y." in (folder / "posterior.h").read_text()
+    posterior_says = (folder / "posterior.h").read_text()
+    assert " X, Y." in posterior_says
+    assert re.search(r"workspace of \d+ bytes is on the stack", posterior_says)
+    assert "on the stack" not in text
     assert re.search(r"#define SWING_WORKSPACE \d{6}", (folder / "running.h").read_text())
 
 
@@ -116,7 +119,7 @@ def test_an_object_needs_nothing_but_libm(folder: Path) -> None:
 
 
 def test_what_is_exported_is_described(tmp_path: Path) -> None:
-    made = tj.export(running, tj.TensorSpec(20_000, "float64"), path=tmp_path / "a-b.o")
+    made = tj.export(running, np.zeros(20_000, ">f8"), path=tmp_path / "a-b.o")
     assert (made.object, made.header, made.name) == (tmp_path / "a-b.o", tmp_path / "a-b.h", "a_b")
     assert made.workspace >= 20_000 * 8
     assert f"A_B_WORKSPACE {made.workspace}\n" in made.header.read_text()
@@ -286,7 +289,7 @@ def test_linear_algebra_is_in_the_object(tmp_path: Path) -> None:
 
 @needs_cc
 def test_a_matrix_that_fails_is_named(tmp_path: Path) -> None:
-    tj.export(tj.linalg.cholesky, np.ones((2, 3, 2, 2)), path=tmp_path / "factor")
+    tj.export(tj.linalg.cholesky, tj.TensorSpec((2, 3, 2, 2), "float64"), path=tmp_path / "factor")
     library = linked(tmp_path / "factor.o")
     x = np.broadcast_to(np.eye(2), (2, 3, 2, 2)).copy()
     x[1, 2] *= -1
@@ -353,6 +356,7 @@ def test_paths_and_names_that_do_not_do(tmp_path: Path) -> None:
     for path, error, words in (
         (tmp_path, IsADirectoryError, "is a folder; add the name"),
         (tmp_path / "nope" / "x", FileNotFoundError, "no folder"),
+        (tmp_path / "x.so", ValueError, "not x.so; cc -shared"),
         (tmp_path / "exp.o", ValueError, "have a function exp already; pass another name="),
     ):
         with pytest.raises(error, match=words):

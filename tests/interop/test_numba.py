@@ -180,6 +180,16 @@ def test_arrays_that_are_written_are_writable_and_nobody_elses() -> None:
         both(x, less, twice)
 
 
+def test_any_names_will_do() -> None:
+    def invoke(place: Any, np: Any, found: Any) -> Any:
+        return {"np": place * np, "place": tj.sum(place) - found}
+
+    function = tj.to_numba(invoke, np.zeros(3), 2.0, 3.0)
+    assert list(signature(function).parameters) == ["place", "np", "found"]
+    twice, rest = function(np.arange(3.0), 2.0, 1.0)
+    assert (twice.tolist(), rest) == ([0, 2, 4], 2)
+
+
 def test_a_trained_model_in_compiled_code() -> None:
     model = tj.nn.Sequential([tj.nn.Dense(4, "tanh", input_shape=(3,)), tj.nn.Dense(2)])
     x = np.array([[1, -2, 3], [0, 0.5, 1]], np.float32)
@@ -242,7 +252,7 @@ def test_callers_are_not_kept_on_disk_with_its_addresses(tmp_path: Path) -> None
 def test_what_is_pickled_is_not_loaded() -> None:
     slope = tj.to_numba(posterior, np.zeros(3))
     with pytest.raises(TypeError, match=r"posterior was made by tapejit.to_numba.*make it again"):
-        numba.core.serialize.pickle.loads(numba.core.serialize.dumps(slope.py_func.__globals__["invoke"]))
+        numba.core.serialize.pickle.loads(numba.core.serialize.dumps(slope.py_func.__globals__["tapejit_invoke"]))
 
 
 def test_a_captured_array_may_be_strided() -> None:

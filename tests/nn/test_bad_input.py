@@ -77,6 +77,9 @@ OPTIONS: list[tuple[Callable[[], Any], str]] = [
     (lambda: nn.Conv2D(3, 3, groups=2), "3 filters can't be divided into 2 groups"),
     (lambda: nn.Conv2D(-2, 3), "filters must be at least 1"),
     (lambda: nn.Conv2D(2, 3, strides=0), "strides are 2 numbers of at least 1"),
+    (lambda: nn.Conv2D(2, (3, 3.5)), r"kernel_size are 2 whole numbers of at least 1, got \(3, 3.5\)"),
+    (lambda: nn.MaxPool2D(2, "2"), "strides are 2 whole numbers of at least 1, got '2'"),
+    (lambda: nn.Dense(2, input_shape=(-3,)), r"input_shape is a tuple of lengths and None, got \(-3,\)"),
     (lambda: nn.Dense("10"), "units must be at least 1, a whole number, got '10'"),
     (lambda: nn.Dense(2.5), "units must be at least 1, a whole number, got 2.5"),
     (lambda: nn.Dense(2, "rellu"), "no activation is called 'rellu'; there are linear, relu"),
@@ -113,6 +116,9 @@ class Unsized(nn.Layer):
     ("call", "error", "match"),
     [
         (lambda: nn.Dense(2, activaton="relu"), TypeError, "no option 'activaton'; did you mean 'activation'?"),
+        (lambda: nn.Sequential(nn.Dense(2)), TypeError, "Sequential takes a list of layers, got Dense"),
+        (lambda: nn.MultiHeadAttention(2, 3)(zeros(1, 2, 3), attention_mask=np.ones((1, 3, 2), bool)), ShapeError,
+         r"masks of shape \(1, 1, 3, 2\) for scores .* \(1, 2, 2, 2\)"),
         (lambda: nn.Sequential([nn.Flatten]), TypeError, r"got the class Flatten; make one: Flatten\(…\)"),
         (lambda: nn.Layer().add_weight("w", (1,), shape=(2,)), TypeError, "add_weight got shape twice"),
         (lambda: Unsized()(zeros(1, 2)), ShapeError, r"weight 'w' can't have the shape \(None, 2\)"),
@@ -120,6 +126,7 @@ class Unsized(nn.Layer):
          r"the initializer of 'kernel' gave the shape \(2, 2\) for \(4, 3\)"),
         (lambda: nn.GRU(2)(zeros(2, 3, 1), mask=np.ones((3, 2), bool)), ShapeError, r"a mask of shape \(3, 2\) where"),
         (lambda: nn.Embedding(5, 2)(np.array([1, 5])), IndexRangeError, "has 5 rows, there is no row 5"),
+        (lambda: nn.Dropout(0.5, (None,))(zeros(2, 3), training=True), ShapeError, r"noise_shape \(None,\) for an"),
         (lambda: nn.Module()(1.0), NotImplementedError, "Module has no call"),
     ],
 )  # fmt: skip

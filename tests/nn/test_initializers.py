@@ -105,3 +105,23 @@ def test_initializers_as_users_of_keras_write_them() -> None:
     assert [float(nn.regularizers.get(name)(tj.constant([-2.0]))) for name in ("L2", "l1")] == pytest.approx(
         [0.04, 0.02]
     )
+
+
+def test_a_generator_that_a_model_shares() -> None:
+    def weights(seed: int) -> list[np.ndarray]:
+        generator = tj.random.Generator(seed)
+        kernel = initializers.GlorotUniform(generator)
+        model = nn.Sequential(
+            [
+                nn.Dense(3, kernel_initializer=kernel),
+                nn.Dropout(0.5, seed=generator),
+                nn.Dense(3, kernel_initializer=kernel),
+            ]
+        )
+        return [model(np.ones((2, 3)), training=True).numpy(), *model.get_weights()]
+
+    first, again, other = weights(0), weights(0), weights(1)
+    for one, same, different in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert np.all(one == 0) or not np.array_equal(one, different)
+    assert not np.array_equal(first[1], first[3])

@@ -261,7 +261,7 @@ def test_chunks_grow_and_end_at_the_last_step(in_the_driver: list[int], monkeypa
     assert float(w) == 1000
     monkeypatch.setattr(loops.time, "perf_counter", lambda: next(ticks) * 1.0)  # a second
     step.repeat(5000)
-    assert in_the_driver[4:7] == [4096, 81, 1]
+    assert in_the_driver[4:7] == [4096, 204, 10]
     assert float(w) == 6000
 
 

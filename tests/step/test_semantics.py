@@ -1094,6 +1094,22 @@ def test_a_changed_number_that_is_given_a_dtype_costs_no_compilation() -> None:
     assert compilations() == built
 
 
+def test_a_number_that_is_written_once_is_one_number() -> None:
+    weights = [tj.Variable(np.full(length, 2.0)) for length in (2, 3)]
+    share, flags = 0.25, (True, False, True)
+
+    @tj.compile(strict=True)
+    def step(t: Any) -> Any:
+        for weight in weights:
+            weight.assign(weight * 0.5**t + share)
+        return [t * (1.5 if flag else 2.5) for flag in flags] + [t * scale for scale in [0.75, -0.75, 0.75]]
+
+    results = step(np.float64(3.0))
+    assert [float(result) for result in results] == [4.5, 7.5, 4.5, 2.25, -2.25, 2.25]
+    assert [weight.tolist() for weight in weights] == [[0.5, 0.5], [0.5, 0.5, 0.5]]
+    assert step.source().count("power(") == 1
+
+
 def test_an_array_that_is_captured_costs_no_trace_when_its_elements_change() -> None:
     table = np.arange(6.0).reshape(2, 3)
     step = strict(lambda x: x * table[1] + tj.sum(table) + table.shape[0] * len(table))
