@@ -140,8 +140,7 @@ def lengths_of(shape: Any) -> Sequence[Any]:
     if isinstance(shape, (tuple, list)):
         return shape
     is_listing = getattr(shape, "ndim", 0) == 1 and shape.dtype.kind in "iu"
-    listed: Sequence[Any] = shape.tolist() if is_listing else (shape,)
-    return listed
+    return shape.tolist() if is_listing else (shape,)
 
 
 def checked_shape(operation: str, shape: Any) -> Shape:
