@@ -108,8 +108,10 @@ def _plan(found: Function) -> Any:
             fixed[index] = _address_of_copy(found, slot)
     memory = found.memory()
     _, size = side_by_side([count for _, count in memory])
-    pool = calls.Pool(size) if size > calls.STACK_BYTES else None
-    HELD.append(pool)
+    pool = None
+    if size > calls.STACK_BYTES:
+        pool = calls.Pool(size)
+        HELD.append(pool)
     return calls.Plan(
         found.title,
         found.executable.kernel.loaded.address,
