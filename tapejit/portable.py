@@ -1,8 +1,8 @@
-"""`Portable`: what becomes of a step as a method of instances, in copies, and in pickles.
+"""`Portable`: what becomes of a step as a method of instances, in copies, and in pickles; `Named`, of other functions.
 
-Floor 11. A step is code, so it goes as functions go: by its name, where a module has it under one. What it is about
-goes with it otherwise, and the copy is traced for itself: a step of a bound method, of a `functools.partial` or of an
-object that is called. Start reading at `Portable.__reduce_ex__`.
+Floor 1. A step is code, so it goes as functions go: by its name, where a module has it under one. What it is about goes
+with it otherwise, and the copy is traced for itself: a step of a bound method, of a `functools.partial` or of an object
+that is called. Start reading at `Portable.__reduce_ex__`.
 """
 
 import copy
@@ -16,6 +16,13 @@ from types import FrameType, FunctionType, MethodType
 from typing import Any, Self
 
 from .errors import at_user_line, name_of
+
+
+class Named:
+    """Something that stands in a module for the function that it decorates, and is pickled as that would be."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _by_name(self, sys._getframe(1)) or super().__reduce_ex__(protocol)
 
 
 class Portable:
@@ -89,11 +96,11 @@ class Portable:
         """
         if self._unbound is not None:
             return self._method()
-        by_value = _takes_functions(sys._getframe(1))
-        name = self._name_in_module()
-        if name is not None and not (by_value and self.__module__ == "__main__"):
+        caller = sys._getframe(1)
+        name = _by_name(self, caller)
+        if name is not None:
             return name
-        if not by_value and isinstance(self._function, FunctionType) and not _is_found(self._function):
+        if not _takes_functions(caller) and isinstance(self._function, FunctionType) and not _is_found(self._function):
             raise pickle.PicklingError(at_user_line(_no_name(self._function)))
         return _blank, (type(self),), (self._function, self._options)
 
@@ -110,18 +117,21 @@ class Portable:
                     return getattr, (instance, name)
         return unbound.__get__, (instance,)  # type: ignore[union-attr]
 
-    def _name_in_module(self) -> str | None:
-        """Under which name the function's module has this step; None if it has not."""
-        module = sys.modules.get(getattr(self, "__module__", None) or "")
-        own = getattr(self, "__qualname__", "")
-        if own and _found(module, own) is self:
-            return str(own)
-        return next((name for name, value in vars(module).copy().items() if value is self), None) if module else None
-
 
 def _blank(kind: type["Portable"]) -> "Portable":
     """A step that gets its function later: it may be held by what the function is about."""
     return kind.__new__(kind)
+
+
+def _by_name(thing: Any, caller: FrameType) -> str | None:
+    """Under which name a function's module has what stands for it; None if it has not, or the pickler asks for more."""
+    place = getattr(thing, "__module__", None) or ""
+    if place == "__main__" and _takes_functions(caller):
+        return None
+    module, own = sys.modules.get(place), getattr(thing, "__qualname__", "")
+    if own and _found(module, own) is thing:
+        return str(own)
+    return next((name for name, value in vars(module).copy().items() if value is thing), None) if module else None
 
 
 def _found(module: Any, path: str) -> Any:

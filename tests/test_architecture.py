@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "tapejit"
 # directly under tapejit/.
 FLOORS = (
     ("constants", "dataclass", "errors", "rooms", "spellings"),
-    ("config", "forks"),
+    ("config", "forks", "portable"),
     ("aval",),
     ("lowering",),
     ("configurable", "pytree"),
@@ -41,7 +41,7 @@ FLOORS = (
     ("guards",),
     ("graph_function",),
     ("arguments", "history", "progress", "results"),
-    ("finite", "loops", "portable", "retraces"),
+    ("finite", "loops", "retraces"),
     ("epochs",),
     ("entry",),
     ("routes",),

@@ -209,3 +209,46 @@ def test_the_programs_own_file_goes_by_name_or_by_value(monkeypatch: pytest.Monk
     assert float(again(3.0)) == 6.0
     w.assign(5.0)
     assert float(again(3.0)) == 15.0
+
+
+@tj.custom_vjp
+def clipped(x: Any) -> Any:
+    return x * 2.0
+
+
+clipped.defvjp(lambda x: (x * 2.0, None), lambda _, ct: (ct * 7.0,))
+
+
+@tj.custom_jvp
+def doubled_with_rule(x: Any) -> Any:
+    return x * 2.0
+
+
+@tj.custom_gradient
+def scaled(x: Any) -> Any:
+    return x * 2.0, lambda ct: ct * 5.0
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("function", [clipped, doubled_with_rule, scaled])
+def test_functions_with_rules_of_their_own_go_by_name(function: Any, again: Callable[[Any], Any]) -> None:
+    assert again({"activation": function})["activation"] is function
+
+
+def test_a_function_with_a_rule_that_no_module_has_goes_by_value() -> None:
+    @tj.custom_vjp
+    def local(x: Any) -> Any:
+        return x * 2.0
+
+    local.defvjp(lambda x: (x * 2.0, None), lambda _, ct: (ct * 7.0,))
+    again = pickle.loads(cloudpickle.dumps(local))
+    assert float(tj.grad(again)(1.0)) == 7.0
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pickle.dumps(local)
+
+
+@pytest.mark.parametrize("again", [copy.copy, *AGAIN.values()], ids=["copy", *AGAIN])
+@pytest.mark.parametrize("make", [tj.GradientTape, lambda: tj.ForwardAccumulator(tj.constant(1.0), 1.0)])
+def test_what_follows_tensors_can_not_be_copied(make: Callable[[], Any], again: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError, match="can't be copied or pickled"):
+        again(make())

@@ -8,6 +8,7 @@ from ..aval import is_floating
 from ..dataclass import dataclass
 from ..errors import RuleError, at_user_line
 from ..graph import trace_region
+from ..portable import Named
 from ..primitive import BASE, Value, bind, current, in_role
 from ..pytree import TreeDef, flatten, unflatten
 from .arguments import (
@@ -27,7 +28,7 @@ from .static import positions_checked, split_arguments
 Rule = Callable[..., Any]
 
 
-class custom_jvp:  # noqa: N801 (a decorator)
+class custom_jvp(Named):  # noqa: N801 (a decorator)
     """Decorate a function whose forward rule is given; reverse mode transposes it.
 
     Parameters
