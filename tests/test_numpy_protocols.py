@@ -328,4 +328,29 @@ def test_the_readme_lists_what_stays_on_the_tape() -> None:
         "of ufuncs": sorted(f"{ufunc.__name__}.{method}" for ufunc, method in numpy_names._METHODS),
         "other functions": sorted({each.__name__ for each in functions if "linalg" not in each.__module__}),
         "`np.linalg`": sorted({each.__name__ for each in functions if "linalg" in each.__module__}),
+        "`scipy.special`": sorted(numpy_names._SPECIAL),
     }
+
+
+@pytest.mark.parametrize("name", numpy_names._SPECIAL)
+def test_special_functions_of_scipys_stay_on_the_tape(name: str) -> None:
+    special = pytest.importorskip("scipy.special")
+    t, function = tj.constant(np.array([0.3, 1.5])), getattr(special, name)
+    with tj.GradientTape() as tape:
+        tape.watch(t)
+        y = function(t)
+    np.testing.assert_allclose(y.numpy(), function(t.numpy()), rtol=1e-14)
+    slopes = (function(t.numpy() + 1e-6) - function(t.numpy() - 1e-6)) / 2e-6
+    np.testing.assert_allclose(tape.gradient(y, t).numpy(), slopes, rtol=1e-7)
+    np.testing.assert_allclose(tj.compile(function, strict=True)(t).numpy(), y.numpy(), rtol=1e-14)
+
+
+def test_other_peoples_ufuncs_are_named() -> None:
+    special = pytest.importorskip("scipy.special")
+    with pytest.raises(
+        TypeError, match=r"^scipy\.special\.ndtri is no operation .* scipy\.special\.ndtri\(t\.numpy\(\)\)"
+    ):
+        special.ndtri(tj.constant(0.5))
+    mine = np.frompyfunc(lambda x: x, 1, 1)
+    with pytest.raises(TypeError, match=r"^<lambda> \(vectorized\) is no operation"):
+        mine(tj.constant(0.5))
