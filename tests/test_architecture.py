@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "tapejit"
 # directly under tapejit/.
 FLOORS = (
     ("constants", "dataclass", "errors", "rooms", "spellings"),
-    ("config", "forks", "portable"),
+    ("by_name", "config", "forks"),
     ("aval",),
     ("lowering",),
     ("configurable", "pytree"),
@@ -32,6 +32,7 @@ FLOORS = (
     ("variable",),
     ("batching",),
     ("tape", "random"),
+    ("closures",),
     ("graph",),
     ("control",),
     ("functional",),
@@ -41,7 +42,7 @@ FLOORS = (
     ("guards",),
     ("graph_function",),
     ("arguments", "history", "progress", "results"),
-    ("finite", "loops", "retraces"),
+    ("finite", "loops", "portable", "retraces"),
     ("epochs",),
     ("entry",),
     ("routes",),

@@ -211,6 +211,59 @@ def test_the_programs_own_file_goes_by_name_or_by_value(monkeypatch: pytest.Monk
     assert float(again(3.0)) == 15.0
 
 
+class WithClosure(Model):
+    """Made as in TensorFlow's tutorials: a step that closes over what it trains, and helpers of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        hidden, notes, later = tj.Variable(0.0), [1.0], {}
+
+        def helper(x: Any) -> Any:
+            hidden.assign_add(x)
+            return self.w * 1.0
+
+        @tj.compile
+        def go(x: Any, again: bool = False) -> Any:
+            self.w.assign_add(x)
+            later["count"].assign_add(1.0)
+            return go.eager(x) if again else helper(x) * notes[0]
+
+        self.go, self.notes = go, notes
+        later["count"] = self.count = tj.Variable(0.0)
+        self.hidden = hidden
+        self.helper = helper
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+@pytest.mark.parametrize("again", [copy.deepcopy, AGAIN["cloudpickle"]], ids=["deepcopy", "cloudpickle"])
+def test_the_copy_of_what_holds_a_closure_works_with_its_own_variables(again: Any, warm: bool) -> None:
+    model = WithClosure()
+    if warm:
+        model.go(1.0)
+    before = [float(each) for each in (model.w, model.hidden, model.count)]
+    other = again(model)
+    assert other.go is not model.go
+    assert float(other.go(5.0)) == before[0] + 5.0
+    assert [float(each) for each in (other.w, other.hidden, other.count)] == [
+        before[0] + 5.0,
+        before[1] + 5.0,
+        before[2] + 1.0,
+    ]
+    assert [float(each) for each in (model.w, model.hidden, model.count)] == before
+    other.w.assign(0.0)
+    assert float(other.helper(1.0)) == 0.0
+    assert float(other.go(1.0, True)) == 2.0
+    assert float(model.go(1.0)) == before[0] + 1.0
+    assert float(other.w) == 2.0
+
+
+def test_a_closure_of_nothing_that_was_copied_is_shared_as_functions_are() -> None:
+    table, step = [1.0, 2.0], tj.compile(lambda x: x * table[0])
+    assert copy.deepcopy({"table": "another", "step": step})["step"] is step
+    holder = {"step": doubled, "weight": weight}
+    assert copy.deepcopy(holder)["step"] is doubled  # the module's own
+
+
 @tj.custom_vjp
 def clipped(x: Any) -> Any:
     return x * 2.0

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..aval import is_floating
+from ..by_name import Named
 from ..dataclass import dataclass
 from ..errors import RuleError, at_user_line
 from ..graph import trace_region
-from ..portable import Named
 from ..primitive import BASE, Value, bind, current, in_role
 from ..pytree import TreeDef, flatten, unflatten
 from .arguments import (

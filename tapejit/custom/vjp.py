@@ -4,8 +4,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..by_name import Named
 from ..errors import RuleError, at_user_line
-from ..portable import Named
 from ..pytree import unflatten
 from .arguments import (
     Arguments,
