@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "tapejit"
 # directly under tapejit/.
 FLOORS = (
     ("constants", "dataclass", "errors", "rooms", "spellings"),
-    ("config", "forks"),
+    ("by_name", "config", "forks"),
     ("aval",),
     ("lowering",),
     ("configurable", "pytree"),
@@ -32,6 +32,7 @@ FLOORS = (
     ("variable",),
     ("batching",),
     ("tape", "random"),
+    ("closures",),
     ("graph",),
     ("control",),
     ("functional",),
