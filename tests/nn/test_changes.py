@@ -65,6 +65,19 @@ def test_a_frozen_base_normalises_by_its_running_means() -> None:
     assert len(model.trainable_variables) == 5
 
 
+def test_a_frozen_layer_stays_so_in_a_layer_that_is_made_around_it() -> None:
+    class Around(nn.Layer):
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+            super().__init__()
+
+        def call(self, x: Any) -> Any:
+            return self.inner(x)
+
+    inner = dense(input_shape=(3,), trainable=False)
+    assert Around(inner).trainable_variables == ()
+
+
 class Stack(nn.Module):
     """Layers in a list, and heads in a dict."""
 
