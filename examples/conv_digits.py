@@ -150,11 +150,11 @@ def draw(path, losses, kernels):
     axes = left.subplots()
     axes.plot(losses)
     axes.set(title="training", xlabel="epoch", ylabel="mean loss", yscale="log")
-    right.suptitle("filters of the first layer: black is negative, white positive")
+    right.suptitle("filters of the first layer: red < 0 < blue")
     largest = np.abs(kernels).max()
     for number, axes in enumerate(right.subplots(4, 4).flat):
         axes.set(xticks=[], yticks=[])
-        axes.imshow(kernels[:, :, 0, number], cmap="gray", vmin=-largest, vmax=largest)
+        axes.imshow(kernels[:, :, 0, number], cmap="RdBu", vmin=-largest, vmax=largest)
     figure.savefig(path, dpi=120)
     print(f"picture: {path}")
 

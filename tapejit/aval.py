@@ -139,7 +139,8 @@ def lengths_of(shape: Any) -> Sequence[Any]:
     """What a shape, or axes, list: the elements of a tuple, a list or an array with an axis; else it is one length."""
     if isinstance(shape, (tuple, list)):
         return shape
-    return shape.tolist() if getattr(shape, "ndim", 0) == 1 else (shape,)
+    is_listing = getattr(shape, "ndim", 0) == 1 and shape.dtype.kind in "iu"
+    return shape.tolist() if is_listing else (shape,)
 
 
 def checked_shape(operation: str, shape: Any) -> Shape:

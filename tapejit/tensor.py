@@ -250,7 +250,10 @@ def to_tensor(value: Any, borrow: bool) -> Value:
     except (ValueError, TypeError) as error:
         raise DtypeError(at_user_line(f"can't make a tensor of {type(value).__name__}: {error}")) from None
     if array.dtype.kind == "O":
-        raise DtypeError(at_user_line(f"can't make a tensor of {type(value).__name__}: it is no array and no number"))
+        way = "; pass its fields in a dict or a named tuple" if hasattr(value, "__dataclass_fields__") else ""
+        raise DtypeError(
+            at_user_line(f"can't make a tensor of {type(value).__name__}: it is no array and no number{way}")
+        )
     return _from_array(array, borrow and array is value)
 
 

@@ -1,5 +1,6 @@
 """Exceptions are the built-in ones that a user would catch, and point at the user's line."""
 
+import dataclasses
 import sys
 import warnings
 from collections.abc import Callable
@@ -95,6 +96,11 @@ def test_a_message_of_an_error_does_not_hide_where_it_came_from() -> None:
 # Every public operation says which one it is, where it was called, and what to do
 
 
+@dataclasses.dataclass
+class Record:
+    weight: float = 1.0
+
+
 SQUARE = tj.constant([[1.0, 2.0], [3.0, 4.0]])
 
 
@@ -138,6 +144,11 @@ SQUARE = tj.constant([[1.0, 2.0], [3.0, 4.0]])
         (lambda: tj.cumsum(["a"]), TypeError, "cumsum takes numeric or boolean arrays, got str32[1]"),
         (lambda: tj.floor("a"), TypeError, "floor does not take operands of dtype str32"),
         (lambda: SQUARE + object(), TypeError, "add: can't make a tensor of object: it is no array and no number"),
+        (
+            lambda: tj.grad(tj.sum)(Record()),
+            TypeError,
+            "can't make a tensor of Record: it is no array and no number; pass its fields in a dict or a named tuple",
+        ),
     ],
 )
 def test_operations_name_themselves_and_the_way_out(

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 import tapejit as tj
+from tapejit.graph import evaluate
 from tapejit.ops import numpy_names
+from tapejit.pytree import flatten
+from tests import agreement
 
 X = np.array([[0.5, 0.25, 0.75], [0.125, 0.9, 0.3]])
 SQUARE = np.array([[2.0, 0.5], [0.5, 1.0]])
@@ -164,6 +167,18 @@ def test_numpys_functions_give_tensors_with_numpys_values(name: str) -> None:
         np.testing.assert_allclose(one.numpy(), other, rtol=1e-6)
 
 
+SHAPED_BY_VALUES = {"nonzero", "argwhere", "unique_values"}
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in SHAPED_BY_VALUES])
+def test_they_are_traced(name: str) -> None:
+    function, value = CALLS[name]
+    traced = agreement.trace(lambda t: flatten(function(t))[0], [value])
+    outputs, _ = evaluate(traced.raw, traced.inputs([value]))
+    for one, other in zip(outputs, flatten(function(value))[0], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
 @pytest.mark.parametrize("make", [tj.constant, tj.Variable])
 def test_they_stay_on_the_tape(make: Callable[[Any], Any]) -> None:
     x = make(X)
@@ -188,6 +203,31 @@ def test_they_stay_on_the_tape(make: Callable[[Any], Any]) -> None:
 def test_out_and_where_are_refused(call: Callable[[Any], Any]) -> None:
     with pytest.raises(TypeError, match=r"does not take (out|where)=.*\.numpy\(\)"):
         call(tj.constant(X))
+
+
+@pytest.mark.parametrize("method", ["reduce", "accumulate", "reduceat", "at", "outer"])
+def test_every_method_of_every_ufunc_stays_or_says_that_it_does_not(method: str) -> None:
+    known = {each for each in vars(np).values() if isinstance(each, np.ufunc)}
+    ufuncs = {each for each in known if (each.nin, each.nout, each.signature) == (2, 1, None)}
+    assert len(ufuncs) > 30
+    refusals: list[tuple[str, str]] = []
+    for ufunc in ufuncs:
+        t = tj.constant([1, 2, 3] if "shift" in ufunc.__name__ or "bit" in ufunc.__name__ else X[0])
+        more = {"reduceat": ([0, 1],), "at": (0, 1.0), "outer": (t,)}.get(method, ())
+        try:
+            found = getattr(ufunc, method)(t, *more)
+        except TypeError as error:
+            refusals.append((f"np.{ufunc.__name__}.{method}", str(error)))
+            continue
+        except (RuntimeError, ValueError):  # NumPy has no such method of this ufunc
+            continue
+        expected = getattr(ufunc, method)(t.numpy(), *(each.numpy() if each is t else each for each in more))
+        for one, other in zip(flatten(found)[0], flatten(expected)[0], strict=True):
+            assert isinstance(one, tj.Tensor)
+            np.testing.assert_allclose(one.numpy(), other, err_msg=ufunc.__name__)
+    for name, message in refusals:
+        assert name in message
+        assert "t.numpy()" in message
 
 
 @pytest.mark.parametrize(
@@ -288,4 +328,29 @@ def test_the_readme_lists_what_stays_on_the_tape() -> None:
         "of ufuncs": sorted(f"{ufunc.__name__}.{method}" for ufunc, method in numpy_names._METHODS),
         "other functions": sorted({each.__name__ for each in functions if "linalg" not in each.__module__}),
         "`np.linalg`": sorted({each.__name__ for each in functions if "linalg" in each.__module__}),
+        "`scipy.special`": sorted(numpy_names._SPECIAL),
     }
+
+
+@pytest.mark.parametrize("name", numpy_names._SPECIAL)
+def test_special_functions_of_scipys_stay_on_the_tape(name: str) -> None:
+    special = pytest.importorskip("scipy.special")
+    t, function = tj.constant(np.array([0.3, 1.5])), getattr(special, name)
+    with tj.GradientTape() as tape:
+        tape.watch(t)
+        y = function(t)
+    np.testing.assert_allclose(y.numpy(), function(t.numpy()), rtol=1e-14)
+    slopes = (function(t.numpy() + 1e-6) - function(t.numpy() - 1e-6)) / 2e-6
+    np.testing.assert_allclose(tape.gradient(y, t).numpy(), slopes, rtol=1e-7)
+    np.testing.assert_allclose(tj.compile(function, strict=True)(t).numpy(), y.numpy(), rtol=1e-14)
+
+
+def test_other_peoples_ufuncs_are_named() -> None:
+    special = pytest.importorskip("scipy.special")
+    with pytest.raises(
+        TypeError, match=r"^scipy\.special\.ndtri is no operation .* scipy\.special\.ndtri\(t\.numpy\(\)\)"
+    ):
+        special.ndtri(tj.constant(0.5))
+    mine = np.frompyfunc(lambda x: x, 1, 1)
+    with pytest.raises(TypeError, match=r"^<lambda> \(vectorized\) is no operation"):
+        mine(tj.constant(0.5))

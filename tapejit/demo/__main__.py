@@ -115,11 +115,8 @@ def show_training(data: digits.Digits, picture: Path | None) -> None:
     read, labels = digits.guesses(model, data.held_out_images), data.held_out_labels
     right, wrong = np.flatnonzero(read == labels), np.flatnonzero(read != labels)
     examples = right[np.unique(labels[right], return_index=True)[1]]  # one of each numeral
-    print(
-        f"\n    {digits.STEPS:,} steps in {taken:.1f} s. {len(right) / len(labels):.1%} of {len(labels)} held-out ",
-        end="",
-    )
-    print(f"digits are read right, such as these; {len(wrong)} are not:\n")
+    share = f"{len(right) / len(labels):.1%} of {len(labels)} held-out digits are read right"
+    print(f"\n    {digits.STEPS:,} steps in {taken:.1f} s. {share}, such as these; {len(wrong)} are not:\n")
     for places in (examples[: pictures.ABREAST], wrong[: pictures.ABREAST]):
         if len(places):
             captions = [pictures.caption(labels[at], read[at]) for at in places]

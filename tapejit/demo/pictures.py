@@ -24,7 +24,7 @@ def as_text(images: np.ndarray, captions: Sequence[str], shades: str) -> str:
     """
     levels = np.round(images[..., 0] * (len(shades) - 1)).astype(int)
     gap = " " * GAP
-    rows = [gap.join("".join(2 * shades[level] for level in line) for line in abreast) for abreast in zip(*levels)]  # noqa: B905
+    rows = [gap.join("".join(2 * shades[level] for level in line) for line in row) for row in levels.swapaxes(0, 1)]
     return "\n".join(row.rstrip() for row in [*rows, gap.join(f"{each:^{2 * images.shape[2]}}" for each in captions)])
 
 

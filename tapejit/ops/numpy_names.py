@@ -5,6 +5,7 @@ function with a counterpart stays on the tape (`_UFUNCS`, `_FUNCTIONS`); one tha
 them as arrays (`_INSPECTING`); any other is a TypeError that names the way.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from inspect import Signature, signature
@@ -47,6 +48,8 @@ def numpy_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: M
         If there is no such operation, or for ``out=`` and ``where=``.
     """
     label = f"np.{ufunc.__name__}" if method == "__call__" else f"np.{ufunc.__name__}.{method}"
+    if getattr(np, ufunc.__name__, None) is not ufunc:
+        return _of_another(ufunc, label.removeprefix("np."), inputs, kwargs)
     options = _given(label, kwargs)
     if method == "__call__":
         function = _UFUNCS.get(ufunc)
@@ -61,6 +64,16 @@ def numpy_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: M
         raise _no_counterpart(label)
     options.setdefault("axis", 0)
     return _bound(label, function, inputs, options)
+
+
+def _of_another(ufunc: np.ufunc, label: str, inputs: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """What a ufunc that isn't NumPy's is for tensors: SciPy's special functions have counterparts."""
+    if getattr(sys.modules.get("scipy.special"), ufunc.__name__, None) is not ufunc:
+        raise _no_counterpart(label)
+    function = _SPECIAL.get(label)
+    if function is None:
+        raise _no_counterpart(f"scipy.special.{label}")
+    return _called(f"scipy.special.{label}", function, inputs, _given(f"scipy.special.{label}", kwargs))
 
 
 def numpy_function(function: Function, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -293,6 +306,15 @@ _UFUNCS: dict[Any, Function] = _by_function(
         "rint": ops.round,
     },
 )
+
+# By the names in `scipy.special`, which only those have imported who call one.
+_SPECIAL: dict[str, Function] = {
+    **{name: getattr(ops, name) for name in ("cbrt", "erf", "erfc", "exp2", "expm1", "log1p")},
+    "expit": ops.sigmoid,
+    "gammaln": ops.lgamma,
+    "log_expit": ops.log_sigmoid,
+    "psi": ops.digamma,
+}
 
 _METHODS: dict[Any, Function] = {
     (np.add, "reduce"): _sum,
