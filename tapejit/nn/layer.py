@@ -175,6 +175,7 @@ class Layer(Module):
         DtypeError
             If it is None.
         """
+        self.rely()  # also where `call` is called by itself
         self._refuse_nothing(inputs)
         value = ops.asarray(inputs)
         self.check_shape(value.shape)

@@ -38,7 +38,7 @@ def assigned(step: Callable[..., Any], model: Any) -> list[bool]:
 
 
 def dense(**options: Any) -> nn.Dense:
-    return nn.Dense(3, bias_initializer="ones", **options)
+    return nn.Dense(3, **{"bias_initializer": "ones", **options})
 
 
 def test_frozen_layers_stay_as_they_are() -> None:
@@ -154,6 +154,18 @@ def test_what_is_set_on_a_layer() -> None:
     np.testing.assert_allclose(norm.moving_mean.numpy(), X.mean(axis=0), rtol=1e-5)
     np.testing.assert_array_equal(same.numpy(), X)
     np.testing.assert_allclose(product.numpy(), X, rtol=1e-6)
+
+
+def test_what_is_set_counts_where_call_is_compiled_by_itself() -> None:
+    model = nn.Sequential([dense(kernel_initializer="identity", bias_initializer="zeros")])
+    model(X)
+    of_model, of_layer = tj.compile(model.call, strict=True), tj.compile(model.layers[0].call, strict=True)
+    of_model(X)
+    of_layer(X)
+    model.layers[0].activation = tj.square
+    np.testing.assert_allclose(of_layer(X).numpy(), X**2, rtol=1e-6)
+    model.add(nn.Activation(tj.exp))
+    np.testing.assert_allclose(of_model(X).numpy(), np.exp(X**2), rtol=1e-5)
 
 
 def test_variables_can_be_joined_with_lists() -> None:
