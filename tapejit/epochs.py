@@ -241,11 +241,12 @@ class Block:
     def go_on(self, *, alone: bool) -> bool:
         """Run the next epochs, or one `alone`; whether there was one that this block can run.
 
-        After an epoch alone what the step reads by name may have changed.
+        After an epoch alone, or one in Python, what the step reads by name may have changed.
         """
         left = self._count - self.done
         compiled = self._parts[0].is_compiled
-        if left <= 0 or (alone and self.done and self._is_found() != compiled):
+        changeable = self.done > 0 and (alone or not compiled)
+        if left <= 0 or (changeable and self._is_found() != compiled):
             return False
         fitting = self._parts[0].epochs_in_a_chunk if self._rounds is not None else 0
         if fitting:

@@ -14,7 +14,7 @@ from . import ops
 from .aval import PYTHON_NUMBERS
 from .errors import DtypeError, ShapeError, at_user_line
 from .families import named_as, parts_of
-from .ops.numpy_conversions import heed_conversion
+from .ops.numpy_conversions import heed_conversion, heeds_read_only
 from .ops.numpy_names import numpy_function, numpy_ufunc
 from .primitive import Typed
 from .spellings import advice
@@ -147,15 +147,16 @@ class Operators(Typed):
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """A DLPack capsule: shared and read-only where the reader knows that flag (DLPack 1.0), else a copy.
+        """A DLPack capsule: shared and read-only where the reader heeds that flag (DLPack 1.0), else a copy.
 
         Raises
         ------
         BufferError
-            For ``copy=False`` where the reader does not know the flag, and for dtypes that DLPack has not.
+            For ``copy=False`` where the reader does not know of the flag, and for dtypes that DLPack has not.
         """
         array = self.numpy()
-        if copy or (copy is None and (max_version is None or max_version < (1, 0))):
+        knows = max_version is not None and max_version >= (1, 0)
+        if copy or (copy is None and not (knows and heeds_read_only(sys._getframe(1)))):
             array, copy = array.copy(), None
         return array.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
 

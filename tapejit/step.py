@@ -388,6 +388,11 @@ class CompiledStep(Trainable, Portable):
             lines.append(f"runs eagerly: {self._eager_because}")
         return "\n".join(lines) or "not called yet"
 
+    @property
+    def latest(self) -> Traced | None:
+        """The trace of the last call; None where it ran eagerly."""
+        return None if self._eager_because is not None else self._last
+
     def _latest(self, wanted: str) -> Traced:
         if self._last is None:
             why = f"it runs eagerly: {self._eager_because}" if self._eager_because else "call it first"

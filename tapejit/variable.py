@@ -26,8 +26,12 @@ AT_WORK: list[None] = []
 """One entry for each thread that works with locked variables at the moment. While it is empty, code that keeps the GIL
 may take variables as they are."""
 
-TRAINED = Configurable()
-"""Counts how often the `trainable` of any variable was set: a trace may depend on it, and says so with `rely`."""
+
+class TrainableFlags(Configurable):
+    """Counts how often the `trainable` of any variable was set: a trace may depend on it, and says so with `rely`."""
+
+
+TRAINED = TrainableFlags()
 
 _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "floating", "U": "string", "S": "string"}
 

@@ -63,6 +63,7 @@ ONLY_IMPORTED_BY = {
     "llvmlite": {
         "tapejit.kernel.assembly",
         "tapejit.kernel.build",
+        "tapejit.kernel.decompositions",
         "tapejit.kernel.entrance",
         "tapejit.kernel.epilogue",
         "tapejit.kernel.hints",

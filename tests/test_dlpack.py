@@ -96,3 +96,49 @@ def test_a_step_that_hands_a_tensor_out_runs_eagerly() -> None:
     with pytest.warns(tj.errors.TapejitWarning):
         found = step(np.array([1.0, 2.0]))
     assert found.tolist() == [3.0, 6.0]
+
+
+def test_a_reader_that_lets_its_users_write_gets_a_copy() -> None:
+    reader: dict[str, Any] = {"__name__": "torch.utils.dlpack"}
+    exec("def read(t, **options):\n    return t.__dlpack__(max_version=(1, 0), **options)", reader)
+
+    class Read:
+        def __init__(self, t: Any, **options: Any) -> None:
+            self.t, self.options = t, options
+
+        def __dlpack__(self, **_: Any) -> Any:
+            return reader["read"](self.t, **self.options)
+
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return self.t.__dlpack_device__()
+
+    v = tj.Variable([1.0, 2.0])
+    array = np.from_dlpack(Read(v))
+    assert array.flags.writeable
+    array[0] = 7.0
+    assert v.tolist() == [1.0, 2.0]
+    assert np.shares_memory(np.from_dlpack(Read(v, copy=False)), v.numpy())  # who says so takes care
+
+
+def test_a_dtype_that_numpy_has_not_is_refused() -> None:
+    class BrainFloats:
+        def __dlpack__(self, **_: Any) -> Any:
+            raise RuntimeError("Unsupported dtype in DLTensor.")
+
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return 1, 0
+
+    with pytest.raises(tj.errors.DtypeError, match="NumPy can't read the BrainFloats: Unsupported dtype"):
+        tj.from_dlpack(BrainFloats())
+
+
+@pytest.mark.parametrize("options", [{"dl_device": (2, 0)}, {"max_version": (1, 0), "dl_device": (10, 0)}])
+def test_other_devices_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(BufferError, match="device"):
+        tj.ones(2).__dlpack__(**options)
+
+
+@pytest.mark.parametrize("version", [(0, 8), (1, 0), (1, 1), (2, 0)])
+def test_every_version_of_the_protocol_is_served(version: tuple[int, int]) -> None:
+    versioned = "dltensor_versioned" in repr(tj.ones(2).__dlpack__(max_version=version))
+    assert versioned == (version >= (1, 0))

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 import tapejit as tj
+from tapejit.graph import evaluate
 from tapejit.ops import numpy_names
+from tapejit.pytree import flatten
+from tests import agreement
 
 X = np.array([[0.5, 0.25, 0.75], [0.125, 0.9, 0.3]])
 SQUARE = np.array([[2.0, 0.5], [0.5, 1.0]])
@@ -164,6 +167,18 @@ def test_numpys_functions_give_tensors_with_numpys_values(name: str) -> None:
         np.testing.assert_allclose(one.numpy(), other, rtol=1e-6)
 
 
+SHAPED_BY_VALUES = {"nonzero", "argwhere", "unique_values"}
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in SHAPED_BY_VALUES])
+def test_they_are_traced(name: str) -> None:
+    function, value = CALLS[name]
+    traced = agreement.trace(lambda t: flatten(function(t))[0], [value])
+    outputs, _ = evaluate(traced.raw, traced.inputs([value]))
+    for one, other in zip(outputs, flatten(function(value))[0], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
 @pytest.mark.parametrize("make", [tj.constant, tj.Variable])
 def test_they_stay_on_the_tape(make: Callable[[Any], Any]) -> None:
     x = make(X)
@@ -188,6 +203,31 @@ def test_they_stay_on_the_tape(make: Callable[[Any], Any]) -> None:
 def test_out_and_where_are_refused(call: Callable[[Any], Any]) -> None:
     with pytest.raises(TypeError, match=r"does not take (out|where)=.*\.numpy\(\)"):
         call(tj.constant(X))
+
+
+@pytest.mark.parametrize("method", ["reduce", "accumulate", "reduceat", "at", "outer"])
+def test_every_method_of_every_ufunc_stays_or_says_that_it_does_not(method: str) -> None:
+    known = {each for each in vars(np).values() if isinstance(each, np.ufunc)}
+    ufuncs = {each for each in known if (each.nin, each.nout, each.signature) == (2, 1, None)}
+    assert len(ufuncs) > 30
+    refusals: list[tuple[str, str]] = []
+    for ufunc in ufuncs:
+        t = tj.constant([1, 2, 3] if "shift" in ufunc.__name__ or "bit" in ufunc.__name__ else X[0])
+        more = {"reduceat": ([0, 1],), "at": (0, 1.0), "outer": (t,)}.get(method, ())
+        try:
+            found = getattr(ufunc, method)(t, *more)
+        except TypeError as error:
+            refusals.append((f"np.{ufunc.__name__}.{method}", str(error)))
+            continue
+        except (RuntimeError, ValueError):  # NumPy has no such method of this ufunc
+            continue
+        expected = getattr(ufunc, method)(t.numpy(), *(each.numpy() if each is t else each for each in more))
+        for one, other in zip(flatten(found)[0], flatten(expected)[0], strict=True):
+            assert isinstance(one, tj.Tensor)
+            np.testing.assert_allclose(one.numpy(), other, err_msg=ufunc.__name__)
+    for name, message in refusals:
+        assert name in message
+        assert "t.numpy()" in message
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from ..forks import Rank, lock
-from ..graph import Graph, Input
+from ..graph import Graph, Input, Trace
 from ..graph.connections import bits_of, connections, positions_of, union
 from ..graph.replay import replay
 from ..primitive import BASE, STATE, CallPlan, Masked, State, Value, Wanted, current
@@ -41,6 +41,11 @@ class GraphFunction:
         self._differentiable: int | None = None
         self._followed: dict[int, _Followed] = {}
         self._tangential = Tangential(graph, partial(_derived, graph, setting))
+
+    @property
+    def trace(self) -> Trace:
+        """What the graph's inputs besides its arguments stand for."""
+        return self._setting.trace
 
     def __call__(self, arguments: Sequence[Any]) -> list[Any]:
         """The outputs, for values of the graph's arguments; every active tape hears of the call."""

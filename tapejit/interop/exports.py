@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..dataclass import dataclass
-from ..errors import CompileError, at_user_line, name_of
-from ..graph import Graph, Input, regions_of
+from ..errors import at_user_line, name_of
+from ..graph import Input
 from ..kernel import door, objects
-from ..kernel.blas import function_name
 from ..kernel.kernels import source_of
 from ..kernel.messages import Message, pieces_of, shown
-from ..kernel.routines import ROUTINES
-from ..lowering import Routine
 from .c_header import Declared, Header, c_identifier, header
 from .tracing import Function, distinct, traced
 
@@ -90,8 +87,7 @@ def export(
     Raises
     ------
     CompileError
-        If a part of the function can't be compiled, or needs ``blas=True`` (eigenvalues, singular values, QR); it names
-        the operation and your line.
+        If a part of the function can't be compiled; it names the operation and your line.
     DtypeError
         If an example is none of numbers.
     TapejitError
@@ -141,13 +137,21 @@ def export(
     workspace = size + files.ALIGNMENT if size > STACK_BYTES else 0
     on_stack = 0 if workspace else size
     statuses = _statuses(chosen, found, given=workspace > 0)
-    bundled = () if blas else _bundled(found)
+    libraries = sorted({slot.name for slot in found.layout.slots if slot.kind == "library"})
+    bundled = () if blas else libraries
     entry = _entry(found, chosen, declared, [message for _, message in statuses], workspace > 0, bundled)
     made = files.object_file(source_of(found.traced.graph, found.title, found.traced.names), entry)
     texts = [(status, shown(message)) for status, message in statuses]
-    libraries = sorted({*entry.libraries.values()} - {*bundled})
     told = Header(
-        chosen, name_of(function), made.target, declared, workspace, on_stack, texts, _frozen(found), libraries
+        chosen,
+        name_of(function),
+        made.target,
+        declared,
+        workspace,
+        on_stack,
+        texts,
+        _frozen(found),
+        libraries if blas else (),
     )
     object_path.write_bytes(made.code)
     header_path.write_text(header(told), encoding="utf-8")
@@ -218,34 +222,6 @@ def _statuses(name: str, found: Function, *, given: bool) -> list[tuple[str, Mes
     if given:
         statuses.append((f"{upper}_NO_WORKSPACE", ("the workspace is NULL",)))
     return statuses
-
-
-def _bundled(found: Function) -> tuple[str, ...]:
-    """The functions of BLAS and LAPACK that the object brings with it."""
-    wanted = tuple(dict.fromkeys(slot.name for slot in found.layout.slots if slot.kind == "library"))
-    lacking = [name for name in wanted if not door.object_files().can_bundle(name)]
-    if lacking:
-        raise CompileError(
-            at_user_line(
-                f"export: {_calling(found.traced.graph, lacking[0])} needs {lacking[0]} of LAPACK; pass blas=True, and "
-                "link the program with a library that has it"
-            )
-        )
-    return wanted
-
-
-def _calling(graph: Graph, function: str) -> str:
-    """The operation that calls a function of LAPACK, and where it stands."""
-    graphs = [graph]
-    for each in graphs:
-        for node in each.nodes():
-            graphs += [region.graph for region in regions_of(node.params)]
-            routine = None if node.primitive is None else node.primitive.lowering
-            if node.primitive is not None and isinstance(routine, Routine):
-                dtype = node.inputs[0].aval.dtype.name
-                if any(function == function_name(name, dtype) for name in ROUTINES[routine.name].library):
-                    return f"{node.primitive.name} at {node.where}"
-    return "it"
 
 
 def _entry(

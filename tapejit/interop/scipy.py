@@ -5,100 +5,28 @@ computed at once where that is cheap, and remembered for the last point. Start r
 """
 
 from collections.abc import Callable, Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from .. import ops
-from ..aval import is_floating
-from ..errors import DtypeError, ShapeError, at_user_line
+from ..errors import DtypeError, ShapeError, at_user_line, name_of
 from ..functional import hvp, jacobian, value_and_grad
-from ..pytree import TreeDef, flatten, unflatten
+from ..pytree import flatten
 from ..step import compile as compiled
-
-_FLOAT64 = np.dtype(np.float64)
-
-
-class Packing:
-    """How a nest of arrays lies in one flat vector.
-
-    Parameters
-    ----------
-    nest : nest of array_like
-        Floating; its shapes are what counts.
-
-    Attributes
-    ----------
-    vector : ndarray, shape (n,), float64
-        The nest as a vector.
-    """
-
-    def __init__(self, nest: Any) -> None:
-        leaves, self._tree = flatten(nest)
-        arrays = [np.asarray(leaf) for leaf in leaves]
-        for array in arrays:
-            if not is_floating(array.dtype):
-                raise DtypeError(
-                    at_user_line(
-                        f"tj.scipy: what is varied must be floating, got {array.dtype.name}{list(array.shape)}; write "
-                        "it as floats"
-                    )
-                )
-        self.shapes = tuple(array.shape for array in arrays)
-        self.vector = self._joined(arrays)
-
-    @staticmethod
-    def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
-        return np.concatenate([np.zeros(0), *(np.ravel(array).astype(np.float64) for array in arrays)])
-
-    @property
-    def tree(self) -> TreeDef:
-        """The nest's structure."""
-        return self._tree
-
-    def flatten(self, nest: Any) -> np.ndarray:
-        """A nest of the same structure as a vector.
-
-        Raises
-        ------
-        ShapeError
-            If its structure or a shape is another.
-        """
-        leaves, tree = flatten(nest)
-        arrays = [np.asarray(leaf) for leaf in leaves]
-        if tree != self._tree or tuple(array.shape for array in arrays) != self.shapes:
-            raise ShapeError(
-                at_user_line(
-                    f"tj.scipy: a nest with arrays of shapes {[array.shape for array in arrays]} where the start has "
-                    f"{list(self.shapes)}"
-                )
-            )
-        return self._joined(arrays)
-
-    def unflatten(self, vector: Any) -> Any:
-        """A vector as the nest; of a tensor the parts are tensors, of an array views."""
-        parts, begin = [], 0
-        for shape in self.shapes:
-            end = begin + prod(shape)
-            parts.append(
-                vector[begin:end].reshape(shape) if isinstance(vector, np.ndarray) else _part(vector, begin, end, shape)
-            )
-            begin = end
-        return unflatten(self._tree, parts)
-
-
-def _part(vector: Any, begin: int, end: int, shape: tuple[int, ...]) -> Any:
-    return ops.reshape(vector[begin:end], shape)
+from .packing import FLOAT64, Packing, in_a_row
+from .remembering import Remembered, key_of
 
 
 class Objective:
     """A function of a nest as functions of a flat vector; made by `objective`.
 
+    All of them take more arguments behind the vector, which go to the function: what SciPy has as ``args=``.
+
     Parameters
     ----------
     function : callable
-        ``function(nest)``: one number, or a vector of residuals.
+        ``function(nest, *args)``: one number, or a nest of residuals.
     start : nest of array_like
         Where to begin.
 
@@ -110,33 +38,49 @@ class Objective:
         How often a kernel was called for a value.
     """
 
-    def __init__(self, function: Callable[[Any], Any], start: Any) -> None:
-        self._packing = Packing(start)
+    def __init__(self, function: Callable[..., Any], start: Any) -> None:
+        label = "tj.scipy.objective"
+        if not callable(function):
+            raise TypeError(at_user_line(f"{label} takes a function, got {type(function).__name__}"))
+        self._function, name = function, name_of(function)
+        self._packing = Packing(f"{label}: {name}", start)
         self.x0 = self._packing.vector.copy()
         self.evaluations = 0
-        unpack, self._name = self._packing.unflatten, getattr(function, "__name__", type(function).__name__)
+        unpack = self._packing.unflatten
 
-        def flat(vector: Any) -> Any:
-            return ops.astype(ops.asarray(function(unpack(vector))), _FLOAT64)
+        def number(vector: Any, *args: Any) -> Any:
+            result = function(unpack(vector), *args)
+            if result is None or isinstance(result, (tuple, dict)):
+                raise DtypeError(
+                    at_user_line(f"{label}: {name} returned a {type(result).__name__}; one number is minimised")
+                )
+            return ops.astype(ops.asarray(result), FLOAT64)
 
-        def residuals(vector: Any) -> Any:
-            value = flat(vector)
-            return ops.reshape(value, (prod(value.shape),))
+        def residuals(vector: Any, *args: Any) -> Any:
+            values = [ops.astype(ops.asarray(part), FLOAT64) for part in flatten(function(unpack(vector), *args))[0]]
+            if not values:
+                raise DtypeError(at_user_line(f"{label}: {name} returned no residuals"))
+            return in_a_row(values)
 
-        def with_jacobian(vector: Any) -> Any:
-            return residuals(vector), jacobian(residuals)(vector)
+        def with_jacobian(vector: Any, *args: Any) -> Any:
+            return residuals(vector, *args), jacobian(residuals)(vector, *args)
 
-        def hessian_vector(vector: Any, direction: Any) -> Any:
-            return hvp(flat, (vector,), (direction,))
+        def hessian_vector(vector: Any, direction: Any, *args: Any) -> Any:
+            return hvp(lambda x: number(x, *args), (vector,), (direction,))
 
-        def hessian(vector: Any) -> Any:
-            return jacobian(lambda x: value_and_grad(flat)(x)[1])(vector)
+        def hessian(vector: Any, *args: Any) -> Any:
+            return jacobian(lambda x: value_and_grad(number)(x, *args)[1])(vector)
 
-        self._both = compiled(value_and_grad(flat))
+        for each in (number, residuals, with_jacobian, hessian_vector, hessian):
+            each.__name__ = name  # what messages call it
+        self._both = compiled(value_and_grad(number))
         self._residuals = compiled(with_jacobian)
         self._hessian = compiled(hessian)
         self._hessian_vector = compiled(hessian_vector)
-        self._last: dict[str, tuple[bytes, Any]] = {}
+        self._last: dict[str, Remembered] = {}
+
+    def __reduce__(self) -> Any:
+        return Objective, (self._function, self._packing.unflatten(self.x0)), {"evaluations": self.evaluations}
 
     def unflatten(self, vector: Any) -> Any:
         """A vector, such as SciPy's ``result.x``, as the nest.
@@ -151,82 +95,91 @@ class Objective:
         nest of ndarray
             Views of it, in the structure of the start.
         """
-        return self._packing.unflatten(self._checked(vector))
+        return self._packing.unflatten(self._packing.checked(vector))
 
     def flatten(self, nest: Any) -> np.ndarray:
         """A nest like the start as a vector, shape (n,), float64."""
         return self._packing.flatten(nest)
 
-    def __call__(self, vector: Any) -> tuple[float, np.ndarray]:
+    def __call__(self, vector: Any, *args: Any) -> tuple[float, np.ndarray]:
         """Value and gradient, as ``scipy.optimize.minimize(objective, objective.x0, jac=True)`` wants them.
 
         Parameters
         ----------
         vector : array_like, shape (n,)
             The point.
+        *args
+            For the function.
 
         Returns
         -------
         tuple of float and ndarray, shape (n,), float64
             The gradient is the caller's own.
+
+        Raises
+        ------
+        ShapeError
+            If the vector has another shape, or the function returns more than one number.
+        DtypeError
+            If there are other than real numbers.
         """
-        value, gradient = self._at("both", self._both, vector)
-        return float(value), gradient.numpy().copy()
+        value, gradient = self._at("both", self._both, vector, args, in_parts=False)
+        return value.item(), gradient.numpy().copy()
 
-    def value(self, vector: Any) -> float:
+    def value(self, vector: Any, *args: Any) -> float:
         """The value at a point; what else was computed there is remembered."""
-        return self(vector)[0]
+        return self._at("both", self._both, vector, args)[0].item()  # type: ignore[no-any-return]
 
-    def gradient(self, vector: Any) -> np.ndarray:
+    def gradient(self, vector: Any, *args: Any) -> np.ndarray:
         """The gradient at a point, shape (n,); what else was computed there is remembered."""
-        return self(vector)[1]
+        return self._at("both", self._both, vector, args)[1].numpy().copy()  # type: ignore[no-any-return]
 
-    def hessian(self, vector: Any) -> np.ndarray:
+    def hessian(self, vector: Any, *args: Any) -> np.ndarray:
         """The Hessian at a point, shape (n, n): for ``hess=``."""
-        return self._at("hessian", self._hessian, vector).numpy().copy()  # type: ignore[no-any-return]
+        return self._hessian(self._packing.checked(vector), *args).numpy().copy()  # type: ignore[no-any-return]
 
-    def hessian_product(self, vector: Any, direction: Any) -> np.ndarray:
+    def hessian_product(self, vector: Any, direction: Any, *args: Any) -> np.ndarray:
         """The Hessian at a point times a direction, shape (n,): for ``hessp=``."""
-        return self._hessian_vector(self._checked(vector), self._checked(direction)).numpy().copy()  # type: ignore[no-any-return]
+        point, along = map(self._packing.checked, (vector, direction))
+        return self._hessian_vector(point, along, *args).numpy().copy()  # type: ignore[no-any-return]
 
-    def residuals(self, vector: Any) -> np.ndarray:
+    def residuals(self, vector: Any, *args: Any) -> np.ndarray:
         """All elements of the result, shape (m,): for ``scipy.optimize.least_squares`` and ``root``."""
-        return self._at("residuals", self._residuals, vector)[0].numpy().copy()  # type: ignore[no-any-return]
+        return self._at("residuals", self._residuals, vector, args)[0].numpy().copy()  # type: ignore[no-any-return]
 
-    def jacobian(self, vector: Any) -> np.ndarray:
+    def jacobian(self, vector: Any, *args: Any) -> np.ndarray:
         """Their derivatives, shape (m, n): for ``jac=``; computed together with the residuals."""
-        return self._at("residuals", self._residuals, vector)[1].numpy().copy()  # type: ignore[no-any-return]
+        return self._at("residuals", self._residuals, vector, args)[1].numpy().copy()  # type: ignore[no-any-return]
 
     hess, hessp, jac = hessian, hessian_product, jacobian
 
-    def _at(self, what: str, step: Any, vector: Any) -> Any:
-        """What a step gives at a point, from memory if it was asked there before."""
-        point = self._checked(vector)
-        bits = point.tobytes()
+    def _at(self, what: str, step: Any, vector: Any, args: Sequence[Any], *, in_parts: bool = True) -> Any:
+        """What a step gives at a point, from memory if it was asked there before and would give the same."""
+        point = self._packing.checked(vector)
+        key = key_of(point, args)
         known = self._last.get(what)
-        if known is None or known[0] != bits:
-            self.evaluations += what != "hessian"
-            known = self._last[what] = bits, step(point)
-        return known[1]
-
-    def _checked(self, vector: Any) -> np.ndarray:
-        point = np.asarray(vector, np.float64)
-        if point.shape != self.x0.shape:
-            raise ShapeError(
-                at_user_line(f"tj.scipy.objective: {self._name}: a vector of shape {point.shape}, not {self.x0.shape}")
-            )
-        return point
+        if known is not None and known.answers(key):
+            return known.answer
+        self.evaluations += 1
+        answer = step(point, *args)
+        found = Remembered.of(step, key, answer, asked_in_parts=in_parts)
+        self._last.pop(what, None)
+        if found is not None:
+            self._last[what] = found
+        return answer
 
 
-def objective(function: Callable[[Any], Any], x0: Any) -> Objective:
+def objective(function: Callable[..., Any], x0: Any) -> Objective:
     """A function of a nest of arrays as what SciPy's optimizers take.
 
     Parameters
     ----------
     function : callable
-        ``function(nest)``, written with tapejit's operations: one number to be minimised, or an array of residuals.
+        ``function(nest, *args)``, written with tapejit's operations: one number to be minimised, or residuals, an array
+        or a nest of arrays.
     x0 : nest of array_like, floating
-        Where to begin; the function gets nests of this structure and these shapes, in float64.
+        Where to begin; the function gets nests of this structure and these shapes, in float64. Lists of numbers are
+        arrays, as for SciPy; tuples, dicts and lists of arrays are nests.
 
     Returns
     -------
@@ -239,12 +192,14 @@ def objective(function: Callable[[Any], Any], x0: Any) -> Objective:
     ------
     DtypeError
         If something in `x0` is not floating.
+    ShapeError
+        If there is nothing in it, or a list is ragged.
 
     Notes
     -----
     Each is one compiled step, made when it is first asked for; value and gradient are one kernel call, residuals and
-    Jacobian another. Arrays, variables and numbers that the function reads may change between calls, and the next point
-    sees it; what is remembered for the last point is not computed again.
+    Jacobian another. What was computed at the last point is not computed again, unless an array, a variable or a number
+    that the function reads has changed since. An objective is pickled and copied with its function and its start.
 
     Examples
     --------
@@ -271,40 +226,46 @@ class RightHandSide:
     """
 
     def __init__(self, function: Callable[..., Any], start: Any) -> None:
-        self._packing = Packing(start)
-        self.y0 = self._packing.vector.copy()
-        unpack, name = self._packing.unflatten, getattr(function, "__name__", type(function).__name__)
+        label = "tj.scipy.right_hand_side"
+        if not callable(function):
+            raise TypeError(at_user_line(f"{label} takes a function, got {type(function).__name__}"))
+        self._function, name = function, name_of(function)
+        self._packing = packing = Packing(f"{label}: {name}", start)
+        self.y0 = packing.vector.copy()
 
         def flat(time: Any, vector: Any, *args: Any) -> Any:
-            leaves, tree = flatten(function(time, unpack(vector), *args))
-            values = [ops.astype(ops.asarray(leaf), _FLOAT64) for leaf in leaves]
-            if tree != self._packing.tree or tuple(value.shape for value in values) != self._packing.shapes:
+            result = function(time, packing.unflatten(vector), *args)
+            row = packing.joined(result)
+            if row is None:
+                shapes = [np.shape(leaf) for leaf in flatten(result)[0]]
                 raise ShapeError(
                     at_user_line(
-                        f"tj.scipy.right_hand_side: {name} gives arrays of shapes "
-                        f"{[value.shape for value in values]} for a state of shapes {list(self._packing.shapes)}"
+                        f"{label}: {name} gives arrays of shapes {shapes} for a state of shapes {list(packing.shapes)}"
                     )
                 )
-            return ops.concat([ops.reshape(value, (prod(value.shape),)) for value in values])
+            return row
 
-        self._function = compiled(flat)
+        flat.__name__ = name
+        self._derivative = compiled(flat)
         self._jacobian = compiled(jacobian(flat, argnums=1))
+
+    def __reduce__(self) -> Any:
+        return RightHandSide, (self._function, self._packing.unflatten(self.y0))
 
     def __call__(self, t: float, y: Any, *args: Any) -> np.ndarray:
         """The derivative of the state by time, shape (n,): for ``scipy.integrate.solve_ivp``."""
-        return self._array(self._function, t, y, args)
+        return self._array(self._derivative, t, y, args)
 
     def jac(self, t: float, y: Any, *args: Any) -> np.ndarray:
         """The derivative of that by the state, shape (n, n): for ``jac=`` of implicit methods."""
         return self._array(self._jacobian, t, y, args)
 
-    @staticmethod
-    def _array(step: Any, t: float, y: Any, args: Sequence[Any]) -> np.ndarray:
-        return np.array(step(np.float64(t), np.asarray(y, np.float64), *args).numpy())
+    def _array(self, step: Any, t: float, y: Any, args: Sequence[Any]) -> np.ndarray:
+        return step(np.float64(t), self._packing.checked(y), *args).numpy().copy()  # type: ignore[no-any-return]
 
     def unflatten(self, vector: Any) -> Any:
         """A state vector, such as a column of ``solution.y``, as the nest."""
-        return self._packing.unflatten(np.asarray(vector, np.float64))
+        return self._packing.unflatten(self._packing.checked(vector))
 
 
 def right_hand_side(function: Callable[..., Any], y0: Any) -> RightHandSide:

@@ -1,8 +1,8 @@
 """The one lazy door: Numba, llvmlite and what else only kernels need come in here, when one is first built or loaded.
 
 ``import tapejit`` must not pay for them: Numba takes 0.2 s to import, and a process whose kernels are all in the store
-never needs it; the others, with what they import, take as long as half of tapejit. No other module of tapejit imports
-inside functions.
+never needs it, nor the planner, the emitter and LLVM; the others take as long as half of tapejit. No other module of
+tapejit imports inside functions; public names bring their rooms through `tapejit.rooms`.
 """
 
 import contextlib

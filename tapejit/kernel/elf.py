@@ -86,7 +86,7 @@ def placed(code: bytes, symbol: str) -> Image | None:
     """
     try:
         return _placed(code, symbol)
-    except (_NotPlainError, struct.error, IndexError, OSError):
+    except (_NotPlainError, struct.error, IndexError, ValueError, OverflowError, OSError):
         return None
 
 

@@ -12,6 +12,7 @@ from . import door
 
 _TOLD = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags")
 """What the name and the features that LLVM finds out follow from."""
+_LIBRARY = "CS_GNU_LIBC_VERSION"
 
 
 def description() -> tuple[str, ...]:
@@ -26,7 +27,7 @@ def description() -> tuple[str, ...]:
     if cpu is None or config.cpu() in config.X86_LEVELS:
         targets = door.targets()
         return targets.platform_triple(), *targets.target_cpu()
-    return sys.platform, os.uname().machine, str(os.confstr("CS_GNU_LIBC_VERSION")), *cpu.values()
+    return sys.platform, os.uname().machine, str(os.confstr(_LIBRARY)), *cpu.values()
 
 
 def features() -> str:
@@ -39,12 +40,16 @@ def features() -> str:
 
 @functools.cache
 def _cpu() -> dict[str, str] | None:
-    """What Linux tells of an x86 CPU; None elsewhere."""
+    """What Linux tells of an x86 CPU, where the C library is GNU's; None elsewhere."""
+    told = {}
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 (pathlib takes longer to import)
-            lines = iter(file.readline, "\n")  # of the first of many cores
-            told = dict(line.split("\t", 1) for line in lines if "\t" in line)
-    except OSError:
+            for line in file:
+                name, separator, text = line.partition(":")
+                if not separator:  # the end of the first of many cores
+                    break
+                told[name.strip()] = text.strip()
+    except (OSError, ValueError):
         return None
-    found = {name: text.strip("\t :\n") for name, text in told.items() if name in _TOLD}
-    return found if len(found) == len(_TOLD) and hasattr(os, "confstr") else None
+    found = {name: told[name] for name in _TOLD if name in told}
+    return found if len(found) == len(_TOLD) and _LIBRARY in getattr(os, "confstr_names", ()) else None

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from llvmlite import ir
 
+from . import decompositions
 from .blas import function_name
 from .hints import with_loop_hints
 from .instructions import FLOATS, I8, I32, I64, OPERATIONS, Value, extreme, for_, variable
@@ -27,15 +28,21 @@ _BLOCK, _ROWS, _COLUMNS = 256, 4, 16
 """Terms, rows and columns of a piece of a product: its part of the right matrix stays in the first cache."""
 
 
-def function_text(name: str) -> str | None:
-    """An LLVM module that defines a function of BLAS or LAPACK; None for one that is not here."""
-    for pattern, write in FUNCTIONS.items():
+def function_text(name: str) -> str:
+    """An LLVM module that defines a function of BLAS or LAPACK.
+
+    Raises
+    ------
+    LookupError
+        If it is none of those that kernels call.
+    """
+    for pattern, write in {**FUNCTIONS, **decompositions.FUNCTIONS}.items():
         for dtype in FLOATS:
             if name == function_name(pattern, dtype):
                 module = ir.Module()
                 write(module, name, dtype)
                 return with_loop_hints(module, (), ())
-    return None
+    raise LookupError(f"there is no {name!r} to bring along")
 
 
 def _begun(module: ir.Module, name: str, kinds: list[ir.Type]) -> tuple[ir.IRBuilder, list[Value]]:

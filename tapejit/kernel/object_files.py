@@ -127,11 +127,6 @@ def object_file(emitted: Emitted, entry: Entry) -> ObjectFile:
     return made
 
 
-def can_bundle(name: str) -> bool:
-    """Whether an object can bring a function of BLAS or LAPACK with it."""
-    return function_text(name) is not None
-
-
 def memory_size(memory: Sequence[tuple[int, int]]) -> int:
     """How many bytes all workspaces take, each beginning at a cache line."""
     return sum(-(-size // ALIGNMENT) * ALIGNMENT for _, size in memory)
@@ -144,9 +139,7 @@ def _finished(entry: Entry, texts: list[str], symbol: str, body: str, _started: 
     # From here on nothing is optimised: where the kernel knew its table, its sums could come out in another order.
     module.link_in(llvm.parse_assembly(str(_Writer(entry).module)))
     for name in entry.bundled:
-        text = function_text(name)
-        assert text is not None
-        module.link_in(llvm.parse_assembly(assembly.optimised_alone(text, name)))
+        module.link_in(llvm.parse_assembly(assembly.optimised_alone(function_text(name), name)))
     for name in (symbol, *entry.bundled):
         module.get_function(name).linkage = "internal"
     module.verify()

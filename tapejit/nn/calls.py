@@ -63,6 +63,8 @@ class Form:
     ----------
     own : bool
         Whether it is one of the library's.
+    takes_training : bool
+        Whether it asks if a call is one for training.
     """
 
     def __init__(self, method: Callable[..., Any]) -> None:
@@ -71,7 +73,7 @@ class Form:
         self.own = code is not None and is_library(code.co_filename)
         self._names = [each.name for each in parameters if each.kind is Parameter.POSITIONAL_OR_KEYWORD]
         found = next((each for each in parameters if each.name == "training"), None)
-        self._takes_training = found is not None
+        self.takes_training = found is not None
         self._place = self._names.index("training") if "training" in self._names else None
         default = Parameter.empty if found is None else found.default
         self._default = None if default is Parameter.empty else default
@@ -83,7 +85,7 @@ class Form:
 
         What the caller says counts, then what the call around it was, then the default of the method.
         """
-        if outer is not None and not self._takes_training and "training" not in kwargs:
+        if outer is not None and not self.takes_training and "training" not in kwargs:
             return outer.training, args
         place = len(args) if self._place is None else self._place
         training = args[place] if place < len(args) else kwargs.pop("training", None)
@@ -94,7 +96,7 @@ class Form:
         training = None if training is None else bool(training)
         if place < len(args):
             args = (*args[:place], bool(training), *args[place + 1 :])
-        elif self._takes_training:
+        elif self.takes_training:
             kwargs["training"] = bool(training)
         return training, args
 
@@ -108,15 +110,15 @@ class Form:
         return args[0] if args else kwargs.get(self._names[0]) if self._names else None
 
 
-_FORMS: WeakKeyDictionary[type, Form] = WeakKeyDictionary()
+_FORMS: WeakKeyDictionary[type, dict[str, Form]] = WeakKeyDictionary()
 
 
-def form_of(kind: type) -> Form:
-    """How modules of a class are called."""
-    known = _FORMS.get(kind)
-    if known is None:
-        known = _FORMS[kind] = Form(kind.call)  # type: ignore[attr-defined]
-    return known
+def form_of(kind: type, method: str = "call") -> Form:
+    """How modules of a class are called, by one of its methods."""
+    known = _FORMS.setdefault(kind, {})
+    if method not in known:
+        known[method] = Form(getattr(kind, method))
+    return known[method]
 
 
 def followed(method: Callable[..., Any], name: str, after: Callable[[Any], None]) -> Callable[..., Any]:

@@ -122,12 +122,14 @@ class LeakyReLU(Layer):
     ----------
     negative_slope : float
         Below 0.
+    alpha : float, optional
+        Another name for it.
     **options
         See `Layer`.
     """
 
-    def __init__(self, negative_slope: float = 0.3, **options: Any) -> None:
-        self.negative_slope = negative_slope
+    def __init__(self, negative_slope: float = 0.3, *, alpha: float | None = None, **options: Any) -> None:
+        self.negative_slope = float(negative_slope if alpha is None else alpha)
         super().__init__(**options)
 
     def call(self, inputs: Any) -> Tensor:
@@ -153,9 +155,9 @@ class ReLU(Layer):
     def __init__(
         self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **options: Any
     ) -> None:
-        self.max_value = max_value
-        self.negative_slope = negative_slope
-        self.threshold = threshold
+        self.max_value = None if max_value is None else float(max_value)
+        self.negative_slope = float(negative_slope)
+        self.threshold = float(threshold)
         super().__init__(**options)
 
     def call(self, inputs: Any) -> Tensor:
@@ -175,7 +177,7 @@ class ELU(Layer):
     """
 
     def __init__(self, alpha: float = 1.0, **options: Any) -> None:
-        self.alpha = alpha
+        self.alpha = float(alpha)
         super().__init__(**options)
 
     def call(self, inputs: Any) -> Tensor:

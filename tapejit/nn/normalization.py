@@ -55,8 +55,8 @@ class BatchNormalization(Layer):
         **options: Any,
     ) -> None:
         self.axis = axis
-        self.momentum = momentum
-        self.epsilon = epsilon
+        self.momentum = float(momentum)  # NumPy's would widen float32
+        self.epsilon = float(epsilon)
         self.center = center
         self.scale = scale
         self.beta_initializer = initializers.get(beta_initializer)
@@ -155,7 +155,7 @@ class LayerNormalization(Layer):
         **options: Any,
     ) -> None:
         self.axis = (axis,) if isinstance(axis, int) else tuple(axis)
-        self.epsilon = epsilon
+        self.epsilon = float(epsilon)
         self.center = center
         self.scale = scale
         self.beta_initializer = initializers.get(beta_initializer)

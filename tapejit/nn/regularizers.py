@@ -19,8 +19,8 @@ class L1L2(Configurable):
     """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        self.l1 = l1
-        self.l2 = l2
+        self.l1 = float(l1)  # NumPy's would widen float32
+        self.l2 = float(l2)
 
     def __call__(self, weight: Any) -> Tensor:
         """The penalty of a weight, of shape ()."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import at_user_line
+from .calls import form_of, running
 from .layer import Layer, PartialShape
 from .members import Members
 from .module import Module
@@ -219,7 +220,7 @@ class Sequential(Module):
             count = next(number for number in range(1, len(taken) + 1) if f"{plain}_{number}" not in taken)
             layer.rename_to(f"{plain}_{count}")
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:  # noqa: ARG002 (layers are told by themselves)
+    def call(self, inputs: Any, training: bool | None = None) -> Any:  # noqa: ARG002 (`running` says it)
         """What the last layer gives.
 
         Raises
@@ -229,12 +230,20 @@ class Sequential(Module):
         """
         if not self._layers:
             raise ValueError(at_user_line(f"Sequential {self.name!r} was called, but has no layers; see `add`"))
+        now = running()
+        told = {} if now is None or now.training is None else {"training": now.training}
         value = inputs
         for layer in self._layers:
-            value = layer(value)
+            value = layer(value, **told) if told and _is_to_be_told(layer) else layer(value)
         return value
 
 
 def _given_shape(layer: Any) -> PartialShape | None:
     """The shape of the inputs that a layer was given when it was made."""
     return layer.input_shape if isinstance(layer, Sequential) else getattr(layer, "given_shape", None)
+
+
+def _is_to_be_told(layer: Any) -> bool:
+    """Whether a module has a call of its own that asks for `training`; others know of it by themselves."""
+    own = isinstance(layer, Module) and type(layer).__call__ is not Module.__call__
+    return own and form_of(type(layer), "__call__").takes_training

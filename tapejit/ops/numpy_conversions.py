@@ -1,4 +1,4 @@
-"""Arrays and numbers that NumPy makes of tensors by itself.
+"""Arrays and numbers that NumPy makes of tensors by itself, and what others make of their memory.
 
 Floor 4, beside `numpy_names`. ``t.numpy()``, ``t.tolist()`` and ``float(t)`` say that numbers are wanted. But
 ``np.vectorize(f)(t)``, ``array.dot(t)`` and ``array[0] = t`` make an array of a tensor too, of which their caller sees
@@ -46,11 +46,20 @@ def heed_conversion(value: Any, caller: FrameType | None, *, to_array: bool) -> 
             f"{_WAY} (array @ t stays on the tape, array.dot(t) does not)"
         )
         return
+    function = ""
     while caller is not None and _is_numpys(caller):
         function, caller = caller.f_code.co_qualname, caller.f_back
     raise DtypeError(
         at_user_line(f"NumPy's {function} makes an array of a tensor that a tape follows, which would lose it; {_WAY}")
     )
+
+
+def heeds_read_only(caller: FrameType | None) -> bool:
+    """Whether a reader of a DLPack capsule that knows of read-only arrays lets nobody write to one.
+
+    PyTorch (2.13) asks for the flag, and has no tensors that can't be written.
+    """
+    return not _module(caller).startswith("torch.")
 
 
 def _module(frame: FrameType | None) -> str:

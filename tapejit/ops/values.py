@@ -82,9 +82,9 @@ def from_dlpack(value: Any, /) -> "Tensor":
     Raises
     ------
     DtypeError
-        If `value` does not speak DLPack.
+        If `value` does not speak DLPack, and for dtypes that NumPy has not.
     BufferError
-        For dtypes that NumPy has not, and arrays that need a gradient or are elsewhere than on the CPU.
+        For arrays that need a gradient or are elsewhere than on the CPU.
 
     Examples
     --------
@@ -96,7 +96,11 @@ def from_dlpack(value: Any, /) -> "Tensor":
     if not hasattr(value, "__dlpack__"):
         raise DtypeError(at_user_line(f"from_dlpack: {type(value).__name__} has no __dlpack__; tj.asarray takes nests"))
     # NumPy calls what it got without DLPack's flag read-only, although its owner may write it: so it is copied here.
-    return asarray(np.array(np.from_dlpack(value)))
+    try:
+        array = np.from_dlpack(value)
+    except RuntimeError as error:
+        raise DtypeError(at_user_line(f"from_dlpack: NumPy can't read the {type(value).__name__}: {error}")) from None
+    return asarray(np.array(array))
 
 
 def _is_shared(value: Any, array: Any) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import ops
+from ..errors import at_user_line
 from ..tensor import Tensor
 from ..variable import Variable
 from .optimizer import Optimizer, Slots, as_scalars
@@ -23,6 +24,11 @@ class Lion(Optimizer):
     **options
         See `Optimizer`.
 
+    Raises
+    ------
+    ValueError
+        If `beta_1` is out of range: with 0 the momentum would do nothing.
+
     Examples
     --------
     >>> w = tj.Variable([1.0, 2.0])
@@ -33,6 +39,8 @@ class Lion(Optimizer):
 
     def __init__(self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **options: Any) -> None:
         super().__init__(learning_rate, **options)
+        if not 0 < beta_1 <= 1:
+            raise ValueError(at_user_line(f"Lion: beta_1 must be above 0 and at most 1, got {beta_1}"))
         self.beta_1 = beta_1
         self.beta_2 = beta_2
 

@@ -58,6 +58,11 @@ class ExponentialDecay(LearningRateSchedule):
     name : str, optional
         See `LearningRateSchedule`.
 
+    Raises
+    ------
+    ValueError
+        If `decay_steps` is not positive.
+
     Examples
     --------
     >>> round(float(tj.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)(20)), 6)
@@ -74,7 +79,7 @@ class ExponentialDecay(LearningRateSchedule):
     ) -> None:
         super().__init__(name)
         self.initial_learning_rate = initial_learning_rate
-        self.decay_steps = decay_steps
+        self.decay_steps = _positive(type(self).__name__, "decay_steps", decay_steps)
         self.decay_rate = decay_rate
         self.staircase = staircase
 
@@ -101,6 +106,11 @@ class InverseTimeDecay(LearningRateSchedule):
         Whether it falls only after each `decay_steps`.
     name : str, optional
         See `LearningRateSchedule`.
+
+    Raises
+    ------
+    ValueError
+        If `decay_steps` is not positive.
     """
 
     def __init__(
@@ -113,7 +123,7 @@ class InverseTimeDecay(LearningRateSchedule):
     ) -> None:
         super().__init__(name)
         self.initial_learning_rate = initial_learning_rate
-        self.decay_steps = decay_steps
+        self.decay_steps = _positive(type(self).__name__, "decay_steps", decay_steps)
         self.decay_rate = decay_rate
         self.staircase = staircase
 
@@ -184,6 +194,11 @@ class PolynomialDecay(LearningRateSchedule):
         Whether it starts anew, with a multiple of `decay_steps` beyond the step, instead of staying at the end.
     name : str, optional
         See `LearningRateSchedule`.
+
+    Raises
+    ------
+    ValueError
+        If `decay_steps` is not positive.
     """
 
     def __init__(
@@ -197,7 +212,7 @@ class PolynomialDecay(LearningRateSchedule):
     ) -> None:
         super().__init__(name)
         self.initial_learning_rate = initial_learning_rate
-        self.decay_steps = decay_steps
+        self.decay_steps = _positive(type(self).__name__, "decay_steps", decay_steps)
         self.end_learning_rate = end_learning_rate
         self.power = power
         self.cycle = cycle
@@ -229,6 +244,11 @@ class CosineDecay(LearningRateSchedule):
         The share that remains.
     name : str, optional
         See `LearningRateSchedule`.
+
+    Raises
+    ------
+    ValueError
+        If `decay_steps` is not positive.
     warmup_target : float, optional
         What the warm-up rises to, and the fall begins with; without it there is no warm-up.
     warmup_steps : int
@@ -246,7 +266,7 @@ class CosineDecay(LearningRateSchedule):
     ) -> None:
         super().__init__(name)
         self.initial_learning_rate = initial_learning_rate
-        self.decay_steps = decay_steps
+        self.decay_steps = _positive(type(self).__name__, "decay_steps", decay_steps)
         self.alpha = alpha
         self.warmup_target = warmup_target
         self.warmup_steps = warmup_steps
@@ -286,6 +306,11 @@ class CosineDecayRestarts(LearningRateSchedule):
         The share that remains at the end of a fall.
     name : str, optional
         See `LearningRateSchedule`.
+
+    Raises
+    ------
+    ValueError
+        If `first_decay_steps` is not positive.
     """
 
     def __init__(
@@ -299,7 +324,7 @@ class CosineDecayRestarts(LearningRateSchedule):
     ) -> None:
         super().__init__(name)
         self.initial_learning_rate = initial_learning_rate
-        self.first_decay_steps = first_decay_steps
+        self.first_decay_steps = _positive(type(self).__name__, "first_decay_steps", first_decay_steps)
         self.t_mul = t_mul
         self.m_mul = m_mul
         self.alpha = alpha
@@ -319,3 +344,9 @@ class CosineDecayRestarts(LearningRateSchedule):
         height = ops.power(ops.full_like(passed, self.m_mul), restarts)
         cosine = 0.5 * height * (1.0 + ops.cos(share * pi))
         return ((1.0 - self.alpha) * cosine + self.alpha) * self.initial_learning_rate
+
+
+def _positive(title: str, name: str, steps: float) -> float:
+    if not steps > 0:
+        raise ValueError(at_user_line(f"{title}: {name} must be above 0, got {steps}"))
+    return steps

@@ -193,6 +193,24 @@ def test_a_level_is_told_by_llvm(monkeypatch: pytest.MonkeyPatch) -> None:
         targets.target_cpu.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [
+        ("processor\t: 0\n{all}\nprocessor\t: 1\nflags\t: other\n", True),
+        ("{all}", True),
+        ("processor\t: 0\nBogoMIPS\t: 50\nFeatures\t: fp asimd\n\n", False),
+        ("", False),
+    ],
+)
+def test_the_first_core_is_what_counts(told: str, known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags")
+    (tmp_path / "cpuinfo").write_text(told.format(all="".join(f"{name}\t: {name} it has\n" for name in names)))
+    real = open
+    monkeypatch.setattr("builtins.open", lambda path, **options: real(tmp_path / "cpuinfo", **options))
+    found = host._cpu.__wrapped__()
+    assert found == ({name: f"{name} it has" for name in names} if known else None)
+
+
 def test_elsewhere_llvm_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "_cpu", lambda: None)
     assert host.description() == (targets.platform_triple(), *targets.target_cpu())

@@ -1,47 +1,16 @@
 """The functions that object files bring with them for BLAS's and LAPACK's: against NumPy, by their conventions."""
 
-import ctypes
 import itertools
-from typing import Any
 
 import numpy as np
 import pytest
 
-from tapejit.kernel import assembly, linear_algebra, objects
+from tapejit.kernel import linear_algebra
+from tapejit.kernel.blas import function_name
+from tapejit.kernel.routines import ROUTINES
+from tests.kernel.library_functions import DTYPES, drawn, loaded, whole
 
-DTYPES = {"s": np.float32, "d": np.float64}
 NO, YES = 111, 112  # transposed
-
-
-def loaded(name: str) -> Any:
-    """The function, called with integers, floats and arrays."""
-    text = linear_algebra.function_text(name)
-    assert text is not None
-    built = assembly.assemble_whole(text, name)
-    kernel = objects.load(built.code, name, built.symbols)
-    number = ctypes.c_float if name.removeprefix("cblas_")[0] == "s" else ctypes.c_double
-
-    def call(*arguments: Any) -> None:
-        given = [
-            each.ctypes.data_as(ctypes.c_void_p) if isinstance(each, np.ndarray)
-            else number(each) if isinstance(each, float)
-            else ctypes.c_int(each)
-            for each in arguments
-        ]  # fmt: skip
-        function = ctypes.CFUNCTYPE(None, *map(type, given))(kernel.address)
-        function(*given)
-
-    call.kernel = kernel  # type: ignore[attr-defined]  # its code lives as long
-    return call
-
-
-def whole(*numbers: int) -> list[np.ndarray]:
-    """Integers by address."""
-    return [np.array(each, np.int32) for each in numbers]
-
-
-def drawn(dtype: Any, *shape: int) -> np.ndarray:
-    return np.random.default_rng(sum(shape)).normal(size=shape).astype(dtype)
 
 
 @pytest.mark.parametrize("letter", DTYPES)
@@ -108,6 +77,11 @@ def test_factors(letter: str) -> None:
         assert info == place
 
 
-def test_other_functions_are_not_here() -> None:
-    for name in ("dsyevd_", "potrf", "cblas_dgemv", "dgemm_", ""):
-        assert linear_algebra.function_text(name) is None
+def test_all_that_kernels_call_is_there() -> None:
+    for pattern in {"cblas_?gemm", *(name for routine in ROUTINES.values() for name in routine.library)}:
+        for dtype in ("float32", "float64"):
+            name = function_name(pattern, dtype)
+            assert f'@"{name}"' in linear_algebra.function_text(name)
+    for name in ("potrf", "cblas_dgemv", "dgemm_", ""):
+        with pytest.raises(LookupError, match="to bring along"):
+            linear_algebra.function_text(name)

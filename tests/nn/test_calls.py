@@ -69,6 +69,8 @@ class Nested(nn.Module):
         (lambda: Nested()(ONES), False),
         (lambda: Nested()(ONES, training=True), True),
         (lambda: nn.Sequential([nn.Dropout(0.5)])(ONES, True), True),
+        (lambda: nn.Sequential([OwnCall()])(ONES, training=True), True),
+        (lambda: nn.Sequential([OwnCall()])(ONES), False),
     ],
 )
 def test_what_says_that_a_call_is_one_for_training(call: Any, expected: bool) -> None:
@@ -309,3 +311,19 @@ def test_what_is_dropped_of_a_recurrent_state_is_dropped_for_the_kernel_alone() 
     state = np.full((1, 50), 0.5, np.float32)
     kept = layer(np.ones((1, 3, 1)), initial_state=state, training=True)
     np.testing.assert_allclose(kept.numpy(), state, rtol=1e-6)
+
+
+def test_options_that_are_numpy_numbers_do_not_widen_results() -> None:
+    x, half = np.ones((2, 3), np.float32), np.float64(0.5)
+    layers = [
+        nn.LeakyReLU(half),
+        nn.LeakyReLU(alpha=half),
+        nn.ReLU(half, half, half),
+        nn.ELU(half),
+        nn.Dropout(half),
+        nn.LayerNormalization(epsilon=half),
+        nn.BatchNormalization(momentum=half, epsilon=half),
+    ]
+    for layer in layers:
+        assert layer(x, training=True).dtype == np.float32
+    assert nn.regularizers.L1L2(half, half)(tj.constant(x)).dtype == np.float32

@@ -310,5 +310,12 @@ def test_norms_and_clipping() -> None:
 def test_a_schedule_says_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match="2 boundaries need 3 values, got 2"):
         schedules.PiecewiseConstantDecay([1, 2], [0.1, 0.2])
+    for make in (schedules.CosineDecay, schedules.PolynomialDecay, schedules.CosineDecayRestarts):
+        with pytest.raises(ValueError, match="decay_steps must be above 0, got 0"):
+            make(0.1, 0)
+    with pytest.raises(ValueError, match="ExponentialDecay: decay_steps must be above 0, got -1"):
+        schedules.ExponentialDecay(0.1, -1, 0.5)
+    with pytest.raises(ValueError, match="Lion: beta_1 must be above 0"):
+        tj.optimizers.Lion(beta_1=0.0)
     with pytest.raises(ValueError, match="boundaries must increase"):
         schedules.PiecewiseConstantDecay([2, 1], [0.1, 0.2, 0.3])

@@ -1,6 +1,7 @@
 """Update rules and schedules against the numbers of Keras, and compiled steps against eager ones."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,28 @@ def test_what_variables_share_is_computed_once_a_step(name: str) -> None:
     assert source.count("power(") == {"Adam": 2, "Adamax": 1, "Nadam": 4}[name]
     constants = [line for line in source.splitlines() if "= constant[" in line]
     assert len(constants) <= 15
+
+
+def test_a_perceptron_with_adam_reads_as_one_would_write_it() -> None:
+    """The kernel's text, reviewed as a difference; regenerated only by TAPEJIT_UPDATE_GOLDEN=1."""
+    model = tj.nn.Sequential([tj.nn.Dense(16, "relu", input_shape=(12,)), tj.nn.Dense(5)])
+    optimizer = tj.optimizers.Adam(0.001)
+    loss_object = tj.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    @tj.compile(strict=True)
+    def train(x: Any, labels: Any) -> Any:
+        with tj.GradientTape() as tape:
+            loss = loss_object(labels, model(x, training=True))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return loss
+
+    train.lower(tj.TensorSpec((20, 12), "float32"), tj.TensorSpec((20,), "int64"))
+    text, path = train.source(), Path(__file__).parent / "perceptron_with_adam.txt"
+    if os.environ.get("TAPEJIT_UPDATE_GOLDEN") == "1":
+        path.write_text(text)
+    assert path.read_text() == text, f"run with TAPEJIT_UPDATE_GOLDEN=1 and review the difference of {path}"
+    report = train.report()
+    assert report["matrix_products"] == 5
+    # The labels' check; hidden values, the loss and the cotangents of logits, those of hidden values; the parameters.
+    assert report["loop_nests"] == 1 + 3 + 4

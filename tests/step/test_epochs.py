@@ -198,6 +198,23 @@ def test_a_step_that_runs_eagerly_warns_once_and_does_the_same() -> None:
     assert losses[-10:] == history.results.numpy().ravel().tolist()
 
 
+def test_a_step_that_runs_eagerly_once_is_compiled_from_the_next_epoch_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: list[int] = []
+    take_turns = Turns.run
+    monkeypatch.setattr(Turns, "run", lambda self, count: rounds.append(count) or take_turns(self, count))
+    settings: dict[str, float] = {}
+
+    @strict
+    def step(x: Any) -> Any:
+        if "scale" not in settings:
+            settings["scale"] = 2.0
+        return settings["scale"] * tj.sum(x)
+
+    history = step.epochs(X, batch_size=ROWS, epochs=30)
+    np.testing.assert_allclose(history.results, np.full((30, 1), 2 * X.sum()), rtol=1e-5)
+    assert 20 < sum(rounds) < 30
+
+
 def test_a_step_that_fails_is_named_and_the_history_is_of_what_was_done() -> None:
     table = tj.Variable(tj.zeros(4))
     count = tj.Variable(0)
