@@ -16,10 +16,9 @@ from ..config import num_threads_source
 from ..errors import DtypeError, IndexRangeError, TapejitError, at_user_line, faulty_matrix, user_location
 from ..forks import Rank, lock
 from ..graph import Graph
-from ..passes.checks import lines_of
 from ..tensor import Tensor
 from ..variable import AT_WORK, Variable
-from . import blas
+from . import blas, door
 from .kernels import Kernel
 from .layout import Layout, Slot
 from .locks import with_locks
@@ -352,7 +351,7 @@ class Executable:
             raise TapejitError(at_user_line(f"the kernel reported status {status}"))
         failure = layout.failures[status - 1]
         detail = int(table[layout.position("detail")])
-        lines = lines_of(self._graph, failure.operation, failure.shape, failure.fault) - {user_location()}
+        lines = door.checks().lines_of(self._graph, failure.operation, failure.shape, failure.fault) - {user_location()}
         outcome = "nothing was assigned" + (f"; it is computed at {lines.pop()}" if len(lines) == 1 else "")
         if failure.fault:
             message = faulty_matrix(failure.operation, failure.shape, detail, failure.fault)
