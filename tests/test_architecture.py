@@ -81,6 +81,7 @@ ONLY_IMPORTED_BY = {
         "tapejit.kernel.targets",
         "tapejit.kernel.outline",
         "tapejit.kernel.packing",
+        "tapejit.kernel.pools",
         "tapejit.kernel.row_loops",
         "tapejit.kernel.sorting",
         "tapejit.kernel.straight",
