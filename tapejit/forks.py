@@ -9,7 +9,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from enum import IntEnum
 from itertools import count
 from typing import Any
 from weakref import WeakValueDictionary
@@ -26,7 +25,7 @@ _ATTEMPT = 0.1  # seconds for one lock: those who take some in another order may
 _WAY = 0.001
 
 
-class Rank(IntEnum):
+class Rank:
     """In which order locks are taken: one that is held while another is taken comes first."""
 
     STEP = 0
@@ -43,20 +42,20 @@ _taken: list[Any] = []
 _missed: list[Any] = []
 
 
-def lock(rank: Rank, make: Callable[[], Any] = threading.RLock) -> Any:
+def lock(rank: int, make: Callable[[], Any] = threading.RLock) -> Any:
     """A lock that forks look after.
 
     Parameters
     ----------
-    rank : Rank
-        What it guards.
+    rank : int
+        What it guards: one of those of `Rank`.
     make : callable
         ``threading.RLock`` or ``threading.Lock``.
     """
     return look_after(rank, make())
 
 
-def look_after(rank: Rank, lock: Any) -> Any:
+def look_after(rank: int, lock: Any) -> Any:
     """Let forks look after a lock; returns it."""
     _LOCKS[rank, next(_numbers)] = lock
     return lock

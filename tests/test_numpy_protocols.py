@@ -135,6 +135,25 @@ CALLS: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
     "meshgrid": (lambda a: np.meshgrid(a[0], a[1]), X),
     "hstack": (lambda a: np.hstack([a, X]), X),
     "vstack": (lambda a: np.vstack((a, X)), X),
+    "append": (lambda a: np.append(a, X), X),
+    "append along": (lambda a: np.append(X, a, axis=1), X),
+    "column_stack": (lambda a: np.column_stack([a[0], X[1], np.ones((3, 2))]), X),
+    "dstack": (lambda a: np.dstack([a, X]), X),
+    "dstack of vectors": (lambda a: np.dstack([a[0], X[1]]), X),
+    "hsplit": (lambda a: np.hsplit(a, 3), X),
+    "hsplit of a vector": (lambda a: np.hsplit(a[0], [1]), X),
+    "vsplit": (lambda a: np.vsplit(a, 2), X),
+    "dsplit": (lambda a: np.dsplit(a[None], 3), X),
+    "fix": (lambda a: np.fix(a * 10 - 4), X),
+    "real": (np.real, X),
+    "select": (lambda a: np.select([X > 0.5, X > 0.2], [a, a**2], 9.0), X),
+    "select of float32": (lambda a: np.select([X > 0.5], [a]), X.astype(np.float32)),
+    "polyval": (lambda a: np.polyval([1.0, 2.0, 3.0], a), X),
+    "polyval by coefficients": (lambda a: np.polyval(a[0], X), X),
+    "where of places": (lambda a: np.where(a > 0.5), X),
+    "linalg.cross": (lambda a: np.linalg.cross(a, X), X),
+    "linalg.diagonal": (lambda a: np.linalg.diagonal(a, offset=1), X),
+    "linalg.trace": (np.linalg.trace, SQUARE),
     "atleast_3d": (np.atleast_3d, X),
     "take_along_axis": (lambda a: np.take_along_axis(a, np.array([[1], [0]]), axis=1), X),
     "searchsorted": (lambda a: np.searchsorted([0.1, 0.5], a, side="right"), X),
@@ -167,7 +186,7 @@ def test_numpys_functions_give_tensors_with_numpys_values(name: str) -> None:
         np.testing.assert_allclose(one.numpy(), other, rtol=1e-6)
 
 
-SHAPED_BY_VALUES = {"nonzero", "argwhere", "unique_values"}
+SHAPED_BY_VALUES = {"nonzero", "where of places", "argwhere", "unique_values"}
 
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name not in SHAPED_BY_VALUES])

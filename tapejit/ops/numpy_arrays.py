@@ -165,6 +165,29 @@ def _stacked(function: Function) -> Function:
     return stacked
 
 
+def _append(arr: Any, values: Any, axis: Any = None) -> Any:
+    return ops.concat([arr, values], axis=axis)
+
+
+def _column_stack(tup: Any) -> Any:
+    return ops.concat([ops.reshape(each, (-1, 1)) if each.ndim < 2 else each for each in map(ops.asarray, tup)], axis=1)
+
+
+def _dstack(tup: Any) -> Any:
+    return ops.concat([_with_axes(ops.asarray(each), 3) for each in tup], axis=2)
+
+
+def _split_along(axis: int) -> Function:
+    def split(ary: Any, indices_or_sections: Any) -> Any:
+        return ops.split(ary, indices_or_sections, axis)
+
+    return split
+
+
+def _hsplit(ary: Any, indices_or_sections: Any) -> Any:
+    return ops.split(ary, indices_or_sections, 1 if ary.ndim > 1 else 0)
+
+
 def _at_least(rank: int) -> Function:
     def at_least(*arrays: Any) -> Any:
         found = tuple(_with_axes(ops.asarray(each), rank) for each in arrays)
@@ -238,6 +261,24 @@ def _nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None,
     return ops.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
 
 
+def _real(val: Any) -> Any:
+    return ops.positive(val)
+
+
+def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    chosen = default  # a number takes the dtype of the choices
+    for condition, choice in reversed(list(zip(condlist, choicelist, strict=True))):
+        chosen = ops.where(condition, choice, chosen)
+    return chosen
+
+
+def _polyval(p: Any, x: Any) -> Any:
+    coefficients, value = ops.asarray(p), ops.zeros_like(x)
+    for place in range(coefficients.shape[0]):  # Horner
+        value = value * x + coefficients[place]
+    return value
+
+
 def _two(function: Function) -> Function:
     def two(a: Any, b: Any) -> Any:
         return function(a, b)
@@ -279,6 +320,7 @@ METHODS: Mapping[tuple[np.ufunc, str], Function] = {
 
 FUNCTIONS: Mapping[str, Function] = {
     "allclose": _allclose,
+    "append": _append,
     "argwhere": _argwhere,
     "array_split": _array_split,
     "atleast_1d": _at_least(1),
@@ -287,6 +329,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "average": _average,
     "bincount": _bincount,
     "broadcast_arrays": lambda *args: tuple(ops.broadcast_arrays(*args)),
+    "column_stack": _column_stack,
     "convolve": _sliding(ops.convolve, "full"),
     "correlate": _sliding(ops.correlate, "valid"),
     "count_nonzero": _count_nonzero,
@@ -300,10 +343,14 @@ FUNCTIONS: Mapping[str, Function] = {
     "diff": _diff,
     "digitize": _digitize,
     "dot": lambda a, b, out=None: ops.dot(a, b),
+    "dsplit": _split_along(2),
+    "dstack": _dstack,
+    "fix": lambda x, out=None: ops.trunc(x),
     "flatnonzero": _flatnonzero,
     "fliplr": lambda m: ops.flip(m, 1),
     "flipud": lambda m: ops.flip(m, 0),
     "histogram": _histogram,
+    "hsplit": _hsplit,
     "hstack": _stacked(ops.hstack),
     "inner": _two(ops.inner),
     "isclose": _isclose,
@@ -322,11 +369,14 @@ FUNCTIONS: Mapping[str, Function] = {
     "nanvar": moment_of(ops.nanvar),
     "nonzero": _nonzero,
     "percentile": _quantile(ops.percentile),
+    "polyval": _polyval,
     "ptp": extreme_of(ops.ptp),
     "quantile": _quantile(ops.quantile),
+    "real": _real,
     "repeat": _repeat,
     "rot90": _rot90,
     "searchsorted": _searchsorted,
+    "select": _select,
     "sinc": _unary(ops.sinc),
     "swapaxes": _swapaxes,
     "take_along_axis": _take_along_axis,
@@ -341,6 +391,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "unique_values": _unary(ops.unique_values),
     "unstack": lambda x, /, *, axis=0: ops.unstack(x, axis=axis),
     "vdot": _two(ops.vdot),
+    "vsplit": _split_along(0),
     "vstack": _stacked(ops.vstack),
 }
 """The functions, by NumPy's names."""

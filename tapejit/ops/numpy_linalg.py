@@ -9,6 +9,8 @@ from typing import Any
 from ..errors import DtypeError, at_user_line
 from . import linalg
 from .products import matmul, matrix_transpose, outer, tensordot, vecdot
+from .triangles import diagonal, trace
+from .vector_products import cross
 
 
 def _refuse(label: str, reason: str) -> None:
@@ -93,7 +95,9 @@ def of_a(function: Callable[..., Any]) -> Callable[..., Any]:
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "cholesky": of_a(linalg.cholesky),
     "cond": lambda x, p=None: linalg.cond(x, p),
+    "cross": lambda x1, x2, /, *, axis=-1: cross(x1, x2, axis=axis),
     "det": of_a(linalg.det),
+    "diagonal": lambda x, /, *, offset=0: diagonal(x, offset=offset, axis1=-2, axis2=-1),
     "eigh": _eigh,
     "eigvalsh": _eigvalsh,
     "inv": of_a(linalg.inv),
@@ -113,6 +117,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "svd": _svd,
     "svdvals": lambda x, /: linalg.svdvals(x),
     "tensordot": lambda x1, x2, /, *, axes=2: tensordot(x1, x2, axes=axes),
+    "trace": lambda x, /, *, offset=0, dtype=None: trace(x, offset=offset, axis1=-2, axis2=-1, dtype=dtype),
     "vecdot": lambda x1, x2, /, *, axis=-1: vecdot(x1, x2, axis=axis),
     "vector_norm": _vector_norm,
 }

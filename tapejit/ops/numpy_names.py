@@ -209,8 +209,8 @@ def _stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None) -
     return dtyped(ops.stack(arrays, axis=axis), dtype)
 
 
-def _where(condition: Any, x: Any, y: Any, /) -> Any:
-    return ops.where(condition, x, y)
+def _where(condition: Any, *given: Any) -> Any:
+    return ops.where(condition, *given) if given else ops.nonzero(condition)
 
 
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, out: None = None, *, min: Any = None, max: Any = None) -> Any:
