@@ -202,6 +202,8 @@ def _write_in_functions(module: llvm.ModuleRef, symbol: str, passes: llvm.PassBu
     _hide(module, symbol)
     manager = llvm.create_new_module_pass_manager()
     manager.add_always_inliner_pass()
+    # Not NewGVN after it, which LLVM does not use itself: it takes a value that is computed under a condition for one
+    # that is computed under another (tests/kernel/test_pooling.py, overlapping windows).
     manager.add_instruction_combine_pass()
     manager.add_simplify_cfg_pass()
     manager.add_aggressive_dce_pass()

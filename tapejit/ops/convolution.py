@@ -247,7 +247,9 @@ def conv(
     Notes
     -----
     ``out[b, o, d] = sum over k and c of x[b, o * strides + k * dilations, c] * kernel[k, c, d]``. Bilinear: the
-    derivatives are convolutions.
+    derivatives are convolutions. Kernels of 3×3 places are compiled to fewer multiplications (Winograd's transforms,
+    `TAPEJIT_WINOGRAD`): a rounding error is then relative to the largest of the nine places, and where one is infinite
+    the result may be NaN.
 
     Examples
     --------
