@@ -28,6 +28,7 @@ from tapejit.guards.values import (
     Elements,
     Expectation,
     Identity,
+    Image,
     Missing,
     Value,
     capture,
@@ -350,7 +351,9 @@ class Collector:
 
     def _is_of_the_program(self, key: tuple[object, ...], guard: Guard) -> bool:
         """Whether a change is the program's own, and of something that it read."""
-        if isinstance(guard.expected, (Value, Elements)) or self._is_stored(guard.location) or _has_shrunk(guard):
+        if isinstance(guard.expected, (Value, Elements, Image)):
+            return True
+        if self._is_stored(guard.location) or _has_shrunk(guard):
             return True
         if isinstance(guard.expected, Missing):
             # A key that came without a store that is seen: `defaultdict` adds those that are looked up.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import struct
+from array import array as numbers_of_c
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from enum import Enum
 from itertools import islice
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
+from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MethodType
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +25,7 @@ __all__ = [
     "Expectation",
     "Function",
     "Identity",
+    "Image",
     "Method",
     "Missing",
     "Value",
@@ -42,6 +45,9 @@ _MAX_DEPTH = 20
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None), np.generic)
 _CONTAINERS = (list, tuple, dict, set, frozenset, deque)
+_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
+_BUFFERS = (bytearray, memoryview, numbers_of_c)
+_MOST_BYTES = 1 << 20
 _ITERATIONS: tuple[tuple[type, Callable[[Any], Iterator[object]]], ...] = (
     (list, list.__iter__),
     (tuple, tuple.__iter__),
@@ -159,6 +165,8 @@ def difference(expected: Expectation, value: object, text: str) -> Difference:
     """Return where `value` differs, what it was there and what it is."""
     if isinstance(expected, Contents):
         return expected.difference(value, text)
+    if isinstance(expected, Image) and type(value) is expected.kind:
+        return difference(expected.contents, _image(value), text)
     if isinstance(expected, Setting) and isinstance(value, ContextVar):
         return text, expected.shown, describe(_setting(value))
     return text, expected.shown, describe(value)
@@ -285,6 +293,41 @@ class Setting:
 
 def _setting(variable: ContextVar[object]) -> object:
     return variable.get(Absent.MISSING)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A view of a dict, or a buffer, through which the same is to be seen."""
+
+    kind: type
+    contents: Expectation
+
+    @property
+    def shown(self) -> object:
+        """What is said about the contents."""
+        return self.contents.shown
+
+    def same(self, value: object) -> bool:
+        """Whether it is of the same type and shows the same."""
+        return type(value) is self.kind and self.contents.same(_image(value))
+
+    def changed(self, variable: str, bind: _Bind) -> str:
+        """Return the comparison."""
+        return f"not {bind(self.same)}({variable})"
+
+
+def _image(value: object) -> object:
+    """What a view or a buffer shows, as a value that can be compared; `value` if it is none, or too large."""
+    if isinstance(value, MappingProxyType):
+        shown = next(iter(gc.get_referents(value)), None)  # asking the proxy might run the code of another mapping
+        return dict(shown) if type(shown) is dict else value
+    if isinstance(value, _VIEWS):
+        elements: Any = value
+        return tuple(elements)
+    if isinstance(value, _BUFFERS) and memoryview(value).nbytes <= _MOST_BYTES:
+        view = memoryview(value)
+        return view.format, view.tobytes()
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,9 +476,16 @@ class _Capture:
         if isinstance(value, np.ndarray):
             looks = Reference(value), describe(value), value.shape, value.dtype
             return Elements(*looks, value.tobytes()) if self.computed_with(value) else Array(*looks)
-        if not is_container(value) or self.opaque(value):
+        if is_container(value) and not self.opaque(value):
+            return self._contents(value, depth)
+        return self._seen_through(value, depth)
+
+    def _seen_through(self, value: object, depth: int) -> Expectation:
+        image = _image(value)
+        contents = None if image is value else self.expectation(image, depth + 1)
+        if contents is None or (isinstance(contents, Contents) and contents.identity is not None):
             return Identity(Reference(value), describe(value))
-        return self._contents(value, depth)
+        return Image(type(value), contents)
 
     def _contents(self, value: object, depth: int) -> Expectation:
         items: list[tuple[object, Expectation]] = []

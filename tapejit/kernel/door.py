@@ -98,6 +98,13 @@ def find_library(name: str) -> str | None:
     return util.find_library(name)
 
 
+def checks() -> ModuleType:
+    """The module `tapejit.passes.checks`, which a kernel of the store needs when it has found something wrong."""
+    from ..passes import checks
+
+    return checks
+
+
 def progress_bar() -> Callable[..., Any] | None:
     """The bar of tqdm, which takes as long to import as half of tapejit; None if it is not installed."""
     try:

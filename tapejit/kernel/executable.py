@@ -13,12 +13,12 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 
 from ..config import num_threads_source
-from ..errors import DtypeError, IndexRangeError, TapejitError, at_user_line, faulty_matrix
+from ..errors import DtypeError, IndexRangeError, TapejitError, at_user_line, faulty_matrix, user_location
 from ..forks import Rank, lock
 from ..graph import Graph
 from ..tensor import Tensor
 from ..variable import AT_WORK, Variable
-from . import blas
+from . import blas, door
 from .kernels import Kernel
 from .layout import Layout, Slot
 from .locks import with_locks
@@ -84,6 +84,7 @@ class Executable:
     ) -> None:
         layout = kernel.layout
         self.kernel = kernel
+        self._graph = graph
         self.variables = tuple(variables)
         self._captures = tuple(captures)
         self.lock = lock(Rank.KERNEL, threading.Lock)
@@ -350,19 +351,21 @@ class Executable:
             raise TapejitError(at_user_line(f"the kernel reported status {status}"))
         failure = layout.failures[status - 1]
         detail = int(table[layout.position("detail")])
+        lines = door.checks().lines_of(self._graph, failure.operation, failure.shape, failure.fault) - {user_location()}
+        outcome = "nothing was assigned" + (f"; it is computed at {lines.pop()}" if len(lines) == 1 else "")
         if failure.fault:
             message = faulty_matrix(failure.operation, failure.shape, detail, failure.fault)
-            raise np.linalg.LinAlgError(at_user_line(f"{message}; nothing was assigned"))
+            raise np.linalg.LinAlgError(at_user_line(f"{message}; {outcome}"))
         if failure.beyond:
             place: tuple[Any, ...] = ()
             if "{place}" in failure.beyond:
                 place = np.unravel_index(int(table[layout.position("detail", 1)]), failure.shape[1:])
             message = failure.beyond.format(index=detail, place=list(map(int, place)))
-            raise IndexRangeError(at_user_line(f"{message}; nothing was assigned"))
+            raise IndexRangeError(at_user_line(f"{message}; {outcome}"))
         raise IndexRangeError(
             at_user_line(
                 f"{failure.operation}: index {detail} is out of range for an axis with length {failure.shape[0]}; "
-                "nothing was assigned"
+                f"{outcome}"
             )
         )
 

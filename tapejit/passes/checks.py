@@ -73,6 +73,30 @@ def _always_within(expression: Expression, length: int) -> bool:
     return counts and shape[0] <= length
 
 
+def lines_of(graph: Graph, operation: str, shape: tuple[int, ...], fault: str) -> set[str]:
+    """The user's lines with a check, or with a routine that can fail, for which this may have been reported.
+
+    Parameters
+    ----------
+    graph : Graph
+        What the kernel computes.
+    operation, shape, fault
+        What went wrong, as the kernel's layout has it.
+    """
+    lines, graphs = set(), [graph]
+    for each in graphs:
+        for node in each.nodes():
+            lowering = None if node.primitive is None else node.primitive.lowering
+            fails = fault and isinstance(lowering, Routine) and lowering.fault == fault
+            if fails and node.primitive.name == operation and node.inputs[0].aval.shape == shape:  # type: ignore[union-attr]
+                lines.add(node.where)
+            graphs.extend(region.graph for region in regions_of(node.params))
+        for node, statement in () if fault else checks_of(each, set(each.inputs)):
+            if statement.check is not None and (statement.check.length, *statement.node.aval.shape) == shape:
+                lines.add(node.where)
+    return lines
+
+
 def may_fail(body: Body) -> bool:
     """Whether the kernel may end in a body."""
     graphs = [body.graph]

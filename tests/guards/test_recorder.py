@@ -10,6 +10,7 @@ import sys
 import threading
 import types
 import weakref
+from array import array as NumbersOfC  # noqa: N812
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -897,6 +898,48 @@ def test_a_default_of_a_dict_is_not_made_by_looking() -> None:
     del rates["rate"]
     assert not guards.holds()
     assert dict(rates) == {}
+
+
+# Views of dicts, and buffers
+
+
+@pytest.mark.parametrize(
+    ("look", "told"),
+    [
+        (lambda table: (view := types.MappingProxyType(table), lambda: view["a"]), 'view["a"]: 1.0 → 9.0'),
+        (lambda table: (view := table.values(), lambda: sum(view)), "view: (1.0,) → (9.0,)"),
+        (lambda table: (view := table.items(), lambda: dict(view)["a"]), "view: (('a', 1.0),) → (('a', 9.0),)"),
+    ],
+)
+def test_what_a_view_of_a_dict_shows(look: Any, told: str) -> None:
+    table = {"a": 1.0}
+    _, read = look(table)
+    guards = guard(lambda x: x * read(), 1.0)
+    table["a"] = 9.0
+    assert not guards.holds()
+    (changed,) = guards.changes()
+    assert str(changed).startswith(told)
+    table["a"] = 1.0
+    assert guards.holds()
+
+
+@pytest.mark.parametrize(
+    "buffer", [NumbersOfC("d", [1.0, 2.0]), bytearray(b"\x01\x02"), memoryview(bytearray(b"\x01\x02"))]
+)
+def test_what_is_in_a_buffer(buffer: Any) -> None:
+    guards = guard(lambda x: x * buffer[0], 1.0)
+    assert guards.holds()
+    buffer[0] = 5
+    assert only_path(guards) == "buffer"
+    buffer[0] = 1
+    assert guards.holds()
+
+
+def test_of_a_large_view_only_the_identity_counts() -> None:
+    table = dict.fromkeys(map(str, range(5000)), 1.0)
+    view = types.MappingProxyType(table)
+    guards = guard(lambda x: x * view["1"], 1.0)
+    assert guards.holds()
 
 
 # Elements of arrays

@@ -751,8 +751,8 @@ def test_an_interruption_leaves_no_lock_and_no_half_step(size: int) -> None:
                 signal.setitimer(signal.ITIMER_REAL, 0)
             except Stop:
                 interrupted += 1
-            assert step._last.executable._lock.acquire(blocking=False)
-            step._last.executable._lock.release()
+            assert step._last.executable.lock.acquire(blocking=False)
+            step._last.executable.lock.release()
             assert AT_WORK == []
             if turn % 20 == 0:
                 assert together(lambda: step(x)) == []  # the locks of variables belong to threads

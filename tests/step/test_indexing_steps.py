@@ -184,3 +184,27 @@ def test_running_sums_of_integers_and_booleans_and_beside_other_sums() -> None:
         return tj.sum(tj.cumsum(x) * x), tj.sum(x), tj.cumsum(tj.flip(x))
 
     check_agreement(several, [x], plain=False, scale=100.0)
+
+
+def second_of(x: Any, i: Any) -> Any:
+    return x[i]
+
+
+def test_a_failed_check_names_the_line_of_the_operation() -> None:
+    step = tj.compile(lambda x, i: 2 * second_of(x, i), strict=True)
+    line = second_of.__code__.co_firstlineno + 1
+    with pytest.raises(IndexRangeError, match=rf"assigned; it is computed at .*test_indexing_steps.py:{line} \(at "):
+        step(np.ones(3), np.array(7))
+    step = tj.compile(lambda x, i: second_of(x, i) + x[i + 1], strict=True)
+    with pytest.raises(IndexRangeError, match=r"nothing was assigned \(at "):  # it may be either
+        step(np.ones(3), np.array(7))
+
+
+def test_a_failed_factorisation_names_the_line_of_the_operation() -> None:
+    def factor(x: Any) -> Any:
+        return tj.linalg.cholesky(x)
+
+    step = tj.compile(lambda x: 2 * factor(x), strict=True)
+    line = factor.__code__.co_firstlineno + 1
+    with pytest.raises(np.linalg.LinAlgError, match=rf"assigned; it is computed at .*:{line} \(at "):
+        step(-np.eye(2))
