@@ -142,8 +142,8 @@ class GuardSet:
         return tuple(dict.fromkeys(g.location.text for g in self._guards if g.location.kind != "a builtin"))
 
     def values(self) -> tuple[tuple[str, object], ...]:
-        """Return the guarded paths with the values that stand there now, in the order of reading."""
-        return tuple((g.location.text, g.location.read()) for g in self._guards)
+        """Return the guarded paths with the values that stand there now, in the order of reading; no settings."""
+        return tuple((g.location.text, g.location.read()) for g in self._guards if g.location.kind != SETTINGS)
 
 
 @dataclass(slots=True)

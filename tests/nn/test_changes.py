@@ -177,3 +177,12 @@ def test_variables_can_be_joined_with_lists() -> None:
         loss = other * tj.sum(layer(X))
     gradients = tape.gradient(loss, [*layer.trainable_variables, other])
     assert len(gradients) == 3
+
+
+def test_how_often_a_layer_was_set_gives_no_number_its_name() -> None:
+    layer = nn.LeakyReLU()
+    while layer.settings_made < 50:
+        layer.negative_slope = 0.25
+    step = tj.compile(lambda x: 50 * layer(x), strict=True)
+    step(X)
+    assert "settings" not in step.source()
