@@ -6,6 +6,7 @@ import collections
 import functools
 import gc
 import logging
+import os
 import sys
 import threading
 import types
@@ -932,6 +933,16 @@ def test_what_is_in_a_buffer(buffer: Any) -> None:
     buffer[0] = 5
     assert only_path(guards) == "buffer"
     buffer[0] = 1
+    assert guards.holds()
+
+
+@pytest.mark.parametrize("read", [lambda: os.getenv("RATE_OF_A_TEST"), lambda: os.environ["RATE_OF_A_TEST"]])
+def test_the_environment(read: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE_OF_A_TEST", "1.0")
+    guards = guard(lambda x: x * float(read()), 1.0)
+    monkeypatch.setenv("RATE_OF_A_TEST", "5.0")
+    assert not guards.holds()
+    monkeypatch.setenv("RATE_OF_A_TEST", "1.0")
     assert guards.holds()
 
 
