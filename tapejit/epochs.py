@@ -135,7 +135,7 @@ class Epochs:
         leaves, self._tree = argument_leaves(arrays, named)
         self.leaves = [_as_rows(leaf) for leaf in leaves]
         paths = partial(argument_paths, arrays, named, step.parameters)
-        self._places, self.rows = batches_of("epochs", self.leaves, paths, "a Dataset's batches are for a loop")
+        self._places, self.rows = batches_of("epochs", self.leaves, paths, "a Dataset's batches want a loop")
         self.step = step
         self.size = _integer("batch_size", batch_size)
         if self.size < 1:
@@ -243,9 +243,10 @@ class Block:
 
         After an epoch alone, or one in Python, what the step reads by name may have changed.
         """
-        left = self._count - self.done
+        done = self.done
+        left = self._count - done
         compiled = self._parts[0].is_compiled
-        changeable = self.done > 0 and (alone or not compiled)
+        changeable = done > 0 and (alone or not compiled)
         if left <= 0 or (changeable and self._is_found() != compiled):
             return False
         fitting = self._parts[0].epochs_in_a_chunk if self._rounds is not None else 0

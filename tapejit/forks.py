@@ -1,6 +1,6 @@
 """Locks that a forked process finds free, and what they guard whole.
 
-Floor 0. A fork copies the memory in the middle of what other threads do, and leaves those threads behind: a lock that
+Floor 1. A fork copies the memory in the middle of what other threads do, and leaves those threads behind: a lock that
 one of them holds would never come free in the child, and the variables of a step that it runs would be half new. So
 before a fork all locks are taken, which waits until nobody is in a step, and given back on both sides.
 """

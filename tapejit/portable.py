@@ -1,8 +1,8 @@
 """`Portable`: what becomes of a step as a method of instances, in copies, and in pickles.
 
 Floor 11. A step is code, so it goes as functions go: by its name, where a module has it under one. What it is about
-goes with it otherwise, and the copy is traced for itself: a step of a bound method, of a `functools.partial` or of an
-object that is called. Start reading at `Portable.__reduce_ex__`.
+goes with it otherwise, and the copy is traced for itself: a step of a bound method, of a `functools.partial`, of an
+object that is called, and in deep copies of what holds it also a closure. Start reading at `Portable.__reduce_ex__`.
 """
 
 import copy
@@ -10,11 +10,13 @@ import pickle
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from functools import reduce, update_wrapper
+from functools import update_wrapper
 from inspect import getattr_static
-from types import FrameType, FunctionType, MethodType
+from types import FunctionType, MethodType
 from typing import Any, Self
 
+from .by_name import is_found, name_for, name_of_global, takes_functions
+from .closures import copied, holds_state
 from .errors import at_user_line, name_of
 
 
@@ -71,9 +73,19 @@ class Portable:
         return self
 
     def __deepcopy__(self, memo: Any) -> Self:
-        """Itself where Python copies the function so; else a step of the function's copy, with what that holds."""
+        """A step of the function's copy, with what that holds.
+
+        A function by itself is its own copy. But in the copy of something that holds a step, what the function closes
+        over is that of the copy: else the copy would train the original's variables.
+        """
         if self._unbound is not None:
             return self._unbound.__get__(copy.deepcopy(self._function.__self__, memo))  # type: ignore[no-any-return, attr-defined]
+        if isinstance(self._function, FunctionType):
+            if not memo or name_of_global(self) is not None or not holds_state(self._function, memo):
+                return self
+            made = memo[id(self)] = _blank(type(self))  # the function may call it
+            made.__setstate__((copied(self._function, memo), self._options))
+            return made  # type: ignore[return-value]
         function = copy.deepcopy(self._function, memo)
         return self if function is self._function else type(self)(function, **self._options)
 
@@ -89,11 +101,11 @@ class Portable:
         """
         if self._unbound is not None:
             return self._method()
-        by_value = _takes_functions(sys._getframe(1))
-        name = self._name_in_module()
-        if name is not None and not (by_value and self.__module__ == "__main__"):
+        caller = sys._getframe(1)
+        name = name_for(self, caller)
+        if name is not None:
             return name
-        if not by_value and isinstance(self._function, FunctionType) and not _is_found(self._function):
+        if not takes_functions(caller) and isinstance(self._function, FunctionType) and not is_found(self._function):
             raise pickle.PicklingError(at_user_line(_no_name(self._function)))
         return _blank, (type(self),), (self._function, self._options)
 
@@ -110,39 +122,10 @@ class Portable:
                     return getattr, (instance, name)
         return unbound.__get__, (instance,)  # type: ignore[union-attr]
 
-    def _name_in_module(self) -> str | None:
-        """Under which name the function's module has this step; None if it has not."""
-        module = sys.modules.get(getattr(self, "__module__", None) or "")
-        own = getattr(self, "__qualname__", "")
-        if own and _found(module, own) is self:
-            return str(own)
-        return next((name for name, value in vars(module).copy().items() if value is self), None) if module else None
-
 
 def _blank(kind: type["Portable"]) -> "Portable":
     """A step that gets its function later: it may be held by what the function is about."""
     return kind.__new__(kind)
-
-
-def _found(module: Any, path: str) -> Any:
-    """What a module has under a name with dots."""
-    return reduce(lambda owner, name: getattr(owner, name, None), path.split("."), module)
-
-
-def _is_found(function: FunctionType) -> bool:
-    return _found(sys.modules.get(function.__module__), function.__qualname__) is function
-
-
-def _takes_functions(caller: FrameType) -> bool:
-    """Whether the pickler at work takes functions themselves, not their names, as cloudpickle's, joblib's, dill's do.
-
-    Those are written in Python, so what calls a reduction is one of their methods.
-    """
-    pickler = caller.f_locals.get("self")
-    if not isinstance(pickler, (pickle.Pickler, pickle._Pickler)):  # noqa: SLF001 (what picklers in Python inherit from)
-        return False
-    saves = getattr(pickler, "dispatch", {}).get(FunctionType)
-    return hasattr(pickler, "reducer_override") or getattr(saves, "__name__", "save_global") != "save_global"
 
 
 def _no_name(function: FunctionType) -> str:

@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "tapejit"
 # directly under tapejit/.
 FLOORS = (
     ("constants", "dataclass", "errors", "rooms", "spellings"),
-    ("config", "forks"),
+    ("by_name", "config", "forks"),
     ("aval",),
     ("lowering",),
     ("configurable", "pytree"),
@@ -32,6 +32,7 @@ FLOORS = (
     ("variable",),
     ("batching",),
     ("tape", "random"),
+    ("closures",),
     ("graph",),
     ("control",),
     ("functional",),
@@ -80,6 +81,7 @@ ONLY_IMPORTED_BY = {
         "tapejit.kernel.targets",
         "tapejit.kernel.outline",
         "tapejit.kernel.packing",
+        "tapejit.kernel.pools",
         "tapejit.kernel.row_loops",
         "tapejit.kernel.sorting",
         "tapejit.kernel.straight",

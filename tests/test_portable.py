@@ -209,3 +209,99 @@ def test_the_programs_own_file_goes_by_name_or_by_value(monkeypatch: pytest.Monk
     assert float(again(3.0)) == 6.0
     w.assign(5.0)
     assert float(again(3.0)) == 15.0
+
+
+class WithClosure(Model):
+    """Made as in TensorFlow's tutorials: a step that closes over what it trains, and helpers of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        hidden, notes, later = tj.Variable(0.0), [1.0], {}
+
+        def helper(x: Any) -> Any:
+            hidden.assign_add(x)
+            return self.w * 1.0
+
+        @tj.compile
+        def go(x: Any, again: bool = False) -> Any:
+            self.w.assign_add(x)
+            later["count"].assign_add(1.0)
+            return go.eager(x) if again else helper(x) * notes[0]
+
+        self.go, self.notes = go, notes
+        later["count"] = self.count = tj.Variable(0.0)
+        self.hidden = hidden
+        self.helper = helper
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+@pytest.mark.parametrize("again", [copy.deepcopy, AGAIN["cloudpickle"]], ids=["deepcopy", "cloudpickle"])
+def test_the_copy_of_what_holds_a_closure_works_with_its_own_variables(again: Any, warm: bool) -> None:
+    model = WithClosure()
+    if warm:
+        model.go(1.0)
+    before = [float(each) for each in (model.w, model.hidden, model.count)]
+    other = again(model)
+    assert other.go is not model.go
+    assert float(other.go(5.0)) == before[0] + 5.0
+    assert [float(each) for each in (other.w, other.hidden, other.count)] == [
+        before[0] + 5.0,
+        before[1] + 5.0,
+        before[2] + 1.0,
+    ]
+    assert [float(each) for each in (model.w, model.hidden, model.count)] == before
+    other.w.assign(0.0)
+    assert float(other.helper(1.0)) == 0.0
+    assert float(other.go(1.0, True)) == 2.0
+    assert float(model.go(1.0)) == before[0] + 1.0
+    assert float(other.w) == 2.0
+
+
+def test_a_closure_of_nothing_that_was_copied_is_shared_as_functions_are() -> None:
+    table, step = [1.0, 2.0], tj.compile(lambda x: x * table[0])
+    assert copy.deepcopy({"table": "another", "step": step})["step"] is step
+    holder = {"step": doubled, "weight": weight}
+    assert copy.deepcopy(holder)["step"] is doubled  # the module's own
+
+
+@tj.custom_vjp
+def clipped(x: Any) -> Any:
+    return x * 2.0
+
+
+clipped.defvjp(lambda x: (x * 2.0, None), lambda _, ct: (ct * 7.0,))
+
+
+@tj.custom_jvp
+def doubled_with_rule(x: Any) -> Any:
+    return x * 2.0
+
+
+@tj.custom_gradient
+def scaled(x: Any) -> Any:
+    return x * 2.0, lambda ct: ct * 5.0
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("function", [clipped, doubled_with_rule, scaled])
+def test_functions_with_rules_of_their_own_go_by_name(function: Any, again: Callable[[Any], Any]) -> None:
+    assert again({"activation": function})["activation"] is function
+
+
+def test_a_function_with_a_rule_that_no_module_has_goes_by_value() -> None:
+    @tj.custom_vjp
+    def local(x: Any) -> Any:
+        return x * 2.0
+
+    local.defvjp(lambda x: (x * 2.0, None), lambda _, ct: (ct * 7.0,))
+    again = pickle.loads(cloudpickle.dumps(local))
+    assert float(tj.grad(again)(1.0)) == 7.0
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pickle.dumps(local)
+
+
+@pytest.mark.parametrize("again", [copy.copy, *AGAIN.values()], ids=["copy", *AGAIN])
+@pytest.mark.parametrize("make", [tj.GradientTape, lambda: tj.ForwardAccumulator(tj.constant(1.0), 1.0)])
+def test_what_follows_tensors_can_not_be_copied(make: Callable[[], Any], again: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError, match="can't be copied or pickled"):
+        again(make())

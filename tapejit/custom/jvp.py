@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..aval import is_floating
+from ..by_name import Named
 from ..dataclass import dataclass
 from ..errors import RuleError, at_user_line
 from ..graph import trace_region
@@ -27,7 +28,7 @@ from .static import positions_checked, split_arguments
 Rule = Callable[..., Any]
 
 
-class custom_jvp:  # noqa: N801 (a decorator)
+class custom_jvp(Named):  # noqa: N801 (a decorator)
     """Decorate a function whose forward rule is given; reverse mode transposes it.
 
     Parameters

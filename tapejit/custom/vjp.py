@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..by_name import Named
 from ..errors import RuleError, at_user_line
 from ..pytree import unflatten
 from .arguments import (
@@ -19,7 +20,7 @@ from .hearing import alone, is_heard, watching
 from .static import positions_checked, split_arguments
 
 
-class custom_vjp:  # noqa: N801 (a decorator)
+class custom_vjp(Named):  # noqa: N801 (a decorator)
     """Decorate a function whose reverse rule is given in two parts.
 
     Parameters

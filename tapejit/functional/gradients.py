@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..aval import is_floating
-from ..errors import DtypeError, ShapeError, at_user_line, name_of
+from ..errors import DtypeError, ShapeError, at_user_line, name_of, warn
+from ..ops.numpy_conversions import numbers_taken
 from ..primitive import Value, current, heard_by, in_role
 from ..tape.recording import Recording
 from ..tape.refusing import RefusingTangents
@@ -151,10 +152,15 @@ def _value_and_grad(
     def both(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         full, parts = split_arguments(transform, f, wanted, args)
         values = [value for part in parts for value in part.values]
-        recording = recording_of(values)
+        recording, before = recording_of(values), numbers_taken()
         with heard_by(recording):
             returned, auxiliary = with_auxiliary(transform, f, f(*full, **kwargs), has_aux)
             value = _number(transform, f, returned)
+        if numbers_taken() != before and not recording.follows((value,)):
+            warn(
+                f"{transform}: {name_of(f)} took numbers out of tensors, and what it returned does not depend on its "
+                "arguments but through them, so its gradient is zero; use tapejit's operations: tj.sin, not math.sin"
+            )
         cts = iter(_pulled(recording, {value.key: in_role("ones")((), value.dtype)}, values))
         found = tuple([part.nest([next(cts) for _ in part.values]) for part in parts])
         return (value, auxiliary) if has_aux else value, found[0] if single else found

@@ -12,6 +12,7 @@ from ..errors import at_user_line, name_of
 from ..graph import Input
 from ..kernel import door, objects
 from ..kernel.kernels import source_of
+from ..kernel.memory import ALIGNMENT, side_by_side
 from ..kernel.messages import Message, pieces_of, shown
 from .c_header import Declared, Header, c_identifier, header
 from .tracing import Function, distinct, traced
@@ -133,8 +134,8 @@ def export(
     found = traced("export", function, examples)
     declared = _declared(found, results)
     files = door.object_files()
-    size = files.memory_size(found.memory())
-    workspace = size + files.ALIGNMENT if size > STACK_BYTES else 0
+    _, size = side_by_side([count for _, count in found.memory()])
+    workspace = size + ALIGNMENT if size > STACK_BYTES else 0
     on_stack = 0 if workspace else size
     statuses = _statuses(chosen, found, given=workspace > 0)
     libraries = sorted({slot.name for slot in found.layout.slots if slot.kind == "library"})

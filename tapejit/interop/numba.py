@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import TapejitError, at_user_line
 from ..kernel import blas, door
 from ..kernel.layout import Slot
-from ..kernel.memory import address_of
+from ..kernel.memory import address_of, side_by_side
 from .tracing import Function, traced
 
 HELD: list[Any] = []
@@ -28,7 +28,7 @@ def to_numba(function: Callable[..., Any], /, *examples: Any, out: bool = False,
         for int64. A nest is as many parameters as it has leaves.
     out : bool
         Whether results that are arrays are written into arrays of the caller's, which follow the arguments, instead of
-        new ones. Then a call allocates nothing, unless it needs more than 64 KiB of workspace.
+        new ones. Then a call allocates nothing.
     freeze : bool
         Whether Variables that the function reads, such as the weights of a model, keep the values that they have now.
 
@@ -106,6 +106,12 @@ def _plan(found: Function) -> Any:
             fixed[index] = int(table[index]) or _address_of_copy(found, slot)
         elif slot.kind == "variable":
             fixed[index] = _address_of_copy(found, slot)
+    memory = found.memory()
+    _, size = side_by_side([count for _, count in memory])
+    pool = None
+    if size > calls.STACK_BYTES:
+        pool = calls.Pool(size)
+        HELD.append(pool)
     return calls.Plan(
         found.title,
         found.executable.kernel.loaded.address,
@@ -114,8 +120,9 @@ def _plan(found: Function) -> Any:
         arguments,
         results,
         found.details(),
-        found.memory(),
+        memory,
         layout.failures,
+        pool,
     )
 
 

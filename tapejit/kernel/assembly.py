@@ -203,7 +203,6 @@ def _write_in_functions(module: llvm.ModuleRef, symbol: str, passes: llvm.PassBu
     manager = llvm.create_new_module_pass_manager()
     manager.add_always_inliner_pass()
     manager.add_instruction_combine_pass()
-    manager.add_new_gvn_pass()
     manager.add_simplify_cfg_pass()
     manager.add_aggressive_dce_pass()
     manager.add_global_dead_code_eliminate_pass()

@@ -2,13 +2,15 @@
 
 import ctypes
 import sys
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
 from ..aval import Shape
 
-_ALIGNMENT = 64
+ALIGNMENT = 64
+"""A cache line."""
 
 
 @cache
@@ -38,11 +40,20 @@ def addressable(array: np.ndarray, dtype: np.dtype) -> bool:
     return flags.c_contiguous and flags.aligned and (array.dtype is dtype or array.dtype == dtype)
 
 
+def side_by_side(sizes: Sequence[int]) -> tuple[list[int], int]:
+    """Where memory of these sizes begins in one piece, each at a cache line, and how large that is."""
+    offsets, total = [], 0
+    for size in sizes:
+        offsets.append(total)
+        total += -(-size // ALIGNMENT) * ALIGNMENT
+    return offsets, total
+
+
 def aligned(shape: Shape, dtype: np.dtype) -> np.ndarray:
     """An uninitialised contiguous array that begins at a cache line."""
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    raw = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -address_of(raw) % _ALIGNMENT
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    start = -address_of(raw) % ALIGNMENT
     return raw[start : start + size].view(dtype).reshape(shape)
 
 

@@ -1,7 +1,7 @@
 """Kernels as functions of Numba's: called from compiled code, with a table and a workspace of their own for each call.
 
 Imports Numba; reached through `door` only. The table is on the caller's stack, and so is a workspace of at most
-`STACK_BYTES`: such a call takes no memory and no lock, and threads don't meet. Start reading at `function_for`.
+`STACK_BYTES`; a larger one comes from a pool. A call takes no memory and no lock. Start reading at `function_for`.
 """
 
 # Numba's functions carry no types.
@@ -22,12 +22,13 @@ from ..aval import Shape
 from ..dataclass import dataclass
 from ..errors import IndexRangeError
 from .layout import Failure
+from .memory import ALIGNMENT, side_by_side
 from .messages import filled, pieces_of, template
+from .pools import Pool
 
 STACK_BYTES = 1 << 16
-"""A larger workspace is allocated at each call."""
+"""A larger workspace comes from a pool."""
 
-_ALIGNMENT = 64
 _WORD = ir.IntType(64)
 _KERNEL = ir.FunctionType(_WORD, [_WORD] * 4)
 _RUN_ALL = -1
@@ -65,6 +66,8 @@ class Plan:
         Slots of workspaces, and how many bytes each has.
     failures : sequence of Failure
         What status n + 1 says.
+    pool : Pool or None
+        Where all workspaces come from if they are too large for the stack.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Plan:
     details: Sequence[int]
     memory: Sequence[tuple[int, int]]
     failures: Sequence[Failure]
+    pool: Pool | None
 
     def __reduce__(self) -> Any:
         """Pickled it may be, as Numba does when it looks for a caller on disk, but not loaded: it has addresses."""
@@ -112,7 +116,6 @@ def function_for(plan: Plan, *, out: bool) -> Any:
     """
     arrays = [result for result in plan.results if result.shape]
     scalars = [result for result in plan.results if not result.shape]
-    large = [(slot, size) for slot, size in plan.memory if size > STACK_BYTES]
     # The names of what is not the user's begin with the package's, so that no parameter hides them.
     lines = []
     checked = [*plan.arguments, *(arrays if out else ())]
@@ -121,14 +124,9 @@ def function_for(plan: Plan, *, out: bool) -> Any:
     lines.append("        tapejit_refuse(tapejit_place)")
     if not out:
         lines += [f"    {each.name} = tapejit_np.empty({each.shape}, tapejit_np.{each.dtype.name})" for each in arrays]
-    lines += [
-        f"    tapejit_memory{number} = tapejit_np.empty({size + _ALIGNMENT}, tapejit_np.uint8)"
-        for number, (_, size) in enumerate(large)
-    ]
     given = "".join(f"{each.name}, " for each in plan.arguments)
     written = "".join(f"{each.name}, " for each in arrays)
-    held = "".join(f"tapejit_memory{number}, " for number in range(len(large)))
-    lines.append(f"    tapejit_found = tapejit_invoke(({given}), ({written}), ({held}))")
+    lines.append(f"    tapejit_found = tapejit_invoke(({given}), ({written}))")
     lines.append("    if tapejit_found[0] != 0:")
     lines.append("        tapejit_fail(tapejit_found[0], tapejit_found[1], tapejit_found[2])")
     values = {each.name: f"tapejit_found[{3 + number}]" for number, each in enumerate(scalars)}
@@ -212,17 +210,17 @@ def _misfit(title: str, operands: Sequence[Operand], count: int) -> Any:
 
 
 def _invocation(plan: Plan, scalars: Sequence[Operand], arrays: Sequence[Operand]) -> Any:
-    """``invoke(arguments, arrays, memory)`` calls the kernel; it returns the status, two details, scalar results."""
+    """``invoke(arguments, arrays)`` calls the kernel; it returns the status, two details, scalar results."""
     kinds = [numba.from_dtype(each.dtype) for each in scalars]
 
     @intrinsic
-    def invoke(_: Any, arguments: Any, written: Any, memory: Any) -> Any:
+    def invoke(_: Any, arguments: Any, written: Any) -> Any:
         result = types.Tuple([types.int64] * 3 + kinds)
 
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             return _Call(plan, context, builder, signature).generate(values, scalars, arrays, kinds)
 
-        return result(arguments, written, memory), generate
+        return result(arguments, written), generate
 
     return invoke
 
@@ -279,12 +277,7 @@ class _Call:
             places.append(cgutils.alloca_once(builder, self.context.get_data_type(kind)))
             if operand.slot is not None:
                 self._store(table, operand.slot, builder.ptrtoint(places[-1], _WORD))
-        self._give_memory(table, values[2])
-        # An address that Numba knows of, so that it doesn't keep callers on disk.
-        address = self.context.add_dynamic_addr(builder, plan.address, info=plan.name)
-        kernel = builder.bitcast(address, _KERNEL.as_pointer())
-        numbers = [builder.ptrtoint(table, _WORD), *(ir.Constant(_WORD, each) for each in (_RUN_ALL, 0, 0))]
-        status = builder.call(kernel, numbers)
+        status = self._status(table)
         loaded = [self._loaded(kind, place) for kind, place in zip(kinds, places, strict=True)]
         slots = [plan.details[0], plan.details[-1]] if plan.details else []
         details = [builder.load(builder.gep(table, [ir.Constant(_WORD, slot)])) for slot in slots]
@@ -309,19 +302,26 @@ class _Call:
         builder.store(context.data_model_manager[wanted].as_data(builder, number), place)
         return builder.ptrtoint(place, _WORD)
 
-    def _give_memory(self, table: Any, held: Any) -> None:
-        """Workspaces, aligned: on the stack, or what was allocated for them."""
-        builder, context, taken = self.builder, self.context, 0
-        for slot, size in self.plan.memory:
-            if size <= STACK_BYTES:
-                # Bytes, not an array of bytes: Numba would fill the latter with zeros, element by element.
-                place = builder.ptrtoint(cgutils.alloca_once(builder, ir.IntType(8), size=size + _ALIGNMENT), _WORD)
-            else:
-                kind, value = self.signature.args[2][taken], builder.extract_value(held, taken)
-                place = builder.ptrtoint(context.make_array(kind)(context, builder, value).data, _WORD)
-                taken += 1
-            above = builder.add(place, ir.Constant(_WORD, _ALIGNMENT - 1))
-            self._store(table, slot, builder.and_(above, ir.Constant(_WORD, -_ALIGNMENT)))
+    def _status(self, table: Any) -> Any:
+        """What the kernel returns, with its workspaces on the stack or from the pool."""
+        builder, plan = self.builder, self.plan
+        offsets, size = side_by_side([count for _, count in plan.memory])
+
+        def call(start: Any) -> Any:
+            for (slot, _), offset in zip(plan.memory, offsets, strict=True):
+                self._store(table, slot, builder.add(start, ir.Constant(_WORD, offset)))
+            # An address that Numba knows of, so that it doesn't keep callers on disk.
+            address = self.context.add_dynamic_addr(builder, plan.address, info=plan.name)
+            kernel = builder.bitcast(address, _KERNEL.as_pointer())
+            numbers = [builder.ptrtoint(table, _WORD), *(ir.Constant(_WORD, each) for each in (_RUN_ALL, 0, 0))]
+            return builder.call(kernel, numbers)
+
+        if plan.pool is not None:
+            return plan.pool.use(self.context, builder, call)
+        # Bytes, not an array of bytes: Numba would fill the latter with zeros, element by element.
+        place = cgutils.alloca_once(builder, ir.IntType(8), size=size + ALIGNMENT)
+        above = builder.add(builder.ptrtoint(place, _WORD), ir.Constant(_WORD, ALIGNMENT - 1))
+        return call(builder.and_(above, ir.Constant(_WORD, -ALIGNMENT)))
 
 
 @dataclass(frozen=True, slots=True)

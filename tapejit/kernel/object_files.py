@@ -19,11 +19,11 @@ from . import assembly, door
 from .emission import Emitted
 from .instructions import I1, I8, I32, I64, Value, type_of, variable, while_
 from .linear_algebra import function_text
+from .memory import ALIGNMENT, side_by_side
 from .messages import Message, Number
 from .objects import ALLOWED_SYMBOLS, UnknownSymbol, undefined_symbols
 from .targets import target_cpu, target_machine
 
-ALIGNMENT = 64
 _KERNEL = "tapejit_kernel"
 _POINTER = ir.PointerType(I8)
 _DIGITS = 20  # of the largest number, with its sign
@@ -127,11 +127,6 @@ def object_file(emitted: Emitted, entry: Entry) -> ObjectFile:
     return made
 
 
-def memory_size(memory: Sequence[tuple[int, int]]) -> int:
-    """How many bytes all workspaces take, each beginning at a cache line."""
-    return sum(-(-size // ALIGNMENT) * ALIGNMENT for _, size in memory)
-
-
 def _finished(entry: Entry, texts: list[str], symbol: str, body: str, _started: float) -> ObjectFile:
     """What is made of the LLVM modules of a kernel, which are optimised as all kernels are, to the same bits."""
     module = assembly.optimised(texts, symbol, body)
@@ -208,7 +203,7 @@ class _Writer:
         b.ret(b.select(known, b.trunc(status, I32), I32(-1)))
 
     def _give_memory(self, b: ir.IRBuilder, table: Value, given: Value | None) -> None:
-        size = memory_size(self.entry.memory)
+        offsets, size = side_by_side([count for _, count in self.entry.memory])
         if not size:
             return
         if given is None:
@@ -217,10 +212,8 @@ class _Writer:
             start = b.ptrtoint(start, I64)
         else:
             start = b.and_(b.add(b.ptrtoint(given, I64), I64(ALIGNMENT - 1)), I64(-ALIGNMENT))
-        offset = 0
-        for slot, count in self.entry.memory:
+        for (slot, _), offset in zip(self.entry.memory, offsets, strict=True):
             b.store(b.add(start, I64(offset)), b.gep(table, [I64(slot)]))
-            offset += -(-count // ALIGNMENT) * ALIGNMENT
 
     # Messages
 

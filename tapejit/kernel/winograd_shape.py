@@ -16,7 +16,7 @@ MANY_TILES = 50
 LARGE_KERNEL = 1 << 18
 """Bytes of a transformed kernel."""
 
-NEAR = 1 << 19
+NEAR = 1 << 18
 """Bytes of both operands that are transformed at a time, of a gradient by a kernel: they stay in the second cache."""
 
 _SAME_SET = 1024

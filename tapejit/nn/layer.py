@@ -72,7 +72,8 @@ class Layer(Module):
         if others:
             raise TypeError(at_user_line(_unknown(type(self), next(iter(others)))))
         self.dtype = floatx() if dtype is None else dtype
-        self.trainable = trainable
+        if not trainable:  # what it holds already keeps its own
+            self.trainable = False
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.keep("given_shape", shape)
 
@@ -174,6 +175,7 @@ class Layer(Module):
         DtypeError
             If it is None.
         """
+        self.rely()  # also where `call` is called by itself
         self._refuse_nothing(inputs)
         value = ops.asarray(inputs)
         self.check_shape(value.shape)

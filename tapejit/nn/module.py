@@ -66,10 +66,12 @@ class Module(Part):
     _penalties: tuple[Penalty, ...] = ()
     added_losses: Added | None = None
 
-    def __init__(self, name: str | None = None) -> None:
-        if name is not None:
+    def __init__(self, name: Any = None) -> None:
+        if isinstance(name, str):
             self.name = name
             self.keep("named", True)
+        elif name is not None and name is not self:  # which some of TensorFlow's tutorials hand on
+            raise TypeError(at_user_line(f"{type(self).__name__}: name is a str, got {type(name).__name__}"))
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -6,6 +6,8 @@ the inputs contribute computed for all times at once before the loop.
 
 from typing import Any
 
+import numpy as np
+
 from .. import ops
 from ..aval import Shape
 from ..control import scan
@@ -213,9 +215,25 @@ class Recurrent(Layer):
             )
         return ops.expand_dims(ops.permute_dims(ops.astype(given, "bool"), (1, 0)), 2)
 
+    def get_initial_state(self, batch_size: Any) -> list[Tensor]:
+        """The states that a call begins with by default: zeros.
+
+        Parameters
+        ----------
+        batch_size : int or array_like
+            How many sequences there are, or the inputs, whose first length that is.
+
+        Returns
+        -------
+        list of Tensor, shape (batch, units)
+            To be handed to a call as its ``initial_state``.
+        """
+        batch = batch_size if isinstance(batch_size, (int, np.integer)) else ops.asarray(batch_size).shape[0]
+        return [ops.zeros((int(batch), self.units), self.dtype) for _ in range(self.state_count)]
+
     def _first_states(self, given: Any, batch: int, dtype: Any) -> States:
         if given is None:
-            return tuple(ops.zeros((batch, self.units), dtype) for _ in range(self.state_count))
+            return tuple(self.get_initial_state(batch))
         states = tuple(given) if isinstance(given, (list, tuple)) else (given,)
         if len(states) != self.state_count:
             raise ShapeError(

@@ -228,6 +228,7 @@ class Sequential(Module):
         ValueError
             If there is no layer.
         """
+        self.rely()  # also where `call` is called by itself
         if not self._layers:
             raise ValueError(at_user_line(f"Sequential {self.name!r} was called, but has no layers; see `add`"))
         now = running()

@@ -85,7 +85,7 @@ def _by_input(ct: Any, kernel: Any, x_shape: Shape, strides: Ints, dilations: In
     apart = reshape(ct, (*ct.shape[:-1], *kernel.shape[-2:]))
     multiplier = len(apart.shape) - 1
     return phase_by_phase(
-        [(apart, 0)],
+        lambda place: apart,
         (kernel.shape[:-2], strides, dilations),
         x_shape,
         lambda place, found: found * _weights(kernel, place),

@@ -13,6 +13,7 @@ from ..primitive import current
 from .values import asarray
 
 _MAY = ("numpy.testing", "numpy._core.arrayprint")  # they look, and return nothing that one computes with
+_TAKEN = [0]
 _WAY = "use tapejit's operations, or t.numpy() where no gradient is wanted"
 
 
@@ -35,16 +36,19 @@ def heed_conversion(value: Any, caller: FrameType | None, *, to_array: bool) -> 
         Where a function of NumPy's asks, naming it.
     """
     tapes = current().tapes
-    if not tapes or not (to_array or _is_numpys(caller)):
+    if not tapes or _is_allowed(caller):
         return
     held = (asarray(value),)
-    if _is_allowed(caller) or not any(tape.follows(held) for tape in tapes):
+    if not any(tape.follows(held) for tape in tapes):
         return
     if not _is_numpys(caller):
-        warn(
-            "NumPy makes an array of a tensor that a tape follows, and what is computed of the array has no gradient: "
-            f"{_WAY} (array @ t stays on the tape, array.dot(t) does not)"
-        )
+        if to_array:
+            warn(
+                "NumPy makes an array of a tensor that a tape follows, and what is computed of the array has no "
+                f"gradient: {_WAY} (array @ t stays on the tape, array.dot(t) does not)"
+            )
+        else:
+            _TAKEN[0] += 1
         return
     function = ""
     while caller is not None and _is_numpys(caller):
@@ -52,6 +56,11 @@ def heed_conversion(value: Any, caller: FrameType | None, *, to_array: bool) -> 
     raise DtypeError(
         at_user_line(f"NumPy's {function} makes an array of a tensor that a tape follows, which would lose it; {_WAY}")
     )
+
+
+def numbers_taken() -> int:
+    """How often Python took a number out of something that a tape follows, so far."""
+    return _TAKEN[0]
 
 
 def heeds_read_only(caller: FrameType | None) -> bool:

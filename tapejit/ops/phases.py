@@ -24,46 +24,46 @@ def spans_of(kernel: Ints, dilations: Ints) -> Ints:
 
 
 def phase_by_phase(
-    arrays: Sequence[tuple[Any, float]],
+    given: Callable[[Ints], Any],
     window: tuple[Ints, Ints, Ints],
     x_shape: Shape,
-    term: Callable[..., Any],
+    term: Callable[[Ints, Any], Any] = lambda place, found: found,
     finish: Callable[[Any], Any] = lambda total: total,
 ) -> Any:
     """The sum over the windows that each element is in: ``x[stride * q + r]`` is place ``stride * j + r`` of ``q - j``.
 
     Parameters
     ----------
-    arrays : sequence of (Tensor, number)
-        What there is for each window, shape (batch, *windows, ...), and what there is where no window is.
+    given : callable
+        ``given(place)``: what windows give to the element at this place of theirs, shape (batch, *windows, ...).
     window : tuple
         Lengths, strides and dilations of the windows.
     x_shape : tuple of int
         (batch, *space, channels).
     term : callable
-        ``term(place, *elements)``: what elements get as this place of the window for which the arrays have these.
+        ``term(place, found)``: what becomes of it where it arrives. There are zeros among it where no windows are.
     finish : callable
         Makes an array of shape (batch, *space, channels) of a sum of terms.
     """
     size, strides, dilations = window
+    apart = None
     if any(stride > 1 and dilation > 1 for stride, dilation in zip(strides, dilations, strict=True)):
-        # Windows without strides, most of which there are not.
-        lengths = tuple(n - span + 1 for n, span in zip(x_shape[1:-1], spans_of(size, dilations), strict=True))
-        arrays = [(_among(array, fill, strides, lengths), fill) for array, fill in arrays]
-        strides = (1,) * len(strides)
+        # Windows without strides, most of which give nothing.
+        places = tuple(n - span + 1 for n, span in zip(x_shape[1:-1], spans_of(size, dilations), strict=True))
+        apart, strides = (places, strides), (1,) * len(strides)
     phases = tuple(map(min, strides, size))
     taps = tuple(-(-length // phase) for length, phase in zip(size, phases, strict=True))
     lengths = tuple(-(-length // stride) for length, stride in zip(x_shape[1:-1], strides, strict=True))
     before = [span - 1 for span in spans_of(taps, dilations)]
-    around = [_around(array, fill, before, lengths) for array, fill in arrays]
 
     def one(phase: Ints) -> Any:
         total: Any = None
         for tap in product(*map(range, taps)):
             place = tuple(step * at + own for step, at, own in zip(phases, tap, phase, strict=True))
             if all(at < length for at, length in zip(place, size, strict=True)):
+                array = given(place) if apart is None else _among(given(place), *apart)
                 starts = [first - at * dilation for first, at, dilation in zip(before, tap, dilations, strict=True)]
-                found = term(place, *[_part(array, starts, lengths) for array in around])
+                found = term(place, _part(_around(array, before, lengths), starts, lengths))
                 total = found if total is None else total + found
         return finish(total)
 
@@ -71,23 +71,20 @@ def phase_by_phase(
     return interleaved(parts[0] if len(parts) == 1 else concat(parts, axis=-1), phases, strides, x_shape)
 
 
-def _among(array: Any, fill: float, strides: Ints, lengths: Ints) -> Any:
-    """An array with places between its own."""
+def _among(array: Any, lengths: Ints, strides: Ints) -> Any:
+    """An array with zeros between its places."""
     rest = array.shape[len(lengths) + 1 :]
-    shape, zeros = (array.shape[0], *lengths, *rest), (0,) * len(array.shape)
     steps = (1, *strides, *(1,) * len(rest))
-    spread = unslice(array - fill if fill else array, shape, zeros, steps)
-    return spread + fill if fill else spread
+    return unslice(array, (array.shape[0], *lengths, *rest), (0,) * len(array.shape), steps)
 
 
-def _around(array: Any, fill: float, before: Sequence[int], lengths: Ints) -> Any:
-    """An array with places before its own, and behind so many that there are `lengths`."""
+def _around(array: Any, before: Sequence[int], lengths: Ints) -> Any:
+    """An array with zeros before its places, and so many behind that there are `lengths`."""
     places = array.shape[1 : len(lengths) + 1]
     widths = [(first, length - place) for first, length, place in zip(before, lengths, places, strict=True)]
     if not any(map(any, widths)):
         return array
-    rest = ((0, 0),) * (len(array.shape) - len(lengths) - 1)
-    return pad(array, ((0, 0), *widths, *rest), constant_values=fill)
+    return pad(array, ((0, 0), *widths, *((0, 0),) * (len(array.shape) - len(lengths) - 1)))
 
 
 def _part(array: Any, starts: Sequence[int], lengths: Ints) -> Any:

@@ -82,11 +82,6 @@ def _with_numpy(combine: np.ufunc) -> Callable[..., np.ndarray]:
     return impl
 
 
-def _number(place: Ints, size: Ints) -> int:
-    """Which place of a window it is."""
-    return int(np.ravel_multi_index(place, size))
-
-
 def _largest(x: Any, size: Ints, strides: Ints) -> Any:
     """The number of the place where the largest element of each window is, the first one of equals; or of NaN."""
     taps = _taps(x, size, strides)
@@ -98,16 +93,16 @@ def _largest(x: Any, size: Ints, strides: Ints) -> Any:
 
 
 def _to_largest(ct: Any, x: Any, size: Ints, strides: Ints) -> Any:
-    return phase_by_phase(
-        [(ct, 0), (_largest(x, size, strides), -1)],
-        (size, strides, (1,) * len(size)),
-        x.shape,
-        lambda place, found, number: where(equal(number, _number(place, size)), found, 0),
-    )
+    largest = _largest(x, size, strides)
+
+    def given(place: Ints) -> Any:
+        return where(equal(largest, int(np.ravel_multi_index(place, size))), ct, 0)
+
+    return phase_by_phase(given, (size, strides, (1,) * len(size)), x.shape)
 
 
 def _to_all(ct: Any, x_shape: Shape, size: Ints, strides: Ints) -> Any:
-    return phase_by_phase([(ct, 0)], (size, strides, (1,) * len(size)), x_shape, lambda place, found: found)
+    return phase_by_phase(lambda place: ct, (size, strides, (1,) * len(size)), x_shape)
 
 
 def _windows(x: Any, pool_size: Any, strides: Any) -> np.ndarray:

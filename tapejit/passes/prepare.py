@@ -162,14 +162,31 @@ def _chosen(builder: Builder, node: Node, inputs: tuple[Node, ...]) -> Node | No
     """A choice within a choice by the same condition: one of its values is never seen."""
     assert node.primitive is not None
     condition, *arms = inputs
-    seen = [
-        arm.inputs[place] if _is_choice(arm) and arm.inputs[0] is condition else arm
-        for place, arm in enumerate(arms, start=1)
-    ]
+    seen = [_seen(builder, arm, condition, place) for place, arm in enumerate(arms, start=1)]
     if seen == arms:
         return None
     found = builder.apply(node.primitive, (condition, *seen), dict(node.params), node.where)
     return found if found.aval == node.aval else None
+
+
+def _seen(builder: Builder, arm: Node, condition: Node, place: int) -> Node:
+    """The arm at a place of a choice; what an operator makes it of may be chosen by that condition too.
+
+    A function may be kept from numbers by the inner choice, on which it would fail or never end; it stays as it is.
+    """
+
+    def behind(value: Node) -> Node:
+        return value.inputs[place] if _is_choice(value) and value.inputs[0] is condition else value
+
+    lowering = None if arm.primitive is None else arm.primitive.lowering
+    operands = tuple(map(behind, arm.inputs))
+    if behind(arm) is not arm or operands == arm.inputs:
+        return behind(arm)
+    if type(lowering) is not Pointwise or "(" in lowering.expression:
+        return arm
+    assert arm.primitive is not None
+    found = builder.apply(arm.primitive, operands, dict(arm.params), arm.where)
+    return (_folded(builder, found, operands) or found) if found.aval.dtype == arm.aval.dtype else arm
 
 
 def _is_choice(node: Node) -> bool:

@@ -207,6 +207,18 @@ class ForwardAccumulator:
                 )
             self._tangents.watch(value, tangent)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse copies: what is followed are the tensors of this process.
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
+        raise TypeError(
+            at_user_line("a ForwardAccumulator can't be copied or pickled; take its tangents, and send those")
+        )
+
     def __enter__(self) -> "ForwardAccumulator":
         if self._active:
             raise ValueError(

@@ -50,6 +50,16 @@ class GradientTape:
         self._heard: Recording | None = None  # what listens to this thread's operations while the tape is active
         self._freed = False
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse copies: what is recorded is about the tensors of this process.
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
+        raise TypeError(at_user_line("a GradientTape can't be copied or pickled; take its gradients, and send those"))
+
     def __enter__(self) -> "GradientTape":
         if self._heard is not None:
             raise ValueError(at_user_line("the tape is recording already: it can be entered again after it was left"))

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 from collections import namedtuple
 from collections.abc import Callable
 from typing import Any
@@ -490,3 +491,11 @@ def test_a_hessian_vector_product_of_a_small_network_has_a_sensible_plan() -> No
     assert report["loop_nests"] == 3, step.source()  # forward, backward with all sums over the batch, one sum of two
     assert report["intermediate_bytes"] < 8 * 1000
     assert report["not_compiled"] == []
+
+
+@pytest.mark.parametrize("transform", [tj.grad, tj.value_and_grad])
+def test_numbers_that_math_makes_of_a_tensor_have_no_gradient_and_that_is_said(transform: Any) -> None:
+    with pytest.warns(tj.errors.TapejitWarning, match=r"took numbers out.*tj\.sin, not math\.sin"):
+        found = transform(lambda x: math.sin(x))(1.0)
+    assert float(found if transform is tj.grad else found[1]) == 0.0
+    assert float(tj.grad(lambda x: x * float(x))(3.0)) == 3.0  # what is looked at may be a factor

@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from inspect import signature
 from pathlib import Path
@@ -11,9 +12,12 @@ import numba
 import numpy as np
 import pytest
 from numba.core.errors import NumbaWarning, TypingError
+from numba.core.runtime import _nrt_python, rtsys
 
 import tapejit as tj
 from tapejit.errors import CompileError, TapejitError
+from tapejit.interop.numba import HELD
+from tapejit.kernel.pools import Pool
 from tapejit.pytree import flatten
 
 X = np.random.default_rng(0).normal(size=(40, 3))
@@ -85,7 +89,15 @@ def test_hessians_and_linear_algebra_inside_newton() -> None:
     np.testing.assert_allclose(tj.grad(loss)(newton(np.zeros(3))).numpy(), 0.0, atol=1e-10)
 
 
-def test_a_large_workspace_and_many_threads() -> None:
+@pytest.fixture
+def allocations() -> Iterator[Callable[[], int]]:
+    """How often compiled code has asked for memory."""
+    _nrt_python.memsys_enable_stats()
+    yield lambda: int(rtsys.get_allocation_stats().alloc)
+    _nrt_python.memsys_disable_stats()
+
+
+def test_a_large_workspace_and_many_threads(allocations: Callable[[], int]) -> None:
     def mixed(x: Any) -> Any:
         return tj.sort(tj.cumsum(tj.sin(x)))[::-1] @ tj.cumsum(x)
 
@@ -100,9 +112,19 @@ def test_a_large_workspace_and_many_threads() -> None:
 
     inputs = [np.random.default_rng(seed).normal(size=20_000) for seed in range(4)]
     expected = [5 * float(mixed(x)) for x in inputs]
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda x: often(x, np.empty(20_000)), inputs))
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda x: often(x, np.empty(20_000)), inputs))
     np.testing.assert_allclose(found, expected, rtol=1e-9)
+    # Workspaces come from a pool and go back there; where all are taken, each call has one of its own.
+    pool = next(each for each in reversed(HELD) if isinstance(each, Pool))
+    assert not pool.taken.any()
+    for taken, allocated in ((0, 0), (1, 5)):
+        pool.taken[::8] = taken
+        gradient, before = np.empty(20_000), allocations()
+        assert often(inputs[0], gradient) == found[0]
+        assert allocations() - before == allocated + 2  # Numba's own, for two arrays that come from Python
+        np.testing.assert_array_equal(pool.taken[::8], taken)
+    assert len(pool.taken[::8]) == pool.count >= 16
 
 
 def test_a_workspace_on_the_stack_is_not_filled_with_zeros() -> None:

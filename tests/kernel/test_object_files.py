@@ -4,6 +4,7 @@ import llvmlite.binding as llvm
 import pytest
 
 from tapejit.kernel import object_files, objects
+from tapejit.kernel.memory import side_by_side
 from tapejit.kernel.messages import Number
 from tapejit.kernel.object_files import Entry, Parameter
 
@@ -37,5 +38,5 @@ def test_what_it_needs(suffix: str) -> None:
 
 
 def test_workspaces_begin_at_cache_lines() -> None:
-    assert object_files.memory_size([]) == 0
-    assert object_files.memory_size([(0, 1), (1, 64), (2, 65)]) == 64 + 64 + 128
+    assert side_by_side([]) == ([], 0)
+    assert side_by_side([1, 64, 65]) == ([0, 64, 128], 256)

@@ -327,3 +327,30 @@ def test_options_that_are_numpy_numbers_do_not_widen_results() -> None:
     for layer in layers:
         assert layer(x, training=True).dtype == np.float32
     assert nn.regularizers.L1L2(half, half)(tj.constant(x)).dtype == np.float32
+
+
+def test_a_text_model_as_a_tutorial_has_it() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__(self)
+            self.embedding = nn.Embedding(7, 4)
+            self.gru = nn.GRU(5, return_sequences=True, return_state=True)
+            self.dense = nn.Dense(7)
+
+        def call(self, inputs: Any, states: Any = None, return_state: bool = False, training: bool = False) -> Any:
+            x = self.embedding(inputs, training=training)
+            if states is None:
+                states = self.gru.get_initial_state(x)
+            x, states = self.gru(x, initial_state=states, training=training)
+            x = self.dense(x, training=training)
+            return (x, states) if return_state else x
+
+    model = Model()
+    text = np.array([[1, 2, 3, 4]])
+    whole = model(text)
+    first, states = model(text[:, :2], return_state=True)
+    second = model(text[:, 2:], states=states)
+    np.testing.assert_allclose(tj.concat([first, second], axis=1).numpy(), whole.numpy(), rtol=1e-5)
+    assert [state.shape for state in nn.LSTM(3).get_initial_state(2)] == [(2, 3)] * 2
+    with pytest.raises(TypeError, match="Model: name is a str, got int"):
+        nn.Module.__init__(model, 3)

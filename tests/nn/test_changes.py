@@ -38,7 +38,7 @@ def assigned(step: Callable[..., Any], model: Any) -> list[bool]:
 
 
 def dense(**options: Any) -> nn.Dense:
-    return nn.Dense(3, bias_initializer="ones", **options)
+    return nn.Dense(3, **{"bias_initializer": "ones", **options})
 
 
 def test_frozen_layers_stay_as_they_are() -> None:
@@ -63,6 +63,19 @@ def test_a_frozen_base_normalises_by_its_running_means() -> None:
     np.testing.assert_array_equal(base(X, training=True).numpy(), base(X).numpy())
     base.trainable = True
     assert len(model.trainable_variables) == 5
+
+
+def test_a_frozen_layer_stays_so_in_a_layer_that_is_made_around_it() -> None:
+    class Around(nn.Layer):
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+            super().__init__()
+
+        def call(self, x: Any) -> Any:
+            return self.inner(x)
+
+    inner = dense(input_shape=(3,), trainable=False)
+    assert Around(inner).trainable_variables == ()
 
 
 class Stack(nn.Module):
@@ -141,6 +154,18 @@ def test_what_is_set_on_a_layer() -> None:
     np.testing.assert_allclose(norm.moving_mean.numpy(), X.mean(axis=0), rtol=1e-5)
     np.testing.assert_array_equal(same.numpy(), X)
     np.testing.assert_allclose(product.numpy(), X, rtol=1e-6)
+
+
+def test_what_is_set_counts_where_call_is_compiled_by_itself() -> None:
+    model = nn.Sequential([dense(kernel_initializer="identity", bias_initializer="zeros")])
+    model(X)
+    of_model, of_layer = tj.compile(model.call, strict=True), tj.compile(model.layers[0].call, strict=True)
+    of_model(X)
+    of_layer(X)
+    model.layers[0].activation = tj.square
+    np.testing.assert_allclose(of_layer(X).numpy(), X**2, rtol=1e-6)
+    model.add(nn.Activation(tj.exp))
+    np.testing.assert_allclose(of_model(X).numpy(), np.exp(X**2), rtol=1e-5)
 
 
 def test_variables_can_be_joined_with_lists() -> None:

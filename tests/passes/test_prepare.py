@@ -236,3 +236,22 @@ def test_a_choice_within_a_choice_by_the_same_condition_is_one() -> None:
     for one, other in zip(*(evaluate(graph, inputs)[0] for graph in (traced.raw, traced.graph)), strict=True):
         np.testing.assert_array_equal(one, other)
     assert operations(lambda x: tj.where(x > 0, tj.where(x > 1, x, 0.0), 1.0), WIDE).count("where") == 2
+
+
+def test_a_choice_under_an_operator_is_made_but_not_one_that_keeps_numbers_from_a_function() -> None:
+    def operator(x: Any) -> Any:
+        above = x > 0
+        return tj.where(above, -tj.where(above, x, 7.0), 2 * tj.where(above, 3.0, x))
+
+    def function(x: Any) -> Any:
+        above = x > 0
+        return tj.where(above, tj.sqrt(tj.where(above, x, 1.0)), 0.0)
+
+    assert operations(operator, WIDE).count("where") == 1
+    assert operations(function, WIDE).count("where") == 2
+    traced = trace(operator, [WIDE])
+    inputs = traced.inputs([WIDE])
+    np.testing.assert_array_equal(*(evaluate(graph, inputs)[0] for graph in (traced.raw, traced.graph)))
+    above = WIDE > 0
+    expected = np.where(above, -WIDE, 2 * WIDE)
+    np.testing.assert_array_equal(evaluate(traced.graph, inputs)[0][0], expected)
