@@ -19,7 +19,7 @@ import numpy as np
 
 from tapejit.guards.bytecode import Step
 from tapejit.guards.check import Guard
-from tapejit.guards.paths import Absent, Location, ObjectRoot, elements, step_into
+from tapejit.guards.paths import Absent, Location, ObjectRoot, elements, is_gone, is_held_here_only, step_into
 from tapejit.guards.randomness import RandomWatch, generator_of
 from tapejit.guards.snapshots import Snapshots
 from tapejit.guards.values import (
@@ -175,6 +175,7 @@ class Collector:
         self._iterators: list[tuple[Location, Site]] = []
         self._loose: dict[Step, Site] = {}
         self._candidates: dict[tuple[object, ...], tuple[Location, Site]] = {}
+        self._classes: dict[tuple[object, ...], type] = {}  # of objects that paths begin at
         self._stored: set[tuple[int, Step | None]] = set()
         # Objects whose ids are in the tables live until the end of the trace, so that no id is used twice.
         self._kept: list[object] = []
@@ -211,6 +212,8 @@ class Collector:
             The value at which the path ended, or `Absent.MISSING`.
         """
         location, value = base, base.read()
+        if not base.steps and isinstance(base.root, ObjectRoot):
+            self._classes[base.root.key] = type(value)
         fixed: tuple[Location, object] | None = None
         left = deque(steps)
         while left:
@@ -318,12 +321,14 @@ class Collector:
         for memory in (self._kept, self._known, self._functions, self._before):
             memory.clear()
         roots = {location.root.key: location.root for location, _ in self._candidates.values()}
-        gone = {key for key, root in roots.items() if isinstance(root, ObjectRoot) and _is_held_here_only(root)}
-        changed = tuple(change for change in changed if not _is_gone(change.guard.location, gone))
+        gone = {key for key, root in roots.items() if isinstance(root, ObjectRoot) and is_held_here_only(root)}
+        changed = tuple(change for change in changed if not is_gone(change.guard.location, gone))
         guards: list[Guard] = []
         unguarded: list[Unguarded] = []
         for guard in self._pending.values():
-            if guard.location.root.key not in gone:
+            if is_gone(guard.location, gone):
+                guards += self._of_its_class(guard)
+            else:
                 settled = self._settle(guard)
                 guards += settled
                 if not settled and guard.location.read() is not Absent.DEAD:
@@ -339,7 +344,16 @@ class Collector:
         ]
         self._pending.clear()
         self._candidates.clear()
+        self._classes.clear()
         return Collected(tuple(guards), tuple(dict.fromkeys(unguarded)), changed, tuple(iterators), self._snapshots)
+
+    def _of_its_class(self, guard: Guard) -> Iterator[Guard]:
+        """Guard in the class what was read there through an object that the trace made and dropped."""
+        klass = self._classes.get(guard.location.root.key)
+        if klass is not None and guard.location.steps:
+            location = Location(ObjectRoot.to(klass), guard.location.steps, guard.location.text, guard.location.kind)
+            if guard.expected.same(location.read()):
+                yield Guard(location, guard.expected, guard.function, guard.line)
 
     def _changed(self) -> tuple[Changed, ...]:
         """Return what the program read and changed, with an assignment or in another way."""
@@ -443,7 +457,7 @@ class Collector:
             if is_container(value):
                 queue.extend(elements(location, value))
                 continue
-            if isinstance(value, (ModuleType, type, FunctionType, MethodType)):
+            if isinstance(value, (ModuleType, FunctionType, MethodType)) or self._is_foreign_class(value):
                 continue
             for step, site in loose.items():
                 found = step_into(value, step)
@@ -452,6 +466,10 @@ class Collector:
                 part = location.then(step)
                 yield Guard(part, capture(found, self._opaque), site.function, site.line)
                 queue.append((part, found))
+
+    def _is_foreign_class(self, value: object) -> bool:
+        module = sys.modules.get(value.__module__) if isinstance(value, type) else None
+        return module is not None and self._is_foreign(module)
 
     def _remember(self, location: Location, value: object) -> None:
         if is_structured(value, self._opaque) and not isinstance(value, (ModuleType, type, Absent)):
@@ -517,17 +535,3 @@ def _getter_steps(getter: object) -> Iterator[Step]:
             yield Step.item(key)
         else:
             yield from map(Step.attribute, key.split("."))
-
-
-def _is_gone(location: Location, gone: set[tuple[object, ...]]) -> bool:
-    """Whether nobody can see what is there, because the object was made by the trace and dropped."""
-    return location.root.key in gone or location.root.read() is Absent.DEAD
-
-
-def _is_held_here_only(root: ObjectRoot) -> bool:
-    """Whether nobody but the root holds the object: it was made by the trace, for example as an argument."""
-    reference = root.reference
-    if reference.is_weak:
-        return False
-    sample = ObjectRoot.to([])  # counted in the same way, whatever this Python counts
-    return sys.getrefcount(reference.target) <= sys.getrefcount(sample.reference.target)

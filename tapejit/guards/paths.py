@@ -7,6 +7,7 @@ its own frame is guarded there.
 
 from __future__ import annotations
 
+import sys
 import types
 import weakref
 from collections import OrderedDict
@@ -30,6 +31,8 @@ __all__ = [
     "Reference",
     "Root",
     "elements",
+    "is_gone",
+    "is_held_here_only",
     "step_into",
 ]
 
@@ -447,3 +450,17 @@ def elements(location: Location, value: object) -> Iterator[tuple[Location, obje
     elif isinstance(value, (list, tuple)):
         for index, element in enumerate(list(value)):
             yield location.then(Step.item(index)), element
+
+
+def is_gone(location: Location, gone: set[tuple[object, ...]]) -> bool:
+    """Whether nobody can see what is there, because the object was made by the trace and dropped."""
+    return location.root.key in gone or location.root.read() is Absent.DEAD
+
+
+def is_held_here_only(root: ObjectRoot) -> bool:
+    """Whether nobody but the root holds the object: it was made by the trace, for example as an argument."""
+    reference = root.reference
+    if reference.is_weak:
+        return False
+    sample = ObjectRoot.to([])  # counted in the same way, whatever this Python counts
+    return sys.getrefcount(reference.target) <= sys.getrefcount(sample.reference.target)

@@ -7,6 +7,7 @@ collector follows them to values.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -346,8 +347,11 @@ class Recorder:
         if code.co_name in _TYPE_CHECKS:
             return
         site = Site(readable_name(caller.f_code), caller.f_lineno, caller.f_code.co_filename)
-        for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
-            value = frame.f_locals.get(name)
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        given: dict[str, object] = {name: frame.f_locals.get(name) for name in names}
+        if code is os.getenv.__code__:
+            given = {"os.environ": os.environ}
+        for name, value in given.items():
             if isinstance(value, (type, FunctionType, MethodType, ModuleType)) or is_container(value):
                 continue
             location = self._collector.locate(name, value)

@@ -6,6 +6,7 @@ import collections
 import functools
 import gc
 import logging
+import os
 import sys
 import threading
 import types
@@ -900,6 +901,27 @@ def test_a_default_of_a_dict_is_not_made_by_looking() -> None:
     assert dict(rates) == {}
 
 
+# Attributes of classes, read through objects that the trace makes
+
+
+class Made:
+    rate = 1.0
+
+    def times(self, x: float) -> float:
+        return x * self.rate
+
+
+@pytest.mark.parametrize("step", [lambda x: x * Made().rate, lambda x: Made().times(x), lambda x: Made().times(x) + x])
+def test_a_class_is_read_through_an_object_that_is_gone(
+    step: Callable[[float], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guards = guard(step, 1.0)
+    monkeypatch.setattr(Made, "rate", 5.0)
+    assert not guards.holds()
+    monkeypatch.setattr(Made, "rate", 1.0)
+    assert guards.holds()
+
+
 # Views of dicts, and buffers
 
 
@@ -932,6 +954,16 @@ def test_what_is_in_a_buffer(buffer: Any) -> None:
     buffer[0] = 5
     assert only_path(guards) == "buffer"
     buffer[0] = 1
+    assert guards.holds()
+
+
+@pytest.mark.parametrize("read", [lambda: os.getenv("RATE_OF_A_TEST"), lambda: os.environ["RATE_OF_A_TEST"]])
+def test_the_environment(read: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE_OF_A_TEST", "1.0")
+    guards = guard(lambda x: x * float(read()), 1.0)
+    monkeypatch.setenv("RATE_OF_A_TEST", "5.0")
+    assert not guards.holds()
+    monkeypatch.setenv("RATE_OF_A_TEST", "1.0")
     assert guards.holds()
 
 
