@@ -38,7 +38,7 @@ def test_the_demo_fills_the_store_and_the_next_one_uses_it(tmp_path: Path) -> No
     second = tapejit("demo", "--picture", str(picture), TAPEJIT_CACHE_DIR=store, PYTHONIOENCODING="ascii")
     for done in (first, second):
         assert (done.returncode, done.stderr) == (0, "")
-        assert max(map(len, done.stdout.splitlines())) < 100
+        assert max(map(len, done.stdout.replace(str(picture), "").splitlines())) < 100
         assert done.stdout.count("w = 1.9939865, b = -1.0019997") == 2
         losses = re.findall(r"losses of the first steps: ([\d.]+, [\d.]+, [\d.]+)", done.stdout)
         assert len(losses) == 2
