@@ -26,6 +26,7 @@ from .graph.trace import SpecializeError
 from .graph_function import CompiledGraph, GraphFunction, Setting
 from .guards import AssignedOnceError, GuardSet, Recorder
 from .kernel.executable import Executable
+from .kernel.kernels import without_collections
 from .kernel.layout import MEASURED
 from .kernel.plans import MISSED
 from .kernel.program import Relay, Surroundings, executable_for, text_of
@@ -217,7 +218,8 @@ class CompiledStep(Trainable, Portable):
         """
         recorder = Recorder(is_library, lambda value: isinstance(value, Typed))
         try:
-            return self._recorded(call, Trace(call.avals), recorder, again, assigned)
+            with without_collections():
+                return self._recorded(call, Trace(call.avals), recorder, again, assigned)
         except BaseException as error:
             runs_again = isinstance(error, (SpecializeError, ConcretizationError, CompileError, AssignedOnceError))
             recorder.undo(runs_again=runs_again)

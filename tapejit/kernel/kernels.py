@@ -141,7 +141,7 @@ def _built(signature: str, graph: Graph, name: str, names: Mapping[Node, str], c
     started = time.perf_counter()
     symbol = f"tapejit_{signature[:24]}"
     try:
-        with _without_collections():
+        with without_collections():
             emitted = source_of(graph, name, names)
             built = door.builder().build(
                 emitted.source, emitted.name, symbol, emitted.constants, emitted.layout.fixed_slots()
@@ -209,8 +209,8 @@ def stored(signature: str, symbol: str, build: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def _without_collections() -> Iterator[None]:
-    """Pause the garbage collector: a build drops what it makes, and each collection walks all that Numba holds."""
+def without_collections() -> Iterator[None]:
+    """Pause the garbage collector: it would walk all that Numba holds, while a build drops what it makes by itself."""
     paused = gc.isenabled()
     gc.disable()
     try:
