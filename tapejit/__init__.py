@@ -27,7 +27,6 @@ __version__ = "0.1.0"  # pyproject.toml reads it here
 
 if TYPE_CHECKING:
     from . import data, losses, metrics, nn, optimizers, random, testing
-    from .arguments import TensorSpec
     from .constants import *  # noqa: F403 (the dtypes)
     from .control import checkpoint, cond, fori_loop, map, scan, switch, while_loop
     from .custom import custom_gradient, custom_jvp, custom_vjp, primitive
@@ -35,14 +34,13 @@ if TYPE_CHECKING:
     from .interop import export, scipy, to_cfunc, to_numba
     from .kernel.threads import num_threads, set_num_threads
     from .saving import load_weights, save_weights
-    from .step import CompiledStep, compile
+    from .step import CompiledStep, TensorSpec, compile
     from .tape import ForwardAccumulator
 else:
     del primitive  # the module, which would stand before the public name
     __getattr__ = opening(
         __name__,
         {
-            "arguments": ("TensorSpec",),
             "constants": (
                 "bool", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16",
                 "uint32", "uint64",
@@ -61,7 +59,7 @@ else:
             "optimizers": (),
             "random": (),
             "saving": ("load_weights", "save_weights"),
-            "step": ("CompiledStep", "compile"),
+            "step": ("CompiledStep", "TensorSpec", "compile"),
             "tape": ("ForwardAccumulator",),
             "testing": (),
         },

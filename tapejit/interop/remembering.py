@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..routes import Traced
 from ..step import CompiledStep
+from ..step.routes import Traced
 
 CHECKED_BYTES = 1 << 16
 """Arrays of so many bytes are looked through in microseconds. More are where one is asked for the parts one by one."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import TensorSpec, argument_leaves, argument_paths
 from ..config import floatx
 from ..dataclass import dataclass
 from ..errors import CompileError, DtypeError, TapejitError, at_user_line, name_of
@@ -18,9 +17,10 @@ from ..kernel.executable import Executable
 from ..kernel.layout import Layout, Slot
 from ..kernel.text import identifier
 from ..pytree import unflatten
-from ..routes import Traced
 from ..step import CompiledStep
 from ..step import compile as compiled
+from ..step.arguments import TensorSpec, argument_leaves, argument_paths
+from ..step.routes import Traced
 from ..tensor import Tensor
 from ..variable import Variable
 

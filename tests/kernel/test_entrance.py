@@ -20,7 +20,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KernelSt
     found = KernelStore(tmp_path / "kernels")
     monkeypatch.setattr(kernels, "store", lambda: found)
     monkeypatch.setattr(kernels, "source_is_known", lambda: True)
-    monkeypatch.setattr("tapejit.routes.ENTRY_AFTER", 2)
+    monkeypatch.setattr("tapejit.step.routes.ENTRY_AFTER", 2)
     kernels.entrance.cache_clear()
     yield found
     kernels.entrance.cache_clear()

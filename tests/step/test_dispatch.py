@@ -90,9 +90,9 @@ def test_an_unchanged_call_goes_straight_to_the_kernel(make: Any, arguments: Any
     seen = Calls().of(step, args, kwargs)
     files = {file for file, _ in seen}
     assert files <= {
-        "<tapejit guards>", "step.py", "arguments.py", "pytree.py", "kernel/executable.py", "kernel/<locks>",
-        "kernel/memory.py", "results.py", "routes.py", "tensor.py", "variable.py", "operators.py", "aval.py",
-        "config.py", "primitive.py",
+        "<tapejit guards>", "step/compiled.py", "step/arguments.py", "pytree.py", "kernel/executable.py",
+        "kernel/<locks>", "kernel/memory.py", "step/results.py", "step/routes.py", "tensor.py", "variable.py",
+        "operators.py", "aval.py", "config.py", "primitive.py",
     }, files  # fmt: skip
     names = {name for _, name in seen}
     assert not names & {"describe", "flatten", "graph_signature", "make_key", "kernel_for", "_trace", "__hash__"}
@@ -513,8 +513,8 @@ def test_explain_says_which_argument_changed_from_what_to_what() -> None:
 
 
 def test_explain_numbers_the_traces_and_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tapejit.retraces.HISTORY", 3)
-    monkeypatch.setattr("tapejit.step.RETRACES_BEFORE_WARNING", 100)
+    monkeypatch.setattr("tapejit.step.retraces.HISTORY", 3)
+    monkeypatch.setattr("tapejit.step.compiled.RETRACES_BEFORE_WARNING", 100)
     step = tj.compile(lambda x: x + 1, cache=False)
     for length in range(1, 8):
         step(np.ones(length))

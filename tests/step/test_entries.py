@@ -26,7 +26,7 @@ WARM = 5
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tapejit.routes.ENTRY_AFTER", 2)
+    monkeypatch.setattr("tapejit.step.routes.ENTRY_AFTER", 2)
 
 
 def strict(function: Any) -> Any:
@@ -768,7 +768,7 @@ def test_an_interruption_leaves_no_lock_and_no_half_step(size: int) -> None:
 
 
 def test_where_objects_are_laid_out_in_another_way_there_are_no_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tapejit.entry.is_possible", lambda: False)
+    monkeypatch.setattr("tapejit.step.entry.is_possible", lambda: False)
     step = strict(lambda x: x * 2)
     for n in range(3 * WARM):
         assert step(np.full(2, float(n))).tolist() == [2.0 * n] * 2

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import tapejit as tj
-from tapejit import epochs, progress
 from tapejit.errors import IndexRangeError, ShapeError, TapejitWarning
-from tapejit.history import History
 from tapejit.kernel.driver import Program, Turns
 from tapejit.kernel.shuffling import Order
+from tapejit.step import epochs, progress
+from tapejit.step.history import History
 
 ROWS = 23
 X = np.random.default_rng(0).normal(size=(ROWS, 3)).astype(np.float32)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import tapejit as tj
-from tapejit import loops
 from tapejit.errors import CompileError, IndexRangeError, ShapeError, TapejitWarning
 from tapejit.kernel.driver import Program
 from tapejit.pytree import flatten
+from tapejit.step import loops
 from tests.programs import STEPS
 from tests.step.whole_programs import PROGRAMS
 

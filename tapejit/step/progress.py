@@ -1,15 +1,15 @@
 """`Bar`: how far a long run is.
 
-Floor 11, below `epochs`. Made by tqdm, where it is installed.
+Below `epochs`. Made by tqdm, where it is installed.
 """
 
 import sys
 import time
 from typing import Any
 
-from .kernel import door
-from .pytree import flatten
-from .tensor import Tensor
+from ..kernel import door
+from ..pytree import flatten
+from ..tensor import Tensor
 
 BAR_AFTER = 3.0
 """Seconds after which a run shows how far it is, once an epoch is over."""

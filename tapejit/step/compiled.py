@@ -1,6 +1,6 @@
 """`compile`: from a call of a user's function to the kernel that does the same.
 
-Floor 13. A call is described by its *call signature*; for each signature there are traces, each with the guards of what
+A call is described by its *call signature*; for each signature there are traces, each with the guards of what
 the function read by name while it was traced. If a trace's guards hold, its executable runs. Else the function is
 traced again, which costs milliseconds; a compilation it costs only if the graph is a new one.
 """
@@ -13,32 +13,32 @@ from typing import Any
 
 import numpy as np
 
+from ..config import check_graphs
+from ..errors import CompileError, ConcretizationError, at_user_line, is_library, name_of, warn
+from ..forks import Rank, lock
+from ..graph import Graph, Input, Node, Trace, show, verify
+from ..graph.reads import Reads
+from ..graph.trace import SpecializeError
+from ..graph_function import CompiledGraph, GraphFunction, Setting
+from ..guards import AssignedOnceError, GuardSet, Recorder
+from ..kernel.executable import Executable
+from ..kernel.kernels import without_collections
+from ..kernel.layout import MEASURED
+from ..kernel.plans import MISSED
+from ..kernel.program import Relay, Surroundings, executable_for, text_of
+from ..passes.prepare import prepare
+from ..primitive import BASE, STATE, Typed, interpreting
+from ..pytree import flatten
+from ..variable import Variable
 from .arguments import Call, describe, eager_arguments
-from .config import check_graphs
 from .entry import Entry
 from .epochs import Trainable, gathered
-from .errors import CompileError, ConcretizationError, at_user_line, is_library, name_of, warn
 from .finite import Finite, eagerly
-from .forks import Rank, lock
-from .graph import Graph, Input, Node, Trace, show, verify
-from .graph.reads import Reads
-from .graph.trace import SpecializeError
-from .graph_function import CompiledGraph, GraphFunction, Setting
-from .guards import AssignedOnceError, GuardSet, Recorder
-from .kernel.executable import Executable
-from .kernel.kernels import without_collections
-from .kernel.layout import MEASURED
-from .kernel.plans import MISSED
-from .kernel.program import Relay, Surroundings, executable_for, text_of
 from .loops import Looped, Steps
-from .passes.prepare import prepare
 from .portable import Portable
-from .primitive import BASE, STATE, Typed, interpreting
-from .pytree import flatten
 from .results import Results, is_output
 from .retraces import RETRACES_BEFORE_WARNING, Counts
 from .routes import Route, Traced
-from .variable import Variable
 
 ROUTES = 4
 """How many kinds of calls are recognised without being described."""

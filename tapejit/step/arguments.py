@@ -1,6 +1,6 @@
 """What a compiled step was called with: which values vary from call to call, and what is fixed for a trace.
 
-Floor 12, below `step`. Arrays, tensors and Python numbers vary; booleans, strings, None, tuples of ints and other
+Below `compiled`. Arrays, tensors and Python numbers vary; booleans, strings, None, tuples of ints and other
 hashable objects are part of the call signature; variables are taken by reference; a nested list of numbers becomes an
 array.
 """
@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from .aval import PYTHON_NUMBERS, Aval, checked_shape, parse_dtype
-from .config import floatx
-from .dataclass import dataclass
-from .errors import DtypeError, ShapeError, at_user_line
-from .families import as_array
-from .primitive import Value
-from .pytree import TreeDef, flatten, leaf_paths, unflatten
-from .tensor import Tensor, array_of_numbers, plain_array
-from .variable import Variable
+from ..aval import PYTHON_NUMBERS, Aval, checked_shape, parse_dtype
+from ..config import floatx
+from ..dataclass import dataclass
+from ..errors import DtypeError, ShapeError, at_user_line
+from ..families import as_array
+from ..primitive import Value
+from ..pytree import TreeDef, flatten, leaf_paths, unflatten
+from ..tensor import Tensor, array_of_numbers, plain_array
+from ..variable import Variable
 
 
 @dataclass(frozen=True, slots=True, init=False)

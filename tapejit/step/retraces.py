@@ -1,16 +1,16 @@
 """How often a step was traced, why, and what that has cost.
 
-Floor 13, below `step`. Start reading at `Counts.add`.
+Below `compiled`. Start reading at `Counts.add`.
 """
 
 from collections.abc import Sequence
 from dataclasses import field
 
+from ..dataclass import dataclass
+from ..errors import warn
+from ..guards import Change
+from ..kernel.kernels import Kernel
 from .arguments import Call, differences
-from .dataclass import dataclass
-from .errors import warn
-from .guards import Change
-from .kernel.kernels import Kernel
 
 RETRACES_BEFORE_WARNING = 8
 HISTORY = 100

@@ -1,6 +1,6 @@
 """`Portable`: what becomes of a step as a method of instances, in copies, and in pickles.
 
-Floor 11. A step is code, so it goes as functions go: by its name, where a module has it under one. What it is about
+A step is code, so it goes as functions go: by its name, where a module has it under one. What it is about
 goes with it otherwise, and the copy is traced for itself: a step of a bound method, of a `functools.partial`, of an
 object that is called, and in deep copies of what holds it also a closure. Start reading at `Portable.__reduce_ex__`.
 """
@@ -15,9 +15,9 @@ from inspect import getattr_static
 from types import FunctionType, MethodType
 from typing import Any, Self
 
-from .by_name import is_found, name_for, name_of_global, takes_functions
-from .closures import copied, holds_state
-from .errors import at_user_line, name_of
+from ..by_name import is_found, name_for, name_of_global, takes_functions
+from ..closures import copied, holds_state
+from ..errors import at_user_line, name_of
 
 
 class Portable:

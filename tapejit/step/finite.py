@@ -1,6 +1,6 @@
 """`compile(check_finite=True)`: which operation was the first to make a number that is none.
 
-Floor 12, below `step`. After a call, results and assigned variables are looked at. If one has a NaN or an infinity, the
+Below `compiled`. After a call, results and assigned variables are looked at. If one has a NaN or an infinity, the
 variables get the values from before back, and the step's graph is computed again by NumPy, operation by operation, to
 see where that came from. Start reading at `Finite`.
 """
@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from .errors import NotFiniteError, at_user_line, user_location
-from .graph import Graph, Input, Node, Part
-from .graph.evaluate import WATCHING, evaluate_node
-from .kernel.executable import Executable
-from .kernel.program import Relay, Surroundings
-from .primitive import STATE, Params, Primitive, State, Value, current
-from .pytree import flatten
-from .tensor import BEFORE_ASSIGNING, Tensor
-from .variable import Variable
+from ..errors import NotFiniteError, at_user_line, user_location
+from ..graph import Graph, Input, Node, Part
+from ..graph.evaluate import WATCHING, evaluate_node
+from ..kernel.executable import Executable
+from ..kernel.program import Relay, Surroundings
+from ..primitive import STATE, Params, Primitive, State, Value, current
+from ..pytree import flatten
+from ..tensor import BEFORE_ASSIGNING, Tensor
+from ..variable import Variable
 
 
 class Finite:

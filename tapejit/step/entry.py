@@ -1,6 +1,6 @@
 """Entries: functions that take a call straight to the kernel of a trace, if it is the call that the trace was made for.
 
-Floor 12, below `step`. In Python the way from a call to the kernel takes longer than a small kernel, so a step that is
+Below `compiled`. In Python the way from a call to the kernel takes longer than a small kernel, so a step that is
 called often gets an entry: `kernel.plans` says what an entry looks at, `kernel.entrance` is the machine code that does.
 Start reading at `entry_for`.
 """
@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from ..config import floatx, floatx_sources
+from ..guards import GuardSet
+from ..kernel.executable import Executable
+from ..kernel.kernels import entrance
+from ..kernel.memory import aligned
+from ..kernel.plans import MISSED, Plan, is_possible, place_of
+from ..primitive import BASE, STATE
+from ..tensor import Tensor
 from .arguments import Call
-from .config import floatx, floatx_sources
-from .guards import GuardSet
-from .kernel.executable import Executable
-from .kernel.kernels import entrance
-from .kernel.memory import aligned
-from .kernel.plans import MISSED, Plan, is_possible, place_of
-from .primitive import BASE, STATE
 from .results import Results
-from .tensor import Tensor
 
 Entry = Callable[..., Any]
 """Called like the step; returns `MISSED` if the call is another one."""

@@ -1,6 +1,6 @@
 """What the steps of epochs return: `History`, and how results are put together.
 
-Floor 11, below `epochs`. Results of several steps or epochs are one nest, whose tensors have more axes in front.
+Below `epochs`. Results of several steps or epochs are one nest, whose tensors have more axes in front.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .dataclass import dataclass
-from .errors import ShapeError, at_user_line
-from .primitive import Value
-from .pytree import flatten, unflatten
-from .tensor import Tensor
+from ..dataclass import dataclass
+from ..errors import ShapeError, at_user_line
+from ..primitive import Value
+from ..pytree import flatten, unflatten
+from ..tensor import Tensor
 
 
 @dataclass(frozen=True, slots=True)

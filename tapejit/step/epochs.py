@@ -1,6 +1,6 @@
 """Epochs in few calls: `CompiledStep.epochs`.
 
-Floor 12, above `loops`. The step and the gathering of its rows are traced as one function of an order and of the whole
+Above `loops`. The step and the gathering of its rows are traced as one function of an order and of the whole
 arrays; machine code goes through the random orders of some epochs batch by batch, smaller last batches in their turn.
 What can't be one kernel runs as the loop over batches in Python. Start reading at `Epochs.run`.
 """
@@ -17,19 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from . import ops
+from .. import ops
+from ..errors import ShapeError, at_user_line
+from ..kernel.memory import address_of
+from ..kernel.rounds import Rounds, Share
+from ..kernel.shuffling import Order
+from ..primitive import Value
+from ..pytree import flatten, unflatten
+from ..random import Generator
+from ..tensor import array_of_numbers, plain_array
 from .arguments import argument_leaves, argument_paths
-from .errors import ShapeError, at_user_line
 from .history import History, combined, joined, means_of, on_each
-from .kernel.memory import address_of
-from .kernel.rounds import Rounds, Share
-from .kernel.shuffling import Order
 from .loops import Arguments, Loopable, Looped, Session, batches_of, in_python, pause_after
-from .primitive import Value
 from .progress import Bar
-from .pytree import flatten, unflatten
-from .random import Generator
-from .tensor import array_of_numbers, plain_array
 
 RESULT_BYTES = 1 << 24
 """Room for results is made for several epochs, of at most about so many bytes."""

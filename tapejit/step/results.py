@@ -1,6 +1,6 @@
 """What a compiled call returns: a nest in which some leaves are computed by the kernel and the rest are as traced.
 
-Floor 12, below `step`.
+Below `compiled`.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .primitive import Typed, Value
-from .pytree import TreeDef, leaf_paths, unflatten
-from .tensor import Tensor
-from .variable import Variable
+from ..primitive import Typed, Value
+from ..pytree import TreeDef, leaf_paths, unflatten
+from ..tensor import Tensor
+from ..variable import Variable
 
 
 class _Fresh(Enum):

@@ -1,26 +1,26 @@
 """Routes: the short ways from a call to the kernel, for calls like earlier ones.
 
-Floor 12, below `step`. A route is tried with each call and knows whether it is its own: by the machine code of an
+Below `compiled`. A route is tried with each call and knows whether it is its own: by the machine code of an
 entry (see `entry`) if there were many, else by a test of the arguments and the guards. Start reading at `Route`.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+from ..aval import Aval
+from ..dataclass import dataclass
+from ..families import as_array
+from ..graph import Graph, Node
+from ..graph_function import GraphFunction
+from ..guards import GuardSet
+from ..kernel.executable import Executable
+from ..kernel.plans import MISSED
+from ..kernel.program import Relay
+from ..primitive import Value, current
 from .arguments import Call, describe, matcher
-from .aval import Aval
-from .dataclass import dataclass
 from .entry import Entry, entry_for
-from .families import as_array
 from .finite import Finite
-from .graph import Graph, Node
-from .graph_function import GraphFunction
-from .guards import GuardSet
-from .kernel.executable import Executable
-from .kernel.plans import MISSED
-from .kernel.program import Relay
 from .loops import Steps
-from .primitive import Value, current
 from .results import Results
 
 ENTRY_AFTER = 1000

@@ -1,6 +1,6 @@
 """Many steps in one call: `CompiledStep.repeat` and `CompiledStep.scan`.
 
-Floor 12, below `step`. A step that one kernel runs is called by the kernel's driver (`kernel.driver`), in chunks of
+Below `compiled`. A step that one kernel runs is called by the kernel's driver (`kernel.driver`), in chunks of
 some milliseconds, so that Ctrl-C is heard. Everything else runs as the loop in Python that it stands for: what runs
 eagerly, what is split into several kernels, what a tape records and what is part of another step. Start reading at
 `Loopable.repeat`.
@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from . import ops
+from .. import ops
+from ..errors import DtypeError, ShapeError, TapejitError, at_user_line
+from ..graph import Graph
+from ..kernel.executable import Executable
+from ..kernel.repetition import Repetition
+from ..primitive import Value
+from ..pytree import flatten, unflatten
+from ..tensor import Tensor, array_of_numbers
+from ..variable import Variable
 from .arguments import argument_leaves, argument_paths
-from .errors import DtypeError, ShapeError, TapejitError, at_user_line
-from .graph import Graph
-from .kernel.executable import Executable
-from .kernel.repetition import Repetition
-from .primitive import Value
-from .pytree import flatten, unflatten
-from .tensor import Tensor, array_of_numbers
-from .variable import Variable
 
 CHUNK_SECONDS = 0.05
 """How long the driver may be away from Python, about."""
